@@ -1,0 +1,38 @@
+"""What can go wrong on the way from a question to a mask; every message says what to do next."""
+
+
+class SegZeroError(Exception):
+    """Base of all errors that segzero raises on purpose; `str(error)` is fit for a user."""
+
+
+class BadQuestion(SegZeroError):
+    """The question is empty, blank, too long or not text."""
+
+
+class BadImage(SegZeroError):
+    """The image isn't a finite (H, W, 3) uint8 RGB array of a usable size."""
+
+
+class MalformedAnswer(SegZeroError):
+    """The model's completion holds no usable answer; `text` keeps it whole."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(f"{reason}; the completion was: {_shorten(text)!r}")
+        self.reason = reason
+        self.text = text
+
+
+class CheckpointError(SegZeroError):
+    """A profile or its weights are missing, half-written or unusable."""
+
+
+class DeviceOutOfMemory(SegZeroError):
+    """The device ran out of memory; the models are still loaded and the next call may succeed."""
+
+
+class Cancelled(SegZeroError):
+    """The caller asked to stop before the answer was complete."""
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
