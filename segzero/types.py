@@ -83,7 +83,7 @@ class Segmentation:
     objects: tuple[SegmentedObject, ...]
 
     def mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8: 0 is background, k is object k; where masks overlap, the best score wins."""
+        """(H, W) uint8: 0 is background, k is object k; the best score wins an overlap."""
         width, height = self.size
         ids = np.zeros((height, width), np.uint8)
         for item in sorted(self.objects, key=lambda item: item.score):

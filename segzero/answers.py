@@ -1,0 +1,187 @@
+"""Completion text ↔ Answer, in the coordinates that the model writes.
+
+A completion reads `<think>…</think><answer>…</answer>`. Two answer formats, named as their prompts:
+
+- `seg_zero`: one object, `{'bbox': [x1,y1,x2,y2], 'points_1': [x,y], 'points_2': [x,y]}`;
+- `vision_reasoner`: a list, `[{"bbox_2d": [x1,y1,x2,y2], "point_2d": [x,y]}, …]`.
+
+In both, `[]` means that nothing matches. Models vary quotes, key names and corner order, so these
+are taken as they come; anything else is a MalformedAnswer.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from segzero.errors import MalformedAnswer
+from segzero.types import Answer, Box, GroundedObject, Point
+
+FORMATS = ("seg_zero", "vision_reasoner")
+MAX_OBJECTS = 120
+"""Most objects in one answer, as in the authors' reward."""
+MAX_COORDINATE = 1e6
+"""Largest magnitude of a coordinate; beyond it the model isn't talking about an image."""
+MAX_ANSWER = 50_000
+"""Longest text between the answer tags, in characters: four times what MAX_OBJECTS need."""
+
+# A string in either kind of quotes. An unclosed one runs to the end, so that scanning is linear.
+_STRING = re.compile(r""""(?:[^"\\]|\\.)*+"?|'((?:[^'\\]|\\.)*+)'?""", re.DOTALL)
+_BRACKET = re.compile(r"[\[{]")
+
+
+def parse(text: str, answer_format: str) -> Answer:
+    """Read a completion; boxes and points stay in model coordinates, corners are put in order.
+
+    Without answer tags, what follows the thinking is read as the answer.
+
+    Raises MalformedAnswer, and nothing else whatever the text: no JSON, not a box with one or two
+    points for each object, not numbers or not finite or beyond MAX_COORDINATE, more than
+    MAX_OBJECTS objects (one for `seg_zero`), or longer than MAX_ANSWER.
+    """
+    _check_format(answer_format)
+    reasoning, rest = _split_thinking(text)
+    try:
+        entries = _entries(_load(_answer_body(rest)))
+        limit = 1 if answer_format == "seg_zero" else MAX_OBJECTS
+        if len(entries) > limit:
+            raise ValueError(f"the answer has {len(entries)} objects, at most {limit} are allowed")
+        objects = tuple(_grounded_object(entry) for entry in entries)
+    except ValueError as error:
+        raise MalformedAnswer(str(error), text) from error
+    return Answer(reasoning=reasoning, objects=objects, text=text)
+
+
+def format_answer(reasoning: str, objects: Sequence[GroundedObject], answer_format: str) -> str:
+    """The completion that says this, in the layout of the prompt's own example.
+
+    Coordinates are in model space and are rounded to integers. `seg_zero` holds at most one object
+    with one or two points, `vision_reasoner` any number with one point each; else ValueError.
+    """
+    _check_format(answer_format)
+    if re.search("</?(think|answer)>", reasoning):
+        raise ValueError("the reasoning holds a tag of the answer format")
+    if answer_format == "vision_reasoner":
+        body = "[" + ", ".join(_write_listed(item) for item in objects) + "]"
+    elif len(objects) > 1:
+        raise ValueError(f"seg_zero answers hold one object, not {len(objects)}")
+    else:
+        body = _write_single(objects[0]) if objects else "[]"
+    return f"<think> {reasoning.strip()} </think><answer>{body}</answer>"
+
+
+def _check_format(answer_format: str) -> None:
+    if answer_format not in FORMATS:
+        raise ValueError(f"unknown answer format {answer_format!r}; there are {', '.join(FORMATS)}")
+
+
+def _split_thinking(text: str) -> tuple[str, str]:
+    """The thinking and what follows it. The opening tag may be part of the prompt instead."""
+    before, closing, rest = text.partition("</think>")
+    if not closing:
+        return "", text
+    _, opening, inside = before.partition("<think>")
+    return (inside if opening else before).strip(), rest
+
+
+def _answer_body(rest: str) -> str:
+    _, opening, inside = rest.partition("<answer>")
+    body = inside.partition("</answer>")[0] if opening else rest
+    if len(body) > MAX_ANSWER:
+        raise ValueError(f"the answer has {len(body)} characters, at most {MAX_ANSWER} are allowed")
+    return body
+
+
+def _load(body: str) -> Any:
+    """The first JSON value in `body`, which may stand in a code fence or use single quotes."""
+    start = _BRACKET.search(body)
+    if start is None:
+        raise ValueError("the answer holds no JSON object or list")
+    body = _STRING.sub(_double_quoted, body[start.start() :])
+    try:
+        return json.JSONDecoder().raw_decode(body)[0]
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
+    except ValueError as error:  # JSONDecodeError, or an integer with thousands of digits
+        raise ValueError(f"the answer isn't JSON ({error})") from None
+
+
+def _double_quoted(match: re.Match[str]) -> str:
+    inside = match.group(1)
+    if inside is None:
+        return match.group()
+    return '"' + inside.replace("\\'", "'").replace('"', '\\"') + '"'
+
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    entries = value if isinstance(value, list) else [value]
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise ValueError(f"the answer lists {_kind(entry)}, not an object")
+    return entries
+
+
+def _grounded_object(entry: dict[str, Any]) -> GroundedObject:
+    boxes = [value for key, value in entry.items() if "bbox" in key.lower()]
+    if len(boxes) != 1:
+        raise ValueError(f"an object of the answer has {len(boxes)} boxes, not one")
+    x1, y1, x2, y2 = _numbers(boxes[0], 4, "box")
+    points: list[Point] = []
+    for key, value in entry.items():
+        if "point" in key.lower():
+            # One point under a key, or "points": [[x, y], [x, y]].
+            nested = isinstance(value, list) and any(isinstance(item, list) for item in value)
+            pairs = value if nested else [value]
+            points += [Point(*_numbers(pair, 2, "point")) for pair in pairs]
+    if len(points) not in (1, 2):
+        raise ValueError(f"an object of the answer has {len(points)} points, not one or two")
+    box = Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+    return GroundedObject(box=box, points=tuple(points))
+
+
+def _numbers(value: Any, count: int, what: str) -> list[float]:
+    if not isinstance(value, list) or len(value) != count:
+        raise ValueError(f"a {what} of the answer isn't a list of {count} numbers")
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise ValueError(f"a {what} of the answer holds {_kind(item)}, not a number")
+        # Compared before converting: float() of a huge integer overflows.
+        if not abs(item) <= MAX_COORDINATE:  # so written, NaN is refused too
+            raise ValueError(f"a {what} of the answer has a coordinate that isn't a usable number")
+    return [float(item) for item in value]
+
+
+def _kind(value: Any) -> str:
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "a boolean",
+        type(None): "null",
+    }
+    return names.get(type(value), "a number")
+
+
+def _write_single(item: GroundedObject) -> str:
+    if len(item.points) not in (1, 2):
+        raise ValueError(f"seg_zero objects have one or two points, not {len(item.points)}")
+    points = "".join(
+        f", 'points_{number}': {_write(point.x, point.y)}"
+        for number, point in enumerate(item.points, start=1)
+    )
+    return f"{{'bbox': {_write_box(item.box)}{points}}}"
+
+
+def _write_listed(item: GroundedObject) -> str:
+    if len(item.points) != 1:
+        raise ValueError(f"vision_reasoner objects have one point, not {len(item.points)}")
+    point = item.points[0]
+    return f'{{"bbox_2d": {_write_box(item.box)}, "point_2d": {_write(point.x, point.y)}}}'
+
+
+def _write_box(box: Box) -> str:
+    return _write(box.x1, box.y1, box.x2, box.y2)
+
+
+def _write(*values: float) -> str:
+    return "[" + ",".join(str(round(value)) for value in values) + "]"

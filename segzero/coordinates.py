@@ -1,0 +1,103 @@
+"""Model space ↔ image space.
+
+What the numbers in a completion count is a property of the checkpoint, stated in its profile:
+
+- `absolute_pixels` (Qwen2.5-VL): pixels of the image after the processor's resize;
+- `relative_1000` (Qwen3-VL): thousandths of the width and of the height.
+
+Sizes are (width, height) in pixels; x and y scale apart. A box spans 0…width and 0…height, a point
+lies on a pixel 0…width-1, 0…height-1.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from segzero.errors import MalformedAnswer
+from segzero.types import Answer, Box, GroundedObject, Point
+
+Size = tuple[int, int]
+
+CONVENTIONS = ("absolute_pixels", "relative_1000")
+
+
+def _round_half_even(value: float, factor: float) -> float:
+    return float(round(int(value) * factor))
+
+
+def _round_half_up(value: float, factor: float) -> float:
+    return float(int(value * factor + 0.5))
+
+
+ROUNDINGS: dict[str, Callable[[float, float], float]] = {
+    "round": _round_half_even,  # the authors' single-object code
+    "half_up": _round_half_up,  # their multi-object code
+}
+
+
+def to_image(
+    answer: Answer, convention: str, model_size: Size, image_size: Size, rounding: str
+) -> Answer:
+    """The answer in whole pixels of the image, boxes and points clipped to it.
+
+    model_size: what the processor made of the image, in pixels.
+    rounding: a key of ROUNDINGS. Raises MalformedAnswer if nothing of a box lies in the image.
+    """
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"unknown rounding {rounding!r}; there are {', '.join(ROUNDINGS)}")
+    scale = ROUNDINGS[rounding]
+    model_width, model_height = _extent(convention, model_size)
+    width, height = image_size
+    fx, fy = width / model_width, height / model_height
+
+    def move(item: GroundedObject) -> GroundedObject:
+        box = Box(
+            _clip(scale(item.box.x1, fx), width),
+            _clip(scale(item.box.y1, fy), height),
+            _clip(scale(item.box.x2, fx), width),
+            _clip(scale(item.box.y2, fy), height),
+        )
+        if box.x1 >= box.x2 or box.y1 >= box.y2:
+            raise MalformedAnswer("a box of the answer covers nothing of the image", answer.text)
+        points = tuple(
+            Point(_clip(scale(point.x, fx), width - 1), _clip(scale(point.y, fy), height - 1))
+            for point in item.points
+        )
+        return GroundedObject(box=box, points=points)
+
+    return replace(answer, objects=tuple(move(item) for item in answer.objects))
+
+
+def to_model(answer: Answer, convention: str, model_size: Size, image_size: Size) -> Answer:
+    """The inverse of `to_image`: an answer in image pixels as the model writes it, in integers."""
+    model_width, model_height = _extent(convention, model_size)
+    fx, fy = model_width / image_size[0], model_height / image_size[1]
+
+    def move(item: GroundedObject) -> GroundedObject:
+        box = item.box
+        return GroundedObject(
+            box=Box(
+                _round_half_up(box.x1, fx),
+                _round_half_up(box.y1, fy),
+                _round_half_up(box.x2, fx),
+                _round_half_up(box.y2, fy),
+            ),
+            points=tuple(
+                Point(_round_half_up(point.x, fx), _round_half_up(point.y, fy))
+                for point in item.points
+            ),
+        )
+
+    return replace(answer, objects=tuple(move(item) for item in answer.objects))
+
+
+def _extent(convention: str, model_size: Size) -> Size:
+    """The numbers that stand for the image's right and bottom edge."""
+    if convention == "absolute_pixels":
+        return model_size
+    if convention == "relative_1000":
+        return (1000, 1000)
+    raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
+
+
+def _clip(value: float, limit: int) -> float:
+    return min(max(value, 0.0), float(limit))

@@ -1,0 +1,107 @@
+"""The question templates, and the one place that cleans a user's text.
+
+Checkpoints are trained on these very characters: any change costs accuracy. The templates are those
+of dvlab-research/Seg-Zero: `seg_zero` of the single-object model, `vision_reasoner` of the
+multi-object one. The sentences follow each other without a space, as they do there.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from segzero.errors import BadQuestion
+
+SYSTEM = "You are a helpful assistant."
+MAX_QUESTION = 2000
+"""Longest accepted question, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """A template: `text` with the place `{Question}`; `strip` lists the characters taken off."""
+
+    text: str
+    strip: str
+
+    def fill(self, question: str) -> str:
+        """The user's turn for a question that `clean_question` returned."""
+        return self.text.replace("{Question}", question.lower().strip(self.strip))
+
+
+PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
+    {
+        "seg_zero": PromptTemplate(
+            text="Please find '{Question}' with bbox and points."
+            "Compare the difference between objects and find the most closely matched one."
+            "Output the thinking process in <think> </think> and final answer in "
+            "<answer> </answer> tags."
+            "Output the one bbox and points of two largest inscribed circles inside the "
+            "interested object in JSON format."
+            "i.e., <think> thinking process here </think>"
+            "<answer>{'bbox': [10,100,200,210], 'points_1': [30,110], 'points_2': [35,180]}"
+            "</answer>",
+            strip=".",
+        ),
+        "vision_reasoner": PromptTemplate(
+            text='Please find "{Question}" with bboxs and points.'
+            "Compare the difference between object(s) and find the most closely matched object(s)."
+            "Output the thinking process in <think> </think> and final answer in "
+            "<answer> </answer> tags."
+            "Output the bbox(es) and point(s) inside the interested object(s) in JSON format."
+            "i.e., <think> thinking process here </think>"
+            '<answer>[{"bbox_2d": [10,100,200,210], "point_2d": [30,110]}, '
+            '{"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]</answer>',
+            strip='."?!',
+        ),
+    }
+)
+
+
+def clean_question(text: str) -> str:
+    """The question without surrounding blanks, its control tokens defused.
+
+    Chat, image and answer tokens (`<|im_start|>`, `<|image_pad|>`, `</answer>`, `<think>`, …) all
+    start with "<" and a character that isn't a blank. A blank after every such "<" leaves
+    them readable and makes them plain text for any tokenizer. Cleaning twice changes nothing.
+
+    Raises BadQuestion if the text is empty, blank, only punctuation, longer than MAX_QUESTION
+    characters, or holds characters that no text has (control characters, surrogates, U+FFFD).
+    """
+    if not isinstance(text, str):
+        raise BadQuestion(f"the question must be text, not {type(text).__name__}")
+    question = text.strip()
+    if not question.strip(' \t\r\n."?!'):
+        raise BadQuestion("the question is empty: say what to look for, such as 'the red ball'")
+    if len(question) > MAX_QUESTION:
+        raise BadQuestion(
+            f"the question has {len(question)} characters; at most {MAX_QUESTION} are allowed"
+        )
+    for character in question:
+        if _is_not_text(character):
+            raise BadQuestion(
+                f"the question isn't valid UTF-8 text: it holds U+{ord(character):04X}"
+            )
+    return re.sub(r"<(?=\S)", "< ", question)
+
+
+def build_messages(prompt_name: str, question: str) -> list[dict[str, Any]]:
+    """The chat for one image and one question: system turn, then image before text.
+
+    prompt_name: a key of PROMPTS. Raises BadQuestion as `clean_question`.
+    """
+    if prompt_name not in PROMPTS:
+        raise ValueError(f"unknown prompt {prompt_name!r}; there are {', '.join(PROMPTS)}")
+    text = PROMPTS[prompt_name].fill(clean_question(question))
+    return [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]},
+    ]
+
+
+def _is_not_text(character: str) -> bool:
+    if character in "\t\r\n":
+        return False
+    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cs")
