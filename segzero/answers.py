@@ -40,8 +40,8 @@ def parse(text: str, answer_format: str) -> Answer:
     MAX_OBJECTS objects (one for `seg_zero`), or longer than MAX_ANSWER.
     """
     _check_format(answer_format)
-    reasoning, rest = _split_thinking(text)
     try:
+        reasoning, rest = _split_thinking(text)
         entries = _entries(_load(_answer_body(rest)))
         limit = 1 if answer_format == "seg_zero" else MAX_OBJECTS
         if len(entries) > limit:
@@ -79,6 +79,8 @@ def _split_thinking(text: str) -> tuple[str, str]:
     """The thinking and what follows it. The opening tag may be part of the prompt instead."""
     before, closing, rest = text.partition("</think>")
     if not closing:
+        if "<think>" in text and "<answer>" not in text:
+            raise ValueError("the thinking never ends")
         return "", text
     _, opening, inside = before.partition("<think>")
     return (inside if opening else before).strip(), rest
@@ -152,14 +154,8 @@ def _numbers(value: Any, count: int, what: str) -> list[float]:
 
 
 def _kind(value: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "a boolean",
-        type(None): "null",
-    }
-    return names.get(type(value), "a number")
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
 
 
 def _write_single(item: GroundedObject) -> str:

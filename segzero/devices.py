@@ -1,0 +1,53 @@
+"""Which device the models run on, and what to say when its memory is full."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from segzero.errors import CheckpointError, DeviceOutOfMemory
+
+# A CPU allocator's failure is a plain RuntimeError, told by its text alone.
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU; other names are PyTorch's.
+
+    Raises CheckpointError if PyTorch can't compute there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"can't use device {name!r}: {reason}; try auto or cpu") from error
+    return device
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise DeviceOutOfMemory where PyTorch says so in its several ways."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not full and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        reason = str(error).partition("\n")[0]
+    else:
+        return
+    # Out of the handler, so that no traceback keeps the tensors of the failed call alive.
+    release_memory()
+    raise DeviceOutOfMemory(
+        f"the device is out of memory ({reason}); use a smaller image or model, or free the device"
+    )
+
+
+def release_memory() -> None:
+    """Give cached device memory back, so that others (or the next call) can have it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,174 @@
+"""SegZero: image + question → reasoning, objects and masks."""
+
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero import answers, coordinates
+from segzero.checkpoints import Profile, load_profile
+from segzero.errors import BadImage, Cancelled
+from segzero.prompts import clean_question
+from segzero.reasoners import Reasoner
+from segzero.segmenters import Segmenter
+from segzero.types import Answer, GroundedObject, SegmentedObject, Segmentation
+
+MIN_SIDE, MAX_SIDE = 8, 16384
+"""Usable image sides in pixels."""
+
+
+class SegZero:
+    """A reasoner and a segmenter that work together; for one thread at a time.
+
+    reason() and segment() are the two halves of ask(), for callers that have business in between.
+    """
+
+    def __init__(
+        self,
+        reasoner: Reasoner,
+        segmenter: Segmenter,
+        *,
+        answer_format: str,
+        coordinates: str,
+        rounding: str,
+    ) -> None:
+        """Join two loaded models; for the three names see `checkpoints.Profile`."""
+        self._reasoner: Reasoner | None = reasoner
+        self._segmenter: Segmenter | None = segmenter
+        self._answer_format = answer_format
+        self._coordinates = coordinates
+        self._rounding = rounding
+
+    @classmethod
+    def load(cls, profile: str | Path | Profile, device: str = "auto") -> "SegZero":
+        """Load both models of a profile (its name, its YAML file or itself) from this disk.
+
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, …
+        Raises CheckpointError or DeviceOutOfMemory.
+        """
+        # Imported here: torch and transformers take seconds, which only loading should cost.
+        from segzero.devices import resolve_device
+        from segzero.reasoners.local import LocalReasoner
+        from segzero.segmenters import load_segmenter
+        from segzero.weights import locate
+
+        if not isinstance(profile, Profile):
+            profile = load_profile(profile)
+        where = resolve_device(device)
+        reasoner_folder = locate(profile.reasoner, profile.name)
+        segmenter_folder = locate(profile.segmenter, profile.name)
+        reasoner = LocalReasoner.load(
+            reasoner_folder,
+            prompt=profile.prompt,
+            image_size=profile.image_size,
+            max_new_tokens=profile.max_new_tokens,
+            dtype=profile.reasoner_dtype,
+            attention=profile.attention,
+            device=where,
+        )
+        segmenter = load_segmenter(
+            profile.segmenter_adapter, segmenter_folder, dtype=profile.segmenter_dtype, device=where
+        )
+        return cls(
+            reasoner,
+            segmenter,
+            answer_format=profile.answer_format,
+            coordinates=profile.coordinates,
+            rounding=profile.rounding,
+        )
+
+    def ask(
+        self,
+        image: NDArray[np.uint8],
+        question: str,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Segmentation:
+        """Answer a question about an image with reasoning and masks.
+
+        image: (H, W, 3) uint8 RGB.
+        on_text: called with each piece of the completion as it is generated.
+        stop: set it, from any thread, to end within a token.
+
+        Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled or
+        DeviceOutOfMemory. After any of them the next call works.
+        """
+        answer = self.reason(image, question, on_text=on_text, stop=stop)
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped before the masks were drawn")
+        height, width = image.shape[:2]
+        return Segmentation(
+            question=question.strip(),
+            reasoning=answer.reasoning,
+            text=answer.text,
+            size=(width, height),
+            objects=self.segment(image, answer.objects),
+        )
+
+    def reason(
+        self,
+        image: NDArray[np.uint8],
+        question: str,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Answer:
+        """The first half of ask(): boxes and points in pixels of the image, without masks."""
+        check_image(image)
+        question = clean_question(question)
+        reasoner, _ = self._models()
+        completion = reasoner.complete(image, question, on_text=on_text, stop=stop)
+        height, width = image.shape[:2]
+        return coordinates.to_image(
+            answers.parse(completion.text, self._answer_format),
+            self._coordinates,
+            completion.model_size,
+            (width, height),
+            self._rounding,
+        )
+
+    def segment(
+        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
+    ) -> tuple[SegmentedObject, ...]:
+        """The second half of ask(): masks for boxes and points in pixels of the image."""
+        check_image(image)
+        _, segmenter = self._models()
+        found = segmenter.segment(image, objects)
+        return tuple(
+            SegmentedObject(id=number, box=item.box, points=item.points, mask=mask, score=score)
+            for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
+        )
+
+    def close(self) -> None:
+        """Free the models' memory; asking afterwards is an error. Closing twice is fine."""
+        if self._reasoner is None:
+            return
+        self._reasoner = self._segmenter = None
+        gc.collect()  # models hold cycles
+        from segzero.devices import release_memory
+
+        release_memory()
+
+    def _models(self) -> tuple[Reasoner, Segmenter]:
+        if self._reasoner is None or self._segmenter is None:
+            raise RuntimeError("this SegZero is closed; load another one")
+        return self._reasoner, self._segmenter
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Raise BadImage unless this is an (H, W, 3) uint8 array with sides that models can use."""
+    if not isinstance(image, np.ndarray):
+        raise BadImage(f"the image must be a NumPy array, not {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise BadImage(f"the image must have shape (height, width, 3), not {image.shape}")
+    if image.dtype != np.uint8:
+        raise BadImage(f"the image must be uint8 in 0…255, not {image.dtype}")
+    height, width = image.shape[:2]
+    if not (MIN_SIDE <= min(height, width) and max(height, width) <= MAX_SIDE):
+        raise BadImage(
+            f"the image is {width}x{height} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}"
+        )

@@ -1,0 +1,192 @@
+"""A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and their like)."""
+
+import copy
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from segzero.devices import memory_errors
+from segzero.errors import BadQuestion, Cancelled, CheckpointError
+from segzero.prompts import build_messages
+from segzero.reasoners import Completion
+from segzero.weights import load_model, load_pretrained
+
+_END = "</answer>"
+
+
+class LocalReasoner:
+    """Implements `Reasoner`; one call at a time."""
+
+    def __init__(
+        self, model: Any, processor: Any, *, prompt: str, image_size: int, max_new_tokens: int
+    ) -> None:
+        """Wrap a loaded model with its processor; for the options see `checkpoints.Profile`."""
+        self._model = model
+        self._processor = processor
+        self._prompt = prompt
+        self._image_size = image_size
+        self._generation = _greedy(model, processor.tokenizer, max_new_tokens)
+        self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
+        self._template_controls = self._controls(self._chat("thing"))
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        prompt: str,
+        image_size: int,
+        max_new_tokens: int,
+        dtype: str,
+        attention: str,
+        device: torch.device,
+    ) -> "LocalReasoner":
+        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
+        processor = load_pretrained(AutoProcessor, folder)
+        if not getattr(processor, "chat_template", None):
+            raise CheckpointError(f"the processor in {folder} has no chat template")
+        model = load_model(
+            AutoModelForImageTextToText,
+            folder,
+            dtype=dtype,
+            device=device,
+            attn_implementation=attention,
+        )
+        return cls(
+            model,
+            processor,
+            prompt=prompt,
+            image_size=image_size,
+            max_new_tokens=max_new_tokens,
+        )
+
+    def complete(
+        self,
+        image: NDArray[np.uint8],
+        question: str,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Completion:
+        """See `Reasoner.complete`. Decoding is greedy and ends with the answer's closing tag."""
+        chat = self._chat(question)
+        if self._controls(chat) != self._template_controls:
+            raise BadQuestion(
+                "the question holds a control token of this model: write it otherwise"
+            )
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped before the model started")
+        with memory_errors(), torch.inference_mode():
+            inputs = self._processor(text=[chat], images=[self._squash(image)], return_tensors="pt")
+            listener = _Listener(
+                self._processor.tokenizer, inputs["input_ids"].shape[1], on_text, stop
+            )
+            self._model.generate(
+                **inputs.to(self._model.device),
+                generation_config=self._generation,
+                stopping_criteria=StoppingCriteriaList([listener]),
+            )
+        if listener.cancelled:
+            raise Cancelled(f"stopped after {listener.new_tokens} tokens")
+        patch = self._processor.image_processor.patch_size
+        _, rows, columns = inputs["image_grid_thw"][0].tolist()
+        return Completion(listener.finish(), (columns * patch, rows * patch), listener.new_tokens)
+
+    def _squash(self, image: NDArray[np.uint8]) -> NDArray:
+        size = (self._image_size, self._image_size)
+        return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+    def _chat(self, question: str) -> str:
+        return self._processor.apply_chat_template(
+            build_messages(self._prompt, question), tokenize=False, add_generation_prompt=True
+        )
+
+    def _controls(self, chat: str) -> list[int]:
+        """The control tokens of a prompt, in order; a question must never add one."""
+        ids = self._processor.tokenizer(chat, add_special_tokens=False)["input_ids"]
+        return [token for token in ids if token in self._control_ids]
+
+
+def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
+    """The checkpoint's own generation settings without the sampling."""
+    config = copy.deepcopy(model.generation_config)
+    ends = config.eos_token_id if config.eos_token_id is not None else []
+    ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id}
+    config.update(
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(ends),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return config
+
+
+class _Listener(StoppingCriteria):
+    """Hears each generated token: passes the text on and says when generation must end."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompt_length: int,
+        on_text: Callable[[str], None] | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._prompt_length = prompt_length
+        self._on_text = on_text
+        self._stop = stop
+        self._text = ""
+        self._pending: list[int] = []
+        self.new_tokens = 0
+        self.cancelled = False
+
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any
+    ) -> torch.BoolTensor:
+        fresh = input_ids[0, self._prompt_length + self.new_tokens :].tolist()
+        self.new_tokens += len(fresh)
+        self._pending += fresh
+        piece = self._decode()
+        # A character of several tokens shows as U+FFFD until it is complete.
+        if not piece.endswith("\ufffd"):
+            self._emit(piece)
+        self.cancelled = self._stop is not None and self._stop.is_set()
+        done = self.cancelled or self._text.endswith(_END)
+        return torch.full((1,), done, dtype=torch.bool, device=input_ids.device)  # type: ignore
+
+    def finish(self) -> str:
+        """The whole text, after the last token."""
+        self._emit(self._decode())
+        return self._text
+
+    def _decode(self) -> str:
+        return self._tokenizer.decode(
+            self._pending, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def _emit(self, piece: str) -> None:
+        """Take a piece in, up to the end of the answer."""
+        self._pending = []
+        text = self._text + piece
+        end = text.find(_END, max(0, len(self._text) - len(_END) + 1))
+        if end >= 0:
+            text = text[: end + len(_END)]
+        piece = text[len(self._text) :]
+        self._text = text
+        if piece and self._on_text is not None:
+            self._on_text(piece)

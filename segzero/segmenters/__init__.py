@@ -1,0 +1,44 @@
+"""Segmentation models: image + boxes and points → masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero.types import GroundedObject
+
+if TYPE_CHECKING:
+    import torch
+
+ScoredMask = tuple[NDArray[np.bool_], float]
+
+
+class Segmenter(Protocol):
+    """Anything that turns boxes and points into masks."""
+
+    def segment(
+        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
+    ) -> list[ScoredMask]:
+        """The best mask of each object, in the order of `objects`.
+
+        image: (H, W, 3) uint8 RGB; objects: in its pixels.
+        A mask is (H, W) bool; its score is the model's own estimate of its IoU, in [0, 1].
+        An object's mask depends on no other object. Raises DeviceOutOfMemory.
+        """
+        ...
+
+
+def load_segmenter(adapter: str, folder: Path, *, dtype: str, device: "torch.device") -> Segmenter:
+    """Load a SAM 2 checkpoint folder with one of `checkpoints.ADAPTERS`."""
+    # Imported here: each adapter needs a library that the other does without.
+    if adapter == "transformers":
+        from segzero.segmenters.sam2_transformers import TransformersSegmenter
+
+        return TransformersSegmenter.load(folder, dtype=dtype, device=device)
+    if adapter == "meta":
+        from segzero.segmenters.sam2_meta import MetaSegmenter
+
+        return MetaSegmenter.load(folder, dtype=dtype, device=device)
+    raise ValueError(f"unknown segmenter adapter {adapter!r}")
