@@ -45,13 +45,13 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
         raise ConversionError(
-            f"Image encoding {message.encoding[:40]!r} is not supported; let the camera driver "
-            f"publish one of {', '.join(ENCODINGS)}."
+            f"image encoding {message.encoding[:40]!r} is not supported: let the camera driver "
+            f"publish one of {', '.join(ENCODINGS)}"
         )
     if message.encoding in _PACKED_YUV and message.width % 2:
         raise ConversionError(
-            f"A {message.encoding} image needs an even width, this one has {message.width} "
-            "columns; check the camera driver."
+            f"a {message.encoding} image needs an even width, this one has {message.width} "
+            "columns: check the camera driver"
         )
     pixels = _pixels(message, encoding)
     if encoding.bridged and bridge.works():
@@ -63,8 +63,8 @@ def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG message to (H, W, 3) uint8 RGB. Raises ConversionError."""
     if "compressedDepth" in message.format:
         raise ConversionError(
-            f"The compressed image holds depth ({message.format!r}); remap `image` to a colour "
-            "camera."
+            f"the compressed image holds depth ({message.format[:40]!r}): remap `image` to a "
+            "colour camera"
         )
     data = np.frombuffer(message.data, np.uint8)
     try:
@@ -74,14 +74,15 @@ def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
         raise ConversionError(_undecodable(message)) from error
     if pixels is None:
         raise ConversionError(_undecodable(message))
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    rgb: NDArray = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return rgb
 
 
 def from_array(pixels: NDArray[np.uint8], header: Header) -> Image:
     """Make a message of (H, W) uint8 as mono8 or of (H, W, 3) uint8 as rgb8."""
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.shape[2:] == (3,)):
         raise ConversionError(
-            f"Only (H, W) or (H, W, 3) uint8 become an image, not {pixels.shape} {pixels.dtype}."
+            f"only (H, W) or (H, W, 3) uint8 become an image, not {pixels.shape} {pixels.dtype}"
         )
     message = Image(
         header=header,
@@ -99,18 +100,18 @@ def _pixels(message: Image, encoding: Encoding) -> NDArray:
     """(H, W, channels) in native byte order: a view unless bytes must be swapped."""
     height, width = message.height, message.width
     if not height or not width:
-        raise ConversionError(f"The image is empty ({width}×{height}); is the camera running?")
+        raise ConversionError(f"the image is empty ({width}×{height}): is the camera running?")
     dtype = np.dtype(encoding.dtype)
     row = width * encoding.channels * dtype.itemsize
     if message.step < row:
         raise ConversionError(
-            f"Image step is {message.step} bytes, but a row of {width} {message.encoding} pixels "
-            f"takes {row}; correct `step` or `encoding` in the camera driver."
+            f"image step is {message.step} bytes, but a row of {width} {message.encoding} pixels "
+            f"takes {row}: correct `step` or `encoding` in the camera driver"
         )
     if len(message.data) != message.step * height:
         raise ConversionError(
-            f"The image has {len(message.data)} bytes of data, but step × height is "
-            f"{message.step} × {height} = {message.step * height}; check the camera driver."
+            f"the image has {len(message.data)} bytes of data, but step × height is "
+            f"{message.step} × {height} = {message.step * height}: check the camera driver"
         )
     pixels: NDArray = np.ndarray(
         (height, width, encoding.channels),
@@ -123,8 +124,8 @@ def _pixels(message: Image, encoding: Encoding) -> NDArray:
 
 def _undecodable(message: CompressedImage) -> str:
     return (
-        f"{len(message.data)} bytes of compressed image ({message.format[:40]!r}) don't decode; "
-        "publish JPEG or PNG."
+        f"{len(message.data)} bytes of compressed image ({message.format[:40]!r}) don't decode: "
+        "publish JPEG or PNG"
     )
 
 
@@ -134,7 +135,10 @@ def _first_three(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _eight_bit(pixels: NDArray) -> NDArray[np.uint8]:
     """Scale [0, 65535] to [0, 255]; 8-bit values stay."""
-    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
+    scaled: NDArray = (
+        pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
+    )
+    return scaled
 
 
 def _by_code(code: int) -> Callable[[NDArray], NDArray[np.uint8]]:
@@ -146,13 +150,13 @@ def _from_unit_range(code: int) -> Callable[[NDArray], NDArray[np.uint8]]:
     def convert(pixels: NDArray) -> NDArray[np.uint8]:
         if not np.isfinite(pixels).all():
             raise ConversionError(
-                "The float image holds NaN or infinity; let the camera driver fill invalid pixels."
+                "the float image holds NaN or infinity: let the camera driver fill invalid pixels"
             )
         low, high = pixels.min(), pixels.max()
         if low < 0 or high > 1:
             raise ConversionError(
-                f"Float images must lie in [0, 1], this one in [{low:.3g}, {high:.3g}]; if it is a "
-                "depth image, remap `image` to a colour camera."
+                f"float images must lie in [0, 1], this one in [{low:.3g}, {high:.3g}]: if it is a "
+                "depth image, remap `image` to a colour camera"
             )
         return cv2.cvtColor(np.rint(pixels * 255).astype(np.uint8), code)
 

@@ -8,6 +8,12 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from segzero.errors import SegZeroError
+
+
+class BadParameter(SegZeroError):
+    """A parameter has a value that the node can't use."""
+
 
 def _declared(
     default: Any,
@@ -54,8 +60,8 @@ class Parameters:
     )
     autostart: bool = _declared(
         False,
-        "Configure and activate without being asked. For a node that is started alone; launch "
-        "files start it by lifecycle transitions and leave this false.",
+        "Configure and activate at the start, without being asked; leave it false where a lifecycle "
+        "manager does that.",
         read_only=True,
     )
 
@@ -76,11 +82,11 @@ def declare(node: Node) -> None:
 
 
 def read(node: Node) -> Parameters:
-    """Return the current values. Raises ValueError for one that `refusal` refuses."""
+    """Return the current values. Raises BadParameter for one that `refusal` refuses."""
     current = node.get_parameters([item.name for item in fields(Parameters)])
     reason = refusal(current, configured=False)
     if reason:
-        raise ValueError(reason)
+        raise BadParameter(reason)
     return Parameters(**{parameter.name: parameter.value for parameter in current})
 
 
