@@ -1,0 +1,99 @@
+"""The pip side of the house: training servers, which have no ROS, and development.
+
+On a robot, colcon installs the ROS package `segzero_ros` (see CMakeLists.txt). Versions are
+pinned in constraints.txt alone: `pip install -c constraints.txt .`
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# What the set-up needs of ROS where no ROS is installed. The wheels' metadata leave out some
+# dependencies of the interface generators on each other, so that all are named.
+ROS_WHEELS = [
+    "ros-jazzy-rclpy[fastrtps]",
+    *(
+        f"ros-jazzy-{name}"
+        for name in (
+            "action-msgs",
+            "diagnostic-msgs",
+            "geometry-msgs",
+            "lifecycle-msgs",
+            "sensor-msgs",
+            "std-msgs",
+            "std-srvs",
+            "ament-cmake",
+            "ament-cmake-gmock",
+            "ament-cmake-gtest",
+            "ament-cmake-include-directories",
+            "ament-cmake-pytest",
+            "ament-cmake-ros",
+            "ament-package",
+            "fastrtps-cmake-module",
+            "python-cmake-module",
+            "rosidl-core-generators",
+            "rosidl-default-generators",
+        )
+    ),
+    "cmake",
+    "colcon-common-extensions",
+    "empy",
+    "lark-parser",
+]
+
+# Profiles and demo weights lie at the top of the source tree and inside `segzero` once installed.
+DATA = {
+    package: folder
+    for package, folder in {
+        "segzero.config.profiles": "config/profiles",
+        "segzero.checkpoints.demo": "checkpoints/demo",
+        "segzero.checkpoints.demo.reasoner": "checkpoints/demo/reasoner",
+        "segzero.checkpoints.demo.segmenter": "checkpoints/demo/segmenter",
+    }.items()
+    if Path(folder).is_dir()
+}
+
+setup(
+    name="segzero",
+    version="0.1.0",
+    description="Ask an image a question; get reasoning, boxes, points and masks (Seg-Zero)",
+    long_description=Path("README.md").read_text() if Path("README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["segzero*", "segzero_sim*", "segzero_train*"]),
+        *DATA,
+    ],
+    package_dir=DATA,
+    package_data={package: ["*"] for package in DATA},
+    install_requires=[
+        "numpy",
+        "opencv-python-headless",
+        "pillow",
+        "pyyaml",
+        "safetensors",
+        "torch",
+        "torchvision",
+        "tqdm",
+        "transformers",
+    ],
+    extras_require={
+        "ros-wheels": ROS_WHEELS,
+        "sim": ["mujoco", "scipy"],
+        "train": [
+            "accelerate",
+            "datasets",
+            "deepspeed",
+            "mujoco",
+            "peft",
+            "scipy",
+            "tensorboard",
+            "trl",
+        ],
+        "dev": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+        "sam2": ["sam2"],
+    },
+    entry_points={"console_scripts": ["segzero = segzero.cli:main"]},
+)
