@@ -135,9 +135,10 @@ def _first_three(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _eight_bit(pixels: NDArray) -> NDArray[np.uint8]:
     """Scale [0, 65535] to [0, 255]; 8-bit values stay."""
-    scaled: NDArray = (
-        pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
-    )
+    if pixels.dtype == np.uint8:
+        return pixels
+    # Contiguous, because OpenCV misreads 16-bit rows at odd addresses.
+    scaled: NDArray = cv2.convertScaleAbs(np.ascontiguousarray(pixels), alpha=1 / 257)
     return scaled
 
 

@@ -60,8 +60,8 @@ class Parameters:
     )
     autostart: bool = _declared(
         False,
-        "Configure and activate at the start, without being asked; leave it false where a lifecycle "
-        "manager does that.",
+        "Configure and activate without being asked; leave it false where a lifecycle manager "
+        "does that.",
         read_only=True,
     )
 
