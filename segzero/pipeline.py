@@ -14,7 +14,7 @@ from segzero.errors import BadImage, Cancelled
 from segzero.prompts import clean_question
 from segzero.reasoners import Reasoner
 from segzero.segmenters import Segmenter
-from segzero.types import Answer, GroundedObject, SegmentedObject, Segmentation
+from segzero.types import Answer, GroundedObject, Segmentation, SegmentedObject
 
 MIN_SIDE, MAX_SIDE = 8, 16384
 """Usable image sides in pixels."""
@@ -168,7 +168,7 @@ def check_image(image: NDArray[np.uint8]) -> None:
     if image.dtype != np.uint8:
         raise BadImage(f"the image must be uint8 in 0…255, not {image.dtype}")
     height, width = image.shape[:2]
-    if not (MIN_SIDE <= min(height, width) and max(height, width) <= MAX_SIDE):
+    if not (min(height, width) >= MIN_SIDE and max(height, width) <= MAX_SIDE):
         raise BadImage(
             f"the image is {width}x{height} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}"
         )

@@ -33,11 +33,14 @@ from transformers import (
     Sam2VideoVideoProcessor,
 )
 
-SPECIAL = (
-    "<|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> "
-    "<|box_end|> <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> "
-    "<|image_pad|> <|video_pad|>"
-).split()
+SPECIAL = tuple(
+    f"<|{name}|>"
+    for name in (
+        *("endoftext", "im_start", "im_end", "object_ref_start", "object_ref_end", "box_start"),
+        *("box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad"),
+        *("image_pad", "video_pad"),
+    )
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -189,12 +192,10 @@ def save_sam2(folder: Path, *, video: bool = True) -> Path:
             "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
             "fpn_hidden_size": 32,
         },
-        "prompt_encoder_config": {"hidden_size": 32, "image_size": 256, "mask_input_channels": 4},
+        "prompt_encoder_config": {"hidden_size": 32, "image_size": 256},
         "mask_decoder_config": {
             "hidden_size": 32,
-            "mlp_dim": 64,
-            "num_attention_heads": 2,
-            "iou_head_hidden_dim": 32,
+            "num_attention_heads": 8,
         },
     }
     torch.manual_seed(0)
@@ -231,7 +232,7 @@ def save_sam2(folder: Path, *, video: bool = True) -> Path:
 
 
 def _tokenizer(script: Sequence[str]) -> Qwen2Tokenizer:
-    """One token for each byte, Qwen's special tokens, and one token for each piece of the script."""
+    """One token for each byte, each of Qwen's special tokens, and each piece of the script."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Qwen2Tokenizer(
         vocab={letter: number for number, letter in enumerate(alphabet)},
@@ -239,7 +240,7 @@ def _tokenizer(script: Sequence[str]) -> Qwen2Tokenizer:
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
     )
-    tokenizer.add_tokens(SPECIAL, special_tokens=True)
+    tokenizer.add_tokens(list(SPECIAL), special_tokens=True)
     tokenizer.add_tokens([piece for piece in script if len(piece) > 1])
     return tokenizer
 
@@ -313,6 +314,9 @@ def _follow(model, tokenizer: Qwen2Tokenizer, script: Sequence[str], endless: bo
 
 @torch.no_grad()
 def _draw(model: torch.nn.Module) -> None:
-    """Random values everywhere, also where initialisation puts zeros: no tensor goes untested."""
-    for parameter in model.parameters():
-        parameter.normal_(std=0.1)
+    """Weights with which prompts matter: as drawn, initialisation lets them drown in zeros."""
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            continue
+        fan_in = parameter[0].numel() if parameter.dim() > 1 else 4
+        parameter.normal_(std=1.0 if "embed" in name else fan_in**-0.5)

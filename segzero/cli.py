@@ -1,0 +1,150 @@
+"""The `segzero` command: ask a question about a picture, fetch weights, list profiles."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero.checkpoints import load_profile, profile_names
+from segzero.errors import BadImage, BadQuestion, SegZeroError
+from segzero.types import Segmentation
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0, 1 if it failed, 2 if what was asked for makes no sense."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (BadImage, BadQuestion) as error:
+        return _fail(error, 2)
+    except (SegZeroError, OSError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 1)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="segzero", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="answer a question about a picture")
+    ask.add_argument("image", type=Path, help="a picture file (PNG, JPEG, …)")
+    ask.add_argument("question", help="what to look for, such as 'the red ball'")
+    ask.add_argument("--profile", default="demo", help="name or YAML file (default: %(default)s)")
+    ask.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
+    ask.add_argument("--out", type=Path, metavar="PNG", help="write the picture with the masks")
+    ask.add_argument("--json", action="store_true", help="print the result as JSON")
+    ask.set_defaults(run=_ask)
+
+    fetch = commands.add_parser("fetch", help="download the weights of a profile")
+    fetch.add_argument("profile", help="name or YAML file")
+    fetch.set_defaults(run=_fetch)
+
+    profiles = commands.add_parser("profiles", help="list the profiles")
+    profiles.set_defaults(run=_profiles)
+    return parser
+
+
+def _ask(arguments: argparse.Namespace) -> None:
+    from segzero.pipeline import SegZero, check_image  # here: `segzero profiles` needs no models
+    from segzero.prompts import clean_question
+
+    _check_writable(arguments.out)
+    image = _read_image(arguments.image)
+    check_image(image)
+    clean_question(arguments.question)
+    if not sys.stderr.isatty():
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+    segzero = SegZero.load(arguments.profile, arguments.device)
+    result = segzero.ask(image, arguments.question)
+    if arguments.out:
+        from segzero import overlay
+
+        _write_image(arguments.out, overlay.draw(image, result))
+    print(json.dumps(_summary(result), ensure_ascii=False) if arguments.json else _text(result))
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from segzero.weights import fetch
+
+    profile = load_profile(arguments.profile)
+    for weights in (profile.reasoner, profile.segmenter):
+        print(f"{weights}: {fetch(weights)}")
+
+
+def _profiles(arguments: argparse.Namespace) -> None:
+    names = profile_names()
+    for name in names:
+        print(f"{name:{max(map(len, names))}}  {load_profile(name).summary}")
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise BadImage(f"can't read {path}: {error.strerror}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise BadImage(f"{path} isn't a picture that OpenCV can read")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Raise before the models run what would otherwise be raised after."""
+    if path is None:
+        return
+    if not cv2.haveImageWriter(str(path)):
+        raise OSError(f"can't write a picture of the kind {path.suffix!r}: try {path.stem}.png")
+    if not path.absolute().parent.is_dir():
+        raise OSError(f"can't write {path}: there is no folder {path.parent}")
+
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    path.write_bytes(data.tobytes())
+
+
+def _summary(result: Segmentation) -> dict[str, Any]:
+    return {
+        "question": result.question,
+        "reasoning": result.reasoning,
+        "text": result.text,
+        "size": list(result.size),
+        "objects": [
+            {
+                "id": item.id,
+                "box": [item.box.x1, item.box.y1, item.box.x2, item.box.y2],
+                "points": [[point.x, point.y] for point in item.points],
+                "score": item.score,
+                "area": int(item.mask.sum()),
+            }
+            for item in result.objects
+        ],
+    }
+
+
+def _text(result: Segmentation) -> str:
+    lines = [result.reasoning] if result.reasoning else []
+    if not result.objects:
+        lines.append("nothing matches")
+    for item in result.objects:
+        x1, y1, x2, y2 = (round(v) for v in (item.box.x1, item.box.y1, item.box.x2, item.box.y2))
+        lines.append(
+            f"{item.id}: box {x1},{y1} to {x2},{y2}, {int(item.mask.sum())} pixels, "
+            f"score {item.score:.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _fail(reason: object, code: int) -> int:
+    print(f"segzero: {' '.join(str(reason).split())}", file=sys.stderr)
+    return code
