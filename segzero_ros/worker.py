@@ -36,8 +36,13 @@ class Worker(Generic[Job, Result]):
         self._thread.start()
 
     def submit(self, job: Job) -> list[Job]:
-        """Let `job` be next; stop and return the jobs whose place it takes, at most two."""
+        """Let `job` be next; stop and return the jobs whose place it takes, at most two.
+
+        After `close` it is `job` itself that comes back.
+        """
         with self._change:
+            if self._closed:
+                return [job]
             displaced = self._displace()
             self._waiting = [job]
             self._change.notify()
