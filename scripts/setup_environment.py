@@ -57,9 +57,6 @@ def main() -> None:
     if stale_environment or not up_to_date(INSTALL, build_key):
         build(with_ros)
         remember(INSTALL, build_key)
-    if stale_environment:
-        system_packages.require_opengl(PYTHON)
-        announce("Ready")
 
 
 def refuse_another_way(with_ros: bool) -> None:
@@ -116,6 +113,7 @@ def make_environment(with_ros: bool) -> None:
     run(*pip, "--no-build-isolation", "sam2", SAM2_BUILD_CUDA="0")
     if not with_ros:
         complete_ros_wheels()
+    system_packages.require_opengl(PYTHON)
 
 
 def complete_ros_wheels() -> None:
