@@ -45,6 +45,7 @@ class PerceptionNode(LifecycleNodeMixin, Node):
     callback group of their own, so that state and diagnostics can be read while models load.
 
     load: makes the models of a (profile, device).
+    frames: the newest frame of the camera.
     """
 
     def __init__(
@@ -55,11 +56,11 @@ class PerceptionNode(LifecycleNodeMixin, Node):
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
 
+        self.frames = LatestFrame()
         self._load = load
         self._segzero: SegZero | None = None
         self._answering: Answering | None = None
         self._inputs: list[Subscription] = []
-        self._frames = LatestFrame()
         self._health = Health()
         self._query_count = 0
 
@@ -108,16 +109,16 @@ class PerceptionNode(LifecycleNodeMixin, Node):
         outcome = super().on_activate(state)
         wanted = parameters.read(self)
         self._answering = Answering(
-            self._segzero, self._frames, wanted.first_frame_timeout, self._on_end
+            self._segzero, self.frames, wanted.first_frame_timeout, self._on_end
         )
         self._inputs = [
             self.create_subscription(
                 CompressedImage if wanted.image_transport == "compressed" else Image,
                 self._image_topic(),
-                self._frames.put,
+                self.frames.put,
                 CAMERA_QOS,
                 callback_group=self._streams,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self._frames.count_lost),
+                event_callbacks=SubscriptionEventCallbacks(message_lost=self.frames.count_lost),
             ),
             self.create_subscription(
                 String, "~/query", self._on_query, RELIABLE_QOS, callback_group=self._streams
@@ -157,7 +158,7 @@ class PerceptionNode(LifecycleNodeMixin, Node):
         if self._answering:
             self._answering.close(reason)
             self._answering = None
-        self._frames.clear()
+        self.frames.clear()
 
     def _unload(self) -> None:
         if self._segzero:
@@ -246,7 +247,7 @@ class PerceptionNode(LifecycleNodeMixin, Node):
         report.status = self._health.report(
             self.get_fully_qualified_name(),
             self._image_topic(),
-            self._frames,
+            self.frames,
             active=bool(self._inputs),
         )
         self._diagnostics.publish(report)

@@ -1,13 +1,43 @@
-"""Real ROS, cut off from everybody else's: a domain of its own and this machine only."""
+"""Real ROS, cut off from everybody else's, and real (tiny) checkpoints on disk."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # Fast DDS takes its ports from it
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # Fast DDS makes its ports from it
 
 import pytest
 import rclpy
+
+from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
+from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.robot import Robot
+
+SCRIPTS = {
+    "answer": ANSWER_SCRIPT,
+    "nothing": ("<think>", " empty table ", "</think>", "<answer>", "[]", "</answer>"),
+    "malformed": ("<think>", " no answer "),
+    "slow": (*(f" or{number}" for number in range(300)), *ANSWER_SCRIPT),
+    "endless": tuple(f" and{number}" for number in range(100)),
+}
+"""What the reasoner of each test profile writes."""
+
+PROFILE = """
+reasoner: {reasoner}
+segmenter: {segmenter}
+prompt: vision_reasoner
+answer_format: vision_reasoner
+coordinates: relative_1000
+rounding: half_up
+image_size: 64
+max_new_tokens: {max_new_tokens}
+reasoner_dtype: float32
+summary: scripted for tests
+"""
+
+_numbers = count()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,3 +47,60 @@ def ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     rclpy.init()
     yield
     rclpy.shutdown()
+
+
+@pytest.fixture(scope="session")
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Profiles on disk by the name of their reasoner's script."""
+    folder = tmp_path_factory.mktemp("profiles")
+    segmenter = save_sam2(folder / "segmenter")
+    paths = {}
+    for name, script in SCRIPTS.items():
+        endless = name == "endless"
+        paths[name] = folder / f"{name}.yaml"
+        paths[name].write_text(
+            PROFILE.format(
+                reasoner=save_qwen3_vl(folder / name, script, endless=endless),
+                segmenter=segmenter,
+                max_new_tokens=100_000 if endless else 400,
+            )
+        )
+    return paths
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A ROS namespace that no other test uses."""
+    return f"/test{next(_numbers)}"
+
+
+@pytest.fixture
+def operator(namespace: str) -> Iterator[Operator]:
+    operator = Operator(namespace)
+    yield operator
+    operator.close()
+
+
+@pytest.fixture
+def make_robot(
+    namespace: str, operator: Operator, profiles: dict[str, Path]
+) -> Iterator[Callable[..., Robot]]:
+    """Make a perception node in this process from the name of a test profile."""
+    robots = []
+
+    def make(profile: str = "answer", **options: object) -> Robot:
+        robot = Robot(operator, namespace, str(profiles.get(profile, profile)), **options)
+        robots.append(robot)
+        return robot
+
+    yield make
+    for robot in robots:
+        robot.close()
+
+
+@pytest.fixture
+def robot(make_robot: Callable[..., Robot]) -> Robot:
+    """An active node whose reasoner finds one object in every picture."""
+    robot = make_robot()
+    robot.operator.activate()
+    return robot

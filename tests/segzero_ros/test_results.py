@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from segzero.types import Box, Point, SegmentedObject, Segmentation
+from segzero.types import Box, Point, Segmentation, SegmentedObject
 from segzero_ros import results
 from segzero_ros.conversions import to_rgb
 from segzero_ros.msg import Segmentation as SegmentationMessage

@@ -1,0 +1,58 @@
+"""A perception node in this process, over real DDS."""
+
+import threading
+
+import numpy as np
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from segzero_ros.conversions import from_array
+from segzero_ros.perception_node import PerceptionNode
+from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.waiting import wait_until
+
+
+class Robot:
+    """The node, spinning, and the operator that talks to it.
+
+    options: further parameters of the node; `load` replaces `SegZero.load`.
+    """
+
+    def __init__(self, operator: Operator, namespace: str, profile: str, **options: object) -> None:
+        self.operator = operator
+        load = {"load": options.pop("load")} if "load" in options else {}
+        overrides = {"profile": profile, "first_frame_timeout": 0.2, **options}
+        self.node = PerceptionNode(
+            namespace=namespace,
+            parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
+            **load,
+        )
+        self._executor = MultiThreadedExecutor(num_threads=2)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.node.close()
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+
+    def see(self, image: Image | CompressedImage) -> None:
+        """Show an image and wait until the node has it."""
+        self.operator.show(image)
+        wait_until(lambda: self._newest() == image.header, "the image")
+
+    def _newest(self) -> Header | None:
+        frame = self.node.frames.newest()
+        return frame.message.header if frame else None
+
+
+def picture(seconds: int, width: int = 64, height: int = 48) -> Image:
+    """A camera image with a stamp and a frame."""
+    header = Header(frame_id="camera_optical_frame")
+    header.stamp.sec, header.stamp.nanosec = seconds, 5
+    noise = np.random.default_rng(seconds).integers(0, 256, (height, width, 3), np.uint8)
+    return from_array(noise, header)
