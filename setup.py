@@ -63,7 +63,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=[
-        *find_packages(include=["segzero*", "segzero_sim*", "segzero_train*"]),
+        *find_packages(include=["segzero", "segzero.*", "segzero_sim*", "segzero_train*"]),
         *DATA,
     ],
     package_dir=DATA,

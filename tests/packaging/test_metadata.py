@@ -1,0 +1,87 @@
+"""What pip, colcon and rosdep read: complete, and of one mind."""
+
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)(  # .+)?$")
+
+
+def constraints() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pins() -> dict[str, str]:
+    return {match[1]: match[2] for match in map(PIN.match, constraints()) if match}
+
+
+def package() -> ElementTree.Element:
+    return ElementTree.parse(ROOT / "package.xml").getroot()
+
+
+def test_every_constraint_is_one_exact_pin():
+    assert [line for line in constraints() if not PIN.match(line)] == []
+    assert len(pins()) == len(constraints())
+
+
+def test_every_requirement_is_pinned():
+    wanted = {
+        re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower().replace("_", "-")
+        for requirement in metadata.requires("segzero")
+    }
+    assert wanted - pins().keys() == set()
+
+
+def test_versions_are_pinned_in_one_place():
+    named = [re.split(";", requirement)[0] for requirement in metadata.requires("segzero")]
+    assert [requirement for requirement in named if re.search(r"[<>=~]", requirement)] == []
+
+
+def test_installed_packages_are_the_pinned_ones():
+    installed = {
+        distribution.name.lower().replace("_", "-"): distribution.version
+        for distribution in metadata.distributions()
+    }
+    wrong = {
+        name: installed[name]
+        for name, version in pins().items()
+        if name in installed and installed[name] != version
+    }
+    assert wrong == {}
+
+
+def test_pip_and_ros_agree_on_the_version():
+    assert package().findtext("version") == metadata.version("segzero")
+
+
+def test_the_package_is_an_interface_package():
+    assert package().findtext("member_of_group") == "rosidl_interface_packages"
+    assert package().findtext("export/build_type") == "ament_cmake"
+
+
+@pytest.mark.parametrize("folder", ["segzero_ros", "launch"])
+def test_every_ros_import_is_a_dependency(folder):
+    ours = {"segzero", "segzero_ros", "segzero_sim"}
+    known_to_rosdep = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "python3-yaml"}
+    not_in_rosdep = {"mujoco", "torch", "transformers"}  # what .venv is for
+    # Converts pictures where it is installed; nothing needs it.
+    optional = {"cv_bridge"}
+    imported = {
+        match[1]
+        for path in (ROOT / folder).glob("*.py")
+        for match in re.finditer(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = {
+        known_to_rosdep.get(name, name)
+        for name in imported - ours - not_in_rosdep - optional - sys.stdlib_module_names
+    }
+    depended_on = {
+        item.text for tag in ("depend", "exec_depend") for item in package().iterfind(tag)
+    }
+    assert named - depended_on == set()
