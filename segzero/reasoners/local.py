@@ -64,6 +64,13 @@ class LocalReasoner:
             device=device,
             attn_implementation=attention,
         )
+        # Without its file, transformers makes an empty tokenizer and says nothing.
+        image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+        if image_token != model.config.image_token_id:
+            raise CheckpointError(
+                f"the tokenizer in {folder} doesn't fit the model: tokenizer.json is missing or "
+                f"another model's"
+            )
         return cls(
             model,
             processor,

@@ -57,6 +57,10 @@ _HEAD = re.compile(
     r"\.(proj_in|layers\.0|proj_out)\.(.*)"
 )
 _HEAD_LAYERS = {"proj_in": 0, "layers.0": 1, "proj_out": 2}
+_POSITIONS = (
+    "shared_image_embedding.positional_embedding",
+    "prompt_encoder.shared_embedding.positional_embedding",
+)
 # Of the memory, which images don't need and which is not built here.
 _UNUSED = {"maskmem_tpos_enc", "no_mem_pos_enc"}
 
@@ -84,7 +88,13 @@ class MetaSegmenter:
             ) from error
         config = load_pretrained(AutoConfig, folder)
         model = _build(config)
-        weights = _rename(load_file(folder / "model.safetensors"))
+        original = load_file(folder / "model.safetensors")
+        if not torch.equal(*(original.get(name, torch.empty(0)) for name in _POSITIONS)):
+            raise CheckpointError(
+                f"{folder} doesn't fit Meta's sam2 package, which has one position encoding for "
+                f"image and prompts: set `segmenter_adapter: transformers`"
+            )
+        weights = _rename(original)
         known = model.state_dict().keys()
         try:
             missing, _ = model.load_state_dict(

@@ -50,8 +50,9 @@ class TransformersSegmenter:
         return [masks[index] for index in range(len(objects))]
 
     def _encode(self, image: NDArray[np.uint8]) -> list[torch.Tensor]:
-        # A copy, because the caller's array may be read-only.
-        pixels = self._processor(images=torch.tensor(image).permute(2, 0, 1), return_tensors="pt")
+        # A copy: torch takes no negative strides and warns about read-only arrays.
+        own = torch.from_numpy(np.array(image, order="C"))
+        pixels = self._processor(images=own.permute(2, 0, 1), return_tensors="pt")
         pixels = pixels["pixel_values"].to(self._model.device, self._model.dtype)
         return self._model.get_image_embeddings(pixels)
 

@@ -288,7 +288,9 @@ def _save(folder: Path, model, processor, script: Sequence[str], endless: bool) 
 
 @torch.no_grad()
 def _follow(model, tokenizer: Qwen2Tokenizer, script: Sequence[str], endless: bool) -> None:
-    """Make the model write `script`, a list of different pieces of text, each one token.
+    """Make the model write `script`, pieces of text of which no token comes twice.
+
+    A piece is one token, unless it is a single character: then it is as many as it has bytes.
 
     The layers are made to add nothing, so that the last hidden state is the last token's embedding,
     and the head is set to answer each embedding with the next token. After the last piece comes
@@ -301,10 +303,8 @@ def _follow(model, tokenizer: Qwen2Tokenizer, script: Sequence[str], endless: bo
     embeddings = torch.nn.functional.normalize(text.embed_tokens.weight, dim=-1)
     text.embed_tokens.weight.copy_(embeddings)
     model.lm_head.weight.zero_()
-    tokens = []
-    for piece in script:
-        (token,) = tokenizer(piece, add_special_tokens=False)["input_ids"]
-        tokens.append(token)
+    tokens = tokenizer("".join(script), add_special_tokens=False)["input_ids"]
+    assert len(set(tokens)) == len(tokens)
     (line_break,) = tokenizer("\n", add_special_tokens=False)["input_ids"]  # ends the prompt
     following = tokens[0] if endless else tokenizer.eos_token_id
     steps = zip([line_break, *tokens], [*tokens, following], strict=True)
@@ -320,3 +320,6 @@ def _draw(model: torch.nn.Module) -> None:
             continue
         fan_in = parameter[0].numel() if parameter.dim() > 1 else 4
         parameter.normal_(std=1.0 if "embed" in name else fan_in**-0.5)
+    # Drawn apart by transformers, but one and the same in every published checkpoint.
+    positions = model.prompt_encoder.shared_embedding.positional_embedding
+    model.shared_image_embedding.positional_embedding.copy_(positions)

@@ -1,0 +1,176 @@
+"""Missing, half-written and wrong checkpoints are told by name before anything runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
+
+from segzero import weights
+from segzero.errors import CheckpointError
+from tests.segzero.tiny_checkpoints import write_shards
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def copy(qwen3_vl: Path, tmp_path: Path) -> Path:
+    """A checkpoint to damage."""
+    return Path(shutil.copytree(qwen3_vl, tmp_path / "copy"))
+
+
+def cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def load(folder: Path, **options: object) -> object:
+    options = {"dtype": "float32", "device": CPU} | options
+    return weights.load_model(AutoModelForImageTextToText, folder, **options)
+
+
+def test_a_whole_folder_is_found(qwen3_vl):
+    assert weights.locate(str(qwen3_vl), "tiny") == qwen3_vl
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no folder .*absent"):
+        weights.locate(str(tmp_path / "absent"), "tiny")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(copy, file):
+    (copy / file).unlink()
+    with pytest.raises(CheckpointError, match=f"{file} is missing"):
+        weights.locate(str(copy), "tiny")
+
+
+@pytest.mark.parametrize(
+    "file", ["config.json", "model.safetensors", "tokenizer.json", "processor_config.json"]
+)
+def test_a_half_written_file_is_named(copy, file):
+    cut(copy / file)
+    with pytest.raises(CheckpointError, match=f"{file} is damaged"):
+        weights.locate(str(copy), "tiny")
+
+
+def test_an_empty_weight_file_is_named(copy):
+    (copy / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
+        weights.locate(str(copy), "tiny")
+
+
+@pytest.fixture
+def sharded(copy: Path) -> Path:
+    write_shards(copy, load_file(copy / "model.safetensors"))
+    (copy / "model.safetensors").unlink()
+    return copy
+
+
+def test_shards_load(sharded):
+    assert load(weights.locate(str(sharded), "tiny"))
+
+
+def test_a_missing_shard_is_named(sharded):
+    (sharded / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"00002-of-00002\.safetensors is missing"):
+        weights.locate(str(sharded), "tiny")
+
+
+def test_an_index_without_shards_is_named(sharded):
+    (sharded / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="no weight_map"):
+        weights.locate(str(sharded), "tiny")
+
+
+def test_pickles_are_never_loaded(copy):
+    (copy / "model.safetensors").unlink()
+    torch.save({}, copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
+        weights.locate(str(copy), "tiny")
+    with pytest.raises(CheckpointError, match="safetensors"):
+        load(copy)
+
+
+def test_weights_that_lack_a_tensor_are_refused_instead_of_drawn_at_random(copy):
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lack 1 .*lm_head\.weight"):
+        load(weights.locate(str(copy), "tiny"))
+
+
+def test_weights_of_another_size_are_refused(copy):
+    tensors = load_file(copy / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["lm_head.weight"][:-1].contiguous()
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=str(copy)):
+        load(weights.locate(str(copy), "tiny"))
+
+
+def test_a_model_of_another_kind_is_refused(sam2):
+    with pytest.raises(CheckpointError, match="can't load"):
+        load(weights.locate(str(sam2), "tiny"))
+
+
+def test_an_unknown_attention_is_refused(qwen3_vl):
+    with pytest.raises(CheckpointError, match="can't load"):
+        load(qwen3_vl, attn_implementation="flash_attention_9")
+
+
+def test_code_in_a_checkpoint_is_never_run(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoModelForImageTextToText": "mine.Model"}}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "mine.py").write_text(f"open({str(copy / 'ran')!r}, 'w')\n")
+    with pytest.raises(CheckpointError):
+        load(copy)
+    assert not (copy / "ran").exists()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty Hub cache, and a Hub that can't be reached."""
+    cache = tmp_path / "hub"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return cache
+
+
+def test_weights_that_are_not_here_are_named_with_the_command_that_gets_them(no_network):
+    with pytest.raises(CheckpointError, match=r"Ricky06662/Seg-Zero-7B.*segzero fetch seg-zero-7b"):
+        weights.locate("Ricky06662/Seg-Zero-7B", "seg-zero-7b")
+
+
+def test_fetching_without_network_says_so(no_network):
+    with pytest.raises(CheckpointError, match=r"can't fetch .*Seg-Zero-7B.*network"):
+        weights.fetch("Ricky06662/Seg-Zero-7B")
+
+
+def cache_as_hub(cache: Path, folder: Path, repository: str) -> Path:
+    """Lay a folder out as a download of the Hub."""
+    base = cache / f"models--{repository.replace('/', '--')}"
+    (base / "refs").mkdir(parents=True)
+    (base / "refs" / "main").write_text("0" * 40)
+    return Path(shutil.copytree(folder, base / "snapshots" / ("0" * 40)))
+
+
+def test_fetched_weights_are_found_without_network(no_network, sam2):
+    snapshot = cache_as_hub(no_network, sam2, "owner/sam2")
+    assert weights.locate("owner/sam2", "mine") == snapshot
+
+
+def test_a_broken_download_is_named_with_the_command_that_mends_it(no_network, sam2):
+    snapshot = cache_as_hub(no_network, sam2, "owner/sam2")
+    cut(snapshot / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"damaged.*segzero fetch mine"):
+        weights.locate("owner/sam2", "mine")
+
+
+def test_fetching_a_folder_only_checks_it(sam2, tmp_path):
+    assert weights.fetch(str(sam2)) == sam2
+    with pytest.raises(CheckpointError, match="no folder"):
+        weights.fetch(str(tmp_path / "absent"))
