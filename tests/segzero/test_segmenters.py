@@ -120,6 +120,18 @@ def test_video_and_image_checkpoints_of_the_same_weights_agree(sam2, tmp_path, i
         assert score == same_score
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_checkpoint_in_the_published_layout_draws_the_same(sam2, tmp_path, adapter, image):
+    folder = Path(shutil.copytree(sam2, tmp_path / "legacy"))
+    tiny_checkpoints.make_legacy_sam2(folder)
+    for (mask, _), (same, _) in zip(
+        load(sam2, adapter).segment(image, OBJECTS),
+        load(folder, adapter).segment(image, OBJECTS),
+        strict=True,
+    ):
+        assert (mask == same).all()
+
+
 @needs_sam2
 def test_the_adapters_agree_where_nothing_is_resized(sam2):
     # In between, they round pixels differently when they resize the image.

@@ -122,6 +122,20 @@ def save_qwen2_5_vl(folder: Path, script: Sequence[str] = (), *, endless: bool =
     return _save(folder, model, processor, script, endless)
 
 
+def make_legacy_sam2(folder: Path) -> None:
+    """Rewrite a saved SAM2 video checkpoint's processor in the layout of the published ones.
+
+    Image and video processor have files of their own, with the names that classes had in 2025.
+    """
+    processor = json.loads((folder / "processor_config.json").read_text())
+    image = processor.pop("image_processor") | {"image_processor_type": "Sam2ImageProcessorFast"}
+    video = processor.pop("video_processor")
+    for name, part in (("preprocessor", image), ("video_preprocessor", video)):
+        part["processor_class"] = "Sam2VideoProcessor"
+        (folder / f"{name}_config.json").write_text(json.dumps(part))
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+
+
 def make_legacy(folder: Path) -> None:
     """Rewrite a saved Qwen2.5-VL in the layout of 2025, in which Seg-Zero-7B was published.
 
