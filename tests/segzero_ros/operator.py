@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -55,6 +56,10 @@ class Operator:
 
     def listen(self, message_type: type, topic: str, into: queue.Queue) -> Subscription:
         return self.node.create_subscription(message_type, topic, into.put, 10)
+
+    def on_question(self, heard: Callable[[str], object]) -> None:
+        """Call `heard` with the text of every question that anybody asks."""
+        self.node.create_subscription(String, "segzero/query", lambda query: heard(query.data), 10)
 
     def call(self, service_type: type, service: str, request: object) -> object:
         """Call a service of the node and return the response."""
