@@ -24,7 +24,7 @@ ADAPTERS = ("transformers", "meta")
 class Profile:
     """Two checkpoints and how to talk to them.
 
-    name: the file's name without `.yaml`.
+    name: as `load_profile` was given it: a shipped name, or the path of a YAML file.
     summary: one line for people.
     reasoner, segmenter: weights, an absolute folder or a Hub name (`owner/name`).
     prompt: a key of `prompts.PROMPTS`; answer_format: one of `answers.FORMATS`.
@@ -92,7 +92,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
                 f"{', '.join(profile_names())}, or the path of a YAML file"
             )
         path = root / "config" / "profiles" / f"{name_or_path}.yaml"
-    profile = _build(path, _read(path))
+    profile = _build(path, _read(path), str(name_or_path))
     bases = (path.resolve().parent, root)
     return replace(
         profile,
@@ -113,7 +113,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _build(path: Path, content: dict[str, Any]) -> Profile:
+def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
     known = {field.name: field.type for field in fields(Profile) if field.name != "name"}
     if unknown := sorted(str(key) for key in content if key not in known):
         raise CheckpointError(f"the profile {path} has unknown keys: {', '.join(unknown)}")
@@ -126,7 +126,7 @@ def _build(path: Path, content: dict[str, Any]) -> Profile:
             choices = ", ".join(_CHOICES[key])
             raise CheckpointError(f"{key} in the profile {path} is {value!r}, not one of {choices}")
     try:
-        return Profile(name=path.stem, **content)
+        return Profile(name=name, **content)
     except TypeError as error:
         raise CheckpointError(f"the profile {path} is incomplete: {error}") from error
 

@@ -1,5 +1,6 @@
 """Segmentation models: image + boxes and points → masks."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 ScoredMask = tuple[NDArray[np.bool_], float]
+
+_BATCH = 16
+"""Objects decoded at once; bounds the memory for masks at the image's resolution."""
 
 
 class Segmenter(Protocol):
@@ -42,3 +46,18 @@ def load_segmenter(adapter: str, folder: Path, *, dtype: str, device: "torch.dev
 
         return MetaSegmenter.load(folder, dtype=dtype, device=device)
     raise ValueError(f"unknown segmenter adapter {adapter!r}")
+
+
+def batches(objects: Sequence[GroundedObject]) -> list[list[int]]:
+    """Indices of objects to decode together: equally many points, at most _BATCH.
+
+    Padding points would do for unequal ones, but would change the masks a little.
+    """
+    alike: dict[int, list[int]] = defaultdict(list)
+    for index, item in enumerate(objects):
+        alike[len(item.points)].append(index)
+    return [
+        group[start : start + _BATCH]
+        for group in alike.values()
+        for start in range(0, len(group), _BATCH)
+    ]

@@ -18,12 +18,11 @@ from transformers import AutoConfig
 
 from segzero.devices import memory_errors
 from segzero.errors import CheckpointError
-from segzero.segmenters import ScoredMask
-from segzero.segmenters.sam2_transformers import batches
+from segzero.segmenters import ScoredMask, batches
 from segzero.types import GroundedObject
 from segzero.weights import load_pretrained
 
-# transformers' names → Meta's, applied in order. Heads with three layers are renamed by _head().
+# transformers' names → Meta's, applied in order; the layers of heads are numbered before, by _HEAD.
 _RENAMES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -87,6 +86,8 @@ class MetaSegmenter:
                 "`segmenter_adapter: transformers` in the profile"
             ) from error
         config = load_pretrained(AutoConfig, folder)
+        if config.model_type not in ("sam2", "sam2_video"):
+            raise CheckpointError(f"{folder} is a {config.model_type} model, not a SAM 2")
         model = _build(config)
         original = load_file(folder / "model.safetensors")
         if not torch.equal(*(original.get(name, torch.empty(0)) for name in _POSITIONS)):
@@ -120,7 +121,8 @@ class MetaSegmenter:
         half = self._dtype != torch.float32
         cast = torch.autocast(self._predictor.device.type, self._dtype) if half else nullcontext()
         with memory_errors(), torch.inference_mode(), cast:
-            self._predictor.set_image(np.array(image))  # a copy, the caller's may be read-only
+            # A copy: torch takes no negative strides and warns about read-only arrays.
+            self._predictor.set_image(np.array(image, order="C"))
             for batch in batches(objects):
                 masks.update(zip(batch, self._decode([objects[i] for i in batch]), strict=True))
             self._predictor.reset_predictor()

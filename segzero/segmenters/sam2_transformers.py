@@ -1,6 +1,5 @@
 """SAM 2 and SAM 2.1 through transformers, from image or video checkpoints."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,9 @@ from numpy.typing import NDArray
 from transformers import AutoModelForMaskGeneration, Sam2Processor
 
 from segzero.devices import memory_errors
-from segzero.segmenters import ScoredMask
+from segzero.segmenters import ScoredMask, batches
 from segzero.types import GroundedObject
 from segzero.weights import load_model, load_pretrained
-
-_BATCH = 16
-"""Objects decoded at once; bounds the memory for masks at the image's resolution."""
 
 
 class TransformersSegmenter:
@@ -78,18 +74,3 @@ class TransformersSegmenter:
         logits = found.pred_masks[0][torch.arange(len(objects)), best].float()
         masks = self._processor.post_process_masks([logits[:, None]], [shape])[0][:, 0]
         return list(zip(masks.cpu().numpy(), scores.float().tolist(), strict=True))
-
-
-def batches(objects: Sequence[GroundedObject]) -> list[list[int]]:
-    """Indices of objects to decode together: equally many points, at most _BATCH.
-
-    Padding points would do for unequal ones, but would change the masks a little.
-    """
-    alike: dict[int, list[int]] = defaultdict(list)
-    for index, item in enumerate(objects):
-        alike[len(item.points)].append(index)
-    return [
-        group[start : start + _BATCH]
-        for group in alike.values()
-        for start in range(0, len(group), _BATCH)
-    ]

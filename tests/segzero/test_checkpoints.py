@@ -56,8 +56,9 @@ def test_hub_names_stay_and_relative_folders_lie_under_the_resource_root():
 
 def test_a_profile_of_ones_own_may_name_folders_beside_it(tmp_path):
     (tmp_path / "weights" / "tuned").mkdir(parents=True)
-    profile = load_profile(write(tmp_path, VALID | {"reasoner": "weights/tuned"}))
-    assert profile.name == "mine"
+    path = write(tmp_path, VALID | {"reasoner": "weights/tuned"})
+    profile = load_profile(path)
+    assert profile.name == str(path)
     assert profile.reasoner == str(tmp_path / "weights" / "tuned")
     assert profile.segmenter == "owner/segmenter"
 

@@ -199,6 +199,12 @@ def test_a_decoder_that_metas_package_has_not_is_refused(sam2, tmp_path):
         load(folder, "meta")
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_model_of_another_kind_is_refused(qwen3_vl, adapter):
+    with pytest.raises(CheckpointError, match=str(qwen3_vl)):
+        load(qwen3_vl, adapter)
+
+
 def test_an_unknown_adapter_is_named(sam2):
     with pytest.raises(ValueError, match="onnx"):
         load(sam2, "onnx")
