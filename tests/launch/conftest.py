@@ -1,0 +1,84 @@
+"""The launch files as a ROS user starts them: `ros2 launch`, on a domain of their own."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
+
+PROFILE = """
+summary: answers every question with the same object
+reasoner: {reasoner}
+segmenter: {segmenter}
+prompt: vision_reasoner
+answer_format: vision_reasoner
+coordinates: relative_1000
+rounding: half_up
+image_size: 64
+max_new_tokens: 400
+reasoner_dtype: float32
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("launch_profile")
+    path = folder / "tiny.yaml"
+    reasoner = save_qwen3_vl(folder / "reasoner", ANSWER_SCRIPT)
+    segmenter = save_sam2(folder / "segmenter")
+    path.write_text(PROFILE.format(reasoner=reasoner, segmenter=segmenter))
+    return path
+
+
+@pytest.fixture
+def ros_environment(tmp_path: Path) -> dict[str, str]:
+    return os.environ | {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": str(1 + (os.getpid() + 50) % 100),
+        "ROS_LOG_DIR": str(tmp_path / "log"),
+    }
+
+
+@pytest.fixture
+def ros2(ros_environment: dict[str, str]) -> Callable[..., str]:
+    """Run a `ros2` command to its end and return what it prints."""
+
+    def ros2(*words: str) -> str:
+        result = subprocess.run(
+            ["ros2", *words],
+            env=ros_environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return result.stdout + result.stderr
+
+    return ros2
+
+
+@pytest.fixture
+def launch(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Start a launch file with arguments; it is interrupted, as by ctrl-C, after the test."""
+    processes = []
+
+    def launch(name: str, **arguments: object) -> None:
+        words = [f"{key}:={value}" for key, value in arguments.items()]
+        with (tmp_path / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                ["ros2", "launch", "segzero_ros", name, *words],
+                env=ros_environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        processes.append(process)
+
+    yield launch
+    for process in processes:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)

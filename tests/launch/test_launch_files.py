@@ -1,0 +1,70 @@
+"""What the launch files promise, seen from outside."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip(
+    "launch_ros", reason="launch_ros is not here: it comes with an installed ROS 2, not with pip"
+)
+
+from launch import LaunchContext
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+FOLDER = Path(__file__).parents[2] / "launch"
+EXPECTED = {
+    "namespace",
+    "params_file",
+    "image",
+    "profile",
+    "device",
+    "autostart",
+    "use_sim_time",
+    "log_level",
+    "python",
+}
+
+
+@pytest.mark.parametrize("name", ["perception.launch.py", "demo.launch.py"])
+def test_the_usual_arguments_are_there_and_described(name: str) -> None:
+    source = PythonLaunchDescriptionSource(str(FOLDER / name))
+    arguments = source.get_launch_description(LaunchContext()).get_launch_arguments()
+    assert {argument.name for argument in arguments} >= EXPECTED
+    assert [argument.name for argument in arguments if len(argument.description) < 10] == []
+
+
+def test_perception_starts_active_and_listens_where_it_is_told(
+    launch: Callable[..., None], ros2: Callable[..., str], tiny_profile: Path
+) -> None:
+    launch("perception.launch.py", namespace="bot", profile=tiny_profile, image="/front/image")
+    answer = ask(ros2, "--node=/bot/segzero")
+    assert answer["state"] == "failed"
+    assert "nothing publishes on /front/image" in answer["error"]
+
+
+def test_without_autostart_the_node_waits_for_a_transition(
+    launch: Callable[..., None], ros2: Callable[..., str], tiny_profile: Path
+) -> None:
+    launch("perception.launch.py", profile=tiny_profile, autostart="false")
+    states = (ros2("lifecycle", "get", "/segzero", "--no-daemon") for _ in range(60))
+    assert next(state for state in states if "not found" not in state).startswith("unconfigured")
+
+
+def test_the_demo_brings_its_camera(
+    launch: Callable[..., None], ros2: Callable[..., str], tiny_profile: Path
+) -> None:
+    launch("demo.launch.py", profile=tiny_profile)
+    answer = ask(ros2)
+    assert answer["state"] == "answered"
+    assert answer["objects"]
+
+
+def ask(ros2: Callable[..., str], *options: str) -> dict:
+    """What the `ask` executable prints; after it, `ros2 run` may speak of the exit status."""
+    return json.loads(
+        ros2("run", "segzero_ros", "ask", "a ball", "--json", *options).splitlines()[0]
+    )
