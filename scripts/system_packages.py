@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-OPENGL_PACKAGES = ["libegl1", "libgl1", "libgl1-mesa-dri", "libopengl0"]
+OPENGL_PACKAGES = ["libegl1", "libgl1", "libgl1-mesa-dri"]
 
 _PYTHON_FACTS = """
 import importlib.util, os, sys, sysconfig
