@@ -1,6 +1,8 @@
 """The lifecycle node `segzero`: camera frames and questions in, masks and reasoning out."""
 
 import contextlib
+import os
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -10,13 +12,10 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import MultiThreadedExecutor
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.lifecycle.node import LifecycleNodeMixin
-from rclpy.node import Node
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -38,11 +37,11 @@ CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
-class PerceptionNode(LifecycleNodeMixin, Node):
+class PerceptionNode(LifecycleNode):
     """Wires camera, questions, models and results together.
 
-    Callbacks only pass values on; the models run in a thread of their own. Transitions have a
-    callback group of their own, so that state and diagnostics can be read while models load.
+    Callbacks only pass values on; the models run in a thread of their own. For one thread that
+    spins: rclpy's executor for several burns a core and loses half of a 720p camera's frames.
 
     load: makes the models of a (profile, device).
     frames: the newest frame of the camera.
@@ -51,8 +50,7 @@ class PerceptionNode(LifecycleNodeMixin, Node):
     def __init__(
         self, *, load: Callable[[str, str], SegZero] = SegZero.load, **node_options: Any
     ) -> None:
-        Node.__init__(self, "segzero", **node_options)
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        super().__init__("segzero", **node_options)
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
 
@@ -73,14 +71,9 @@ class PerceptionNode(LifecycleNodeMixin, Node):
         self._reasoning = publisher(String, "~/reasoning", RELIABLE_QOS)
         self._overlay = publisher(Image, "~/overlay", RELIABLE_QOS)
 
-        self._streams = MutuallyExclusiveCallbackGroup()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
-        self.create_timer(
-            1.0,
-            self._report,
-            callback_group=self._streams,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),  # simulated time may stand still
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self.create_timer(1.0, self._report, clock=steady)
 
     def start(self) -> None:
         """Configure and activate."""
@@ -92,6 +85,7 @@ class PerceptionNode(LifecycleNodeMixin, Node):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the models."""
         self._health.models("loading")
+        self._report()  # the timer rests meanwhile
         try:
             wanted = parameters.read(self)
             self._segzero = self._load(wanted.profile, wanted.device)
@@ -117,12 +111,9 @@ class PerceptionNode(LifecycleNodeMixin, Node):
                 self._image_topic(),
                 self.frames.put,
                 CAMERA_QOS,
-                callback_group=self._streams,
                 event_callbacks=SubscriptionEventCallbacks(message_lost=self.frames.count_lost),
             ),
-            self.create_subscription(
-                String, "~/query", self._on_query, RELIABLE_QOS, callback_group=self._streams
-            ),
+            self.create_subscription(String, "~/query", self._on_query, RELIABLE_QOS),
         ]
         return outcome
 
@@ -179,10 +170,9 @@ class PerceptionNode(LifecycleNodeMixin, Node):
     # Questions
 
     def _on_query(self, query: String) -> None:
-        answering = self._answering
-        if answering:
+        if self._answering:
             self._query_count += 1
-            answering.ask(self._query_count, query.data)
+            self._answering.ask(self._query_count, query.data)
 
     def _on_end(self, question: Question, result: Segmentation | Exception) -> None:
         """Publish how a question ended; called from the worker's thread, too."""
@@ -255,16 +245,18 @@ class PerceptionNode(LifecycleNodeMixin, Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until ctrl-C or SIGTERM."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they garble log files
     rclpy.init(args=args)
     node = PerceptionNode()
-    executor = MultiThreadedExecutor(num_threads=2)
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     if node.get_parameter("autostart").value:
         executor.create_task(node.start)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         executor.spin()
-    node.close()
     executor.shutdown()
+    node.close()
     node.destroy_node()
     rclpy.try_shutdown()
 

@@ -3,7 +3,7 @@
 import threading
 
 import numpy as np
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -29,15 +29,15 @@ class Robot:
             parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
             **load,
         )
-        self._executor = MultiThreadedExecutor(num_threads=2)
+        self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin)
         self._thread.start()
 
     def close(self) -> None:
-        self.node.close()
         self._executor.shutdown()
         self._thread.join()
+        self.node.close()
         self.node.destroy_node()
 
     def see(self, image: Image | CompressedImage) -> None:
