@@ -1,0 +1,1 @@
+"""A simulated tabletop: frames, depth, instance ids, and questions with their true objects."""

@@ -1,0 +1,92 @@
+"""Rendered training scenes on disk, in shards, so that an interrupted run loses at most one."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from segzero_sim.scene import Scene, sample_scene
+from segzero_sim.tabletop import TabletopRenderer, draw_usable
+
+SIDE = 256
+"""Frames are squashed to SIDE x SIDE pixels, the size both models look at."""
+SHARD = 500
+FIRST_SEED = 1_000_000
+"""Training scenes start here; the seeds below belong to tests."""
+_CAMERAS = ((320, 240), (320, 240), (640, 480))
+OBJECTS = (1, 5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Scenes with their pictures; each shard is memory mapped.
+
+    rgb: shards of (SHARD, SIDE, SIDE, 3) uint8. ids: shards of (SHARD, SIDE, SIDE) uint8.
+    seeds: shards of (SHARD,) int64.
+    """
+
+    rgb: tuple[NDArray[np.uint8], ...]
+    ids: tuple[NDArray[np.uint8], ...]
+    seeds: tuple[NDArray[np.int64], ...]
+
+    def __len__(self) -> int:
+        return len(self.rgb) * SHARD
+
+    def scene(self, index: int) -> Scene:
+        """The scene that frame `index` shows."""
+        return sample_scene(int(self.seeds[index // SHARD][index % SHARD]), *OBJECTS)
+
+    def picture(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """(SIDE, SIDE, 3) RGB and (SIDE, SIDE) instance ids of frame `index`."""
+        shard, row = divmod(index, SHARD)
+        return self.rgb[shard][row], self.ids[shard][row]
+
+
+def render_frames(folder: Path, count: int, processes: int) -> Frames:
+    """Render what is missing of `count` scenes (rounded up to whole shards) and open them all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = list(range(-(-count // SHARD)))
+    missing = [shard for shard in shards if not _files(folder, shard)[-1].exists()]
+    if missing:
+        with ProcessPoolExecutor(processes) as pool:
+            jobs = pool.map(_render_shard, [folder] * len(missing), missing)
+            for _ in tqdm(jobs, total=len(missing), desc="render", unit="shard"):
+                pass
+    return open_frames(folder, shards)
+
+
+def open_frames(folder: Path, shards: Sequence[int]) -> Frames:
+    """Memory-map shards that exist."""
+    arrays = [[np.load(path, mmap_mode="r") for path in _files(folder, s)] for s in shards]
+    rgb, ids, seeds = zip(*arrays, strict=True)
+    return Frames(rgb=rgb, ids=ids, seeds=seeds)
+
+
+def _files(folder: Path, shard: int) -> list[Path]:
+    """RGB, ids, and seeds, which are written last: where they are, the shard is whole."""
+    return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "ids", "seeds")]
+
+
+def _render_shard(folder: Path, shard: int) -> None:
+    rgb = np.zeros((SHARD, SIDE, SIDE, 3), np.uint8)
+    ids = np.zeros((SHARD, SIDE, SIDE), np.uint8)
+    seeds = np.zeros(SHARD, np.int64)
+    renderers = {size: TabletopRenderer(*size) for size in set(_CAMERAS)}
+    for row in range(SHARD):
+        seed = FIRST_SEED + shard * SHARD + row
+        renderer = renderers[_CAMERAS[row % len(_CAMERAS)]]
+        scene, frame = draw_usable(renderer, seed, OBJECTS, depth=False)
+        rgb[row] = cv2.resize(frame.rgb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        ids[row] = cv2.resize(frame.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+        seeds[row] = scene.seed
+    for renderer in renderers.values():
+        renderer.close()
+    for path, array in zip(_files(folder, shard), (rgb, ids, seeds), strict=True):
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, array)
+        partial.rename(path)
