@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import rclpy
@@ -32,9 +33,11 @@ from segzero_ros.conversions import from_array
 from segzero_ros.diagnostics import Health
 from segzero_ros.frames import LatestFrame
 from segzero_ros.msg import Segmentation as SegmentationMessage
+from segzero_ros.parameters import Parameters
 
 CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+_FIXED = frozenset(item.name for item in fields(Parameters))
 
 
 class PerceptionNode(LifecycleNode):
@@ -62,7 +65,7 @@ class PerceptionNode(LifecycleNode):
         self._health = Health()
         self._query_count = 0
 
-        parameters.declare(self)
+        parameters.declare(self, Parameters)
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
         publisher = self.create_lifecycle_publisher
@@ -87,7 +90,7 @@ class PerceptionNode(LifecycleNode):
         self._health.models("loading")
         self._report()  # the timer rests meanwhile
         try:
-            wanted = parameters.read(self)
+            wanted = parameters.read(self, Parameters)
             self._segzero = self._load(wanted.profile, wanted.device)
         except Exception as error:
             reason = self._explain(error)
@@ -101,7 +104,7 @@ class PerceptionNode(LifecycleNode):
         """Listen to the camera and to questions."""
         assert self._segzero is not None  # only a configured node can be activated
         outcome = super().on_activate(state)
-        wanted = parameters.read(self)
+        wanted = parameters.read(self, Parameters)
         self._answering = Answering(
             self._segzero, self.frames, wanted.first_frame_timeout, self._on_end
         )
@@ -186,18 +189,18 @@ class PerceptionNode(LifecycleNode):
                 self._fail(question, result)
         except Exception as error:
             if self.context.ok():  # else nothing can be published any more
-                self._health.ended("failed", error=self._explain(error))
+                self._fail(question, error)
 
     def _publish(self, question: Question, result: Segmentation) -> None:
         message = results.answered(result, question.header, question.text, question.id)
+        if question.frame and self._overlay.get_subscription_count():
+            picture = overlay.draw(pixels(question.frame), result)
+            self._overlay.publish(from_array(picture, message.header))
         latency = time.monotonic() - question.received
         self._health.ended(results.state_name(message), latency=latency)
         self._mask.publish(message.mask)
         self._reasoning.publish(String(data=message.reasoning))
         self._segmentation.publish(message)
-        if question.frame and self._overlay.get_subscription_count():
-            picture = overlay.draw(pixels(question.frame), result)
-            self._overlay.publish(from_array(picture, message.header))
 
     def _fail(self, question: Question, error: Exception) -> None:
         reason = self._explain(error)
@@ -228,7 +231,9 @@ class PerceptionNode(LifecycleNode):
         return f"{topic}/compressed" if compressed else topic
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        reason = parameters.refusal(changes, configured=self._segzero is not None)
+        reason = parameters.refusal(changes, Parameters)
+        if self._segzero and any(change.name in _FIXED for change in changes):
+            reason = "the models are loaded: clean the node up before you change its parameters"
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _report(self) -> None:

@@ -16,20 +16,22 @@ from segzero_ros.parameters import BadParameter, Parameters
 @pytest.fixture
 def node() -> Iterator[Node]:
     node = rclpy.create_node("parameters")
-    parameters.declare(node)
+    parameters.declare(node, Parameters)
     yield node
     node.destroy_node()
 
 
 def test_defaults_are_read_back(node: Node) -> None:
-    assert parameters.read(node) == Parameters()
+    assert parameters.read(node, Parameters) == Parameters()
 
 
 def test_values_are_read_back(node: Node) -> None:
     node.set_parameters(
         [Parameter("profile", value="seg-zero-7b"), Parameter("first_frame_timeout", value=5.0)]
     )
-    assert parameters.read(node) == Parameters(profile="seg-zero-7b", first_frame_timeout=5.0)
+    assert parameters.read(node, Parameters) == Parameters(
+        profile="seg-zero-7b", first_frame_timeout=5.0
+    )
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(Parameters)])
@@ -65,7 +67,7 @@ def test_an_override_out_of_range_is_refused() -> None:
         "overridden", parameter_overrides=[Parameter("first_frame_timeout", value=1e9)]
     )
     with pytest.raises(InvalidParameterValueException):
-        parameters.declare(node)
+        parameters.declare(node, Parameters)
     node.destroy_node()
 
 
@@ -81,16 +83,11 @@ def test_bad_values_are_refused_with_the_reason(
     node: Node, name: str, value: str, reason: str
 ) -> None:
     change = Parameter(name, value=value)
-    assert reason in parameters.refusal([change], configured=False)
+    assert reason in parameters.refusal([change], Parameters)
     node.set_parameters([change])
     with pytest.raises(BadParameter, match=reason):
-        parameters.read(node)
-
-
-def test_nothing_changes_while_the_models_are_loaded() -> None:
-    change = Parameter("profile", value="seg-zero-7b")
-    assert "clean it up first" in parameters.refusal([change], configured=True)
+        parameters.read(node, Parameters)
 
 
 def test_parameters_of_others_are_let_through() -> None:
-    assert parameters.refusal([Parameter("use_sim_time", value=True)], configured=True) == ""
+    assert parameters.refusal([Parameter("use_sim_time", value=True)], Parameters) == ""

@@ -375,7 +375,7 @@ def test_a_profile_that_nobody_knows_fails_to_configure(make_robot: MakeRobot) -
 def test_parameters_are_fixed_while_configured(robot: Robot) -> None:
     result = robot.operator.set_parameter("profile", "seg-zero-7b")
     assert not result.successful
-    assert "clean it up first" in result.reason
+    assert "clean the node up" in result.reason
 
 
 def test_an_impossible_transition_is_refused(make_robot: MakeRobot) -> None:
