@@ -1,0 +1,51 @@
+"""Start the perception node and a simulated camera for it.
+
+Then, in another shell: `ros2 run segzero_ros ask "the red ball"`.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+PERCEPTION = Path(__file__).with_name("perception.launch.py")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Called by `ros2 launch`."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "seed", default_value="0", description="Number of the first scene on the table."
+            ),
+            DeclareLaunchArgument(
+                "scene_period",
+                default_value="0.0",
+                description="Seconds after which the next scene comes; 0 keeps the first.",
+            ),
+            # Declares the other arguments and, for both nodes, settles Fast DDS: it must be first.
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(PERCEPTION))),
+            Node(
+                package="segzero_ros",
+                executable="tabletop_camera",
+                name="tabletop_camera",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[
+                    {
+                        "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                        "scene_period": ParameterValue(
+                            LaunchConfiguration("scene_period"), value_type=float
+                        ),
+                    }
+                ],
+                remappings=[("camera/image_raw", LaunchConfiguration("image"))],
+                ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+                prefix=LaunchConfiguration("python"),
+                output="screen",
+            ),
+        ]
+    )
