@@ -1,5 +1,6 @@
 """What `pip install .` brings to a machine without ROS."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_an_installed_wheel_finds_its_profiles(wheel, tmp_path):
     program = "from segzero import checkpoints as c; print(c.resource_root(), c.profile_names())"
     result = subprocess.run(
         [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
