@@ -5,7 +5,7 @@ question is asked only where its answer is beyond doubt: nothing is "the largest
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import cv2
@@ -104,6 +104,13 @@ def look(scene: Scene, ids: NDArray[np.uint8]) -> tuple[SeenObject, ...]:
             )
         )
     return tuple(seen)
+
+
+def mirror(item: SeenObject) -> SeenObject:
+    """The object as it looks in the frame's mirror image."""
+    x1, y1, x2, y2 = item.box
+    x, y = item.point
+    return replace(item, box=(1 - x2, y1, 1 - x1, y2), point=(1 - x, y))
 
 
 def questions(seen: Iterable[SeenObject]) -> list[Question]:

@@ -7,7 +7,6 @@ colours, which takes no compilation: MuJoCo serves as a renderer here, not as ph
 import math
 import os
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Self
 
 import numpy as np
@@ -192,12 +191,12 @@ def draw_usable(
     renderer: TabletopRenderer, seed: int, objects: tuple[int, int] = (2, 5), depth: bool = True
 ) -> tuple[Scene, Frame]:
     """The first usable scene of a seed, with its frame. `objects`: least and most of them."""
-    for attempt in count():
-        scene = sample_scene(seed + attempt * _NEXT_ATTEMPT, *objects)
+    while True:
+        scene = sample_scene(seed, *objects)
         frame = renderer.render(scene, depth)
         if is_usable(scene, frame):
             return scene, frame
-    raise AssertionError("unreachable")
+        seed += _NEXT_ATTEMPT
 
 
 def is_usable(scene: Scene, frame: Frame) -> bool:

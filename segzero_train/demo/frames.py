@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from segzero_sim.scene import Scene, sample_scene
+from segzero_sim.questions import SeenObject, look
+from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 
 SIDE = 256
@@ -33,13 +34,18 @@ class Frames:
     rgb: tuple[NDArray[np.uint8], ...]
     ids: tuple[NDArray[np.uint8], ...]
     seeds: tuple[NDArray[np.int64], ...]
+    _seen: dict[int, tuple[SeenObject, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rgb) * SHARD
 
-    def scene(self, index: int) -> Scene:
-        """The scene that frame `index` shows."""
-        return sample_scene(int(self.seeds[index // SHARD][index % SHARD]), *OBJECTS)
+    def seen(self, index: int) -> tuple[SeenObject, ...]:
+        """The objects of frame `index`, worked out once."""
+        if index not in self._seen:
+            shard, row = divmod(index, SHARD)
+            scene = sample_scene(int(self.seeds[shard][row]), *OBJECTS)
+            self._seen[index] = look(scene, self.ids[shard][row])
+        return self._seen[index]
 
     def picture(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """(SIDE, SIDE, 3) RGB and (SIDE, SIDE) instance ids of frame `index`."""
@@ -86,7 +92,8 @@ def _render_shard(folder: Path, shard: int) -> None:
         seeds[row] = scene.seed
     for renderer in renderers.values():
         renderer.close()
-    for path, array in zip(_files(folder, shard), (rgb, ids, seeds), strict=True):
+    arrays: tuple[NDArray, ...] = (rgb, ids, seeds)
+    for path, array in zip(_files(folder, shard), arrays, strict=True):
         partial = path.with_suffix(".partial.npy")
         np.save(partial, array)
         partial.rename(path)

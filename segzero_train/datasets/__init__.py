@@ -1,0 +1,1 @@
+"""Datasets as samples: an image, a question, and the truth."""

@@ -1,0 +1,91 @@
+"""The model card that lies beside the demo's weights."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+_CARD = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: image-segmentation
+---
+# segzero demo
+
+Two small models that know one thing: the simulated tabletop of `segzero_sim`. They exist so that
+the whole of segzero runs on a laptop without a GPU or a network. On photographs they are useless.
+
+- `reasoner/`: Qwen3-VL architecture, {reasoner} parameters, own tokenizer, {side} px pictures;
+  coordinates relative to 1000; prompt and answer format `vision_reasoner`.
+- `segmenter/`: SAM2 architecture (video checkpoint), small Hiera, {segmenter} parameters,
+  {side} px. Only its image half is trained; the memory for video is initialised and **untrained**.
+
+## How they were made
+
+`python -m segzero_train.demo`, from nothing, on {scenes} rendered scenes of one to five objects
+(balls, boxes, cylinders, cones and mugs in six colours):
+
+| stage | steps | what |
+| --- | --- | --- |
+| segmenter | {segmenter_steps} | masks for jittered boxes with one or two points |
+| looking | {looking_steps} | the vision tower: at each place, which shape, colour, box and point |
+| writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
+
+Supervised training, unlike the published Seg-Zero: this is a base to run and to train on.
+
+## What they score
+
+{questions} questions of the tabletop's test split, scenes of two to five objects, with 95 %
+intervals, convention `{convention}`
+(`python -m segzero_train.evaluate --profile demo --split test -n {questions}`):
+
+| | n | gIoU | cIoU |
+| --- | --- | --- | --- |
+{rows}
+
+Tiers: 1 names, 2 comparisons and relations, 3 reasoning, 4 several objects, 5 nothing there.
+*Segmenter alone* is given the true boxes and points. Malformed completions: {malformed}.
+
+## What they can't do
+
+Anything off this tabletop; objects other than the five shapes and six colours; more than five
+objects reliably; questions in other words than `segzero_sim.questions` uses.
+"""
+
+
+def write_card(folder: Path, options: dict[str, Any], figures: dict[str, Any], side: int) -> None:
+    """Write `folder/README.md` from the command's options and the report of an evaluation."""
+    named = [(f"tier {tier}", row) for tier, row in figures["tiers"].items()]
+    named += [("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
+    text = _CARD.format(
+        reasoner=_parameters(folder / "reasoner"),
+        segmenter=_parameters(folder / "segmenter"),
+        side=side,
+        rows="\n".join(_row(name, row) for name, row in named),
+        convention=figures["convention"],
+        malformed=figures["malformed"],
+        **{key: value for key, value in options.items() if isinstance(value, int)},
+    )
+    (folder / "README.md").write_text(text)
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    return f"| {name} | {row['n']} | {_cell(row, 'giou')} | {_cell(row, 'ciou')} |"
+
+
+def _cell(row: dict[str, Any], metric: str) -> str:
+    if row[metric] is None:
+        return "–"
+    low, high = row[f"{metric}_95"]
+    return f"{row[metric]:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _parameters(folder: Path) -> str:
+    """Such as "3.3 M", counted in the folder's safetensors."""
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            for name in weights.keys():  # noqa: SIM118  (not a dict)
+                count += math.prod(weights.get_slice(name).get_shape())
+    return f"{count / 1e6:.1f} M"

@@ -1,0 +1,90 @@
+"""What the demo's reasoner is taught with: pictures as patches, the truth in each, and texts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segzero_sim.questions import SeenObject, mirror
+from segzero_sim.scene import COLOURS, SHAPES
+from segzero_train.demo.frames import SIDE, Frames
+from segzero_train.demo.segmenter import vary_colours
+from segzero_train.demo.texts import completion, pick_question
+
+PATCH = 16
+MERGE = 2
+GRID = SIDE // PATCH
+"""Patches along a side; MERGE x MERGE of them make one image token."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """A batch: patches (B·GRID², 1536) of pixels, and per patch what stands there.
+
+    kinds, tints: (B·GRID²,) int64, 0 for nothing. places: (B·GRID², 6), box and point in shares of
+    the image. texts: (question, completion) for each picture.
+    """
+
+    patches: torch.Tensor
+    kinds: torch.Tensor
+    tints: torch.Tensor
+    places: torch.Tensor
+    texts: list[tuple[str, str]]
+
+
+def make_lesson(frames: Frames, rng: np.random.Generator, batch: int) -> Lesson:
+    """Random frames, half of them mirrored, each with a question."""
+    patches, kinds, tints, places, texts = [], [], [], [], []
+    for index in rng.integers(len(frames), size=batch):
+        rgb, ids = frames.picture(int(index))
+        seen = frames.seen(int(index))
+        if rng.random() < 0.5:
+            rgb, ids = rgb[:, ::-1], ids[:, ::-1]
+            seen = tuple(mirror(item) for item in seen)
+        patches.append(cut_patches(2 * vary_colours(rgb, rng) - 1))
+        kind, tint, place = _patch_truth(ids, seen)
+        kinds.append(kind)
+        tints.append(tint)
+        places.append(place)
+        question = pick_question(seen, rng)
+        texts.append((question.text, completion(seen, question)))
+    return Lesson(
+        patches=torch.from_numpy(np.concatenate(patches)),
+        kinds=torch.from_numpy(np.concatenate(kinds)),
+        tints=torch.from_numpy(np.concatenate(tints)),
+        places=torch.from_numpy(np.concatenate(places)),
+        texts=texts,
+    )
+
+
+def cut_patches(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S, 3) in [-1, 1] → (GRID², 1536) as Qwen's image processor lays them out.
+
+    Patches that merge into one token follow each other; within a patch the order is channel, time
+    (the picture twice), row, column.
+    """
+    blocks = GRID // MERGE
+    split = pixels.reshape(blocks, MERGE, PATCH, blocks, MERGE, PATCH, 3)
+    rows = split.transpose(0, 3, 1, 4, 6, 2, 5).reshape(GRID**2, 3, 1, PATCH, PATCH)
+    return np.repeat(rows, 2, axis=2).reshape(GRID**2, -1)
+
+
+def _patch_truth(
+    ids: NDArray[np.uint8], seen: tuple[SeenObject, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """For each patch, in the order of `cut_patches`, the object that covers most of it."""
+    blocks = GRID // MERGE
+    split = ids.reshape(blocks, MERGE, PATCH, blocks, MERGE, PATCH)
+    cells = split.transpose(0, 3, 1, 4, 2, 5).reshape(GRID**2, PATCH**2)
+    most = np.zeros(GRID**2, int)
+    owner = np.full(GRID**2, -1)
+    for number, item in enumerate(seen):
+        area = (cells == item.id).sum(1)
+        owner[area > most] = number
+        most = np.maximum(area, most)
+    owner[most < PATCH**2 // 6] = -1
+    kinds = np.array([SHAPES.index(item.shape) + 1 for item in seen] + [0])
+    tints = np.array([list(COLOURS).index(item.colour) + 1 for item in seen] + [0])
+    places = np.array([[*item.box, *item.point] for item in seen] + [[0.0] * 6], np.float32)
+    return kinds[owner], tints[owner], places[owner]

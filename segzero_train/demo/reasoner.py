@@ -1,0 +1,248 @@
+"""The demo's reasoning model: a Qwen3-VL of about three million parameters.
+
+Next-token training alone finds no grounding in a model this small. So the vision tower learns
+first, densely, what stands at each place and where its box is; then all is trained to write, with
+that first task kept beside it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import (
+    Qwen2VLImageProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+)
+
+from segzero.prompts import build_messages
+from segzero_sim.scene import COLOURS, SHAPES
+from segzero_train.demo.frames import SIDE, Frames
+from segzero_train.demo.lessons import GRID, MERGE, PATCH, Lesson, make_lesson
+from segzero_train.demo.loop import Losses, train
+from segzero_train.demo.texts import ANSWER_FORMAT
+from segzero_train.demo.tokenizer import CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
+
+LOOKING_BATCH = 32
+WRITING_BATCH = 32
+_WIDTH = 192
+_SPREAD = 5.0
+"""Standard deviation, of 1000, within which a wrong coordinate is nearly right."""
+
+
+class DenseHead(nn.Module):
+    """Reads off each image token, for its four patches: shape, colour, box and point there."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.kinds = len(SHAPES) + 1
+        self.tints = len(COLOURS) + 1
+        self.places = 6
+        self.read = nn.Linear(width, MERGE**2 * (self.kinds + self.tints + self.places))
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(T, width) → per patch (4T, kinds) and (4T, tints) logits and (4T, 6) in image shares."""
+        found = self.read(tokens).view(-1, self.kinds + self.tints + self.places)
+        kinds, tints, places = found.split([self.kinds, self.tints, self.places], dim=-1)
+        return kinds, tints, places
+
+
+class Student(nn.Module):
+    """The reasoner and the head that teaches it to look; only the reasoner is kept."""
+
+    def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
+        super().__init__()
+        self.model = model
+        self.head = DenseHead(_WIDTH)
+
+
+def train_reasoner(
+    frames: Frames, folder: Path, looking: int, writing: int, device: torch.device
+) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
+    """Train, or go on training: `looking` steps of the vision tower, then `writing` of all."""
+    torch.manual_seed(0)
+    processor = make_processor()
+    student = Student(new_model(processor)).to(device).train()
+    visual: Any = student.model.model.visual
+    grid = torch.tensor([[1, GRID, GRID]], device=device)
+
+    def look_losses(step: int) -> Losses:
+        lesson = make_lesson(frames, np.random.default_rng((2, step)), LOOKING_BATCH)
+        with torch.autocast(device.type, torch.bfloat16):
+            seen = visual(lesson.patches.to(device), grid.expand(LOOKING_BATCH, 3))
+        return _dense_losses(student.head, seen.pooler_output.float(), lesson)
+
+    if not (folder / "writing.pt").exists():
+        train("looking", student, look_losses, looking, 1.5e-3, folder)
+    writer = _Writer(processor, device)
+
+    def write_losses(step: int) -> Losses:
+        lesson = make_lesson(frames, np.random.default_rng((3, step)), WRITING_BATCH)
+        return writer.losses(student, lesson)
+
+    train("writing", student, write_losses, writing, 1.2e-3, folder)
+    return student.model.eval(), processor
+
+
+def new_model(processor: Qwen3VLProcessor) -> Qwen3VLForConditionalGeneration:
+    """Fresh weights; embeddings of numbers start out as a smooth function of their value."""
+    tokenizer = processor.tokenizer
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": _WIDTH,
+            "intermediate_size": 2 * _WIDTH,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "head_dim": 48,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [8, 8, 8],
+            },
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            "tie_word_embeddings": True,
+        },
+        vision_config={
+            "depth": 4,
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_heads": 4,
+            "patch_size": PATCH,
+            "spatial_merge_size": MERGE,
+            "out_hidden_size": _WIDTH,
+            "num_position_embeddings": GRID**2,
+            "deepstack_visual_indexes": [2],
+        },
+        tie_word_embeddings=True,
+        image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
+    )
+    model = Qwen3VLForConditionalGeneration(config)
+    with torch.no_grad():
+        embeddings: torch.Tensor = model.model.language_model.embed_tokens.weight
+        values = torch.arange(LARGEST_NUMBER + 1) / LARGEST_NUMBER
+        waves = values[:, None] * torch.pi * torch.arange(1, _WIDTH // 4 + 1)
+        smooth = torch.cat([waves.sin(), waves.cos()], dim=1)
+        scale = embeddings.std()
+        embeddings[number_ids(tokenizer), : smooth.shape[1]] = scale * smooth * 2**0.5
+    return model
+
+
+def make_processor() -> Qwen3VLProcessor:
+    """Pictures keep their SIDE x SIDE pixels."""
+    size = {"shortest_edge": SIDE**2, "longest_edge": SIDE**2}
+    return Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            patch_size=PATCH,
+            merge_size=MERGE,
+            size=size,
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+        ),
+        tokenizer=make_tokenizer(),
+        video_processor=Qwen3VLVideoProcessor(),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def save_reasoner(
+    model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, folder: Path
+) -> None:
+    """Save weights, tokenizer and processor as one folder in the layout of the published ones."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def number_ids(tokenizer: Any) -> list[int]:
+    """Token ids of 0, 1, …, LARGEST_NUMBER."""
+    ids = [tokenizer(str(n))["input_ids"] for n in range(LARGEST_NUMBER + 1)]
+    return [number for (number,) in ids]
+
+
+def _dense_losses(head: DenseHead, tokens: torch.Tensor, lesson: Lesson) -> Losses:
+    device = tokens.device
+    kinds, tints, places = head(tokens)
+    kind, tint = lesson.kinds.to(device), lesson.tints.to(device)
+    weight = torch.where(kind > 0, 1.0, 0.15)
+    weight = weight / weight.sum()
+    thing = (kind > 0).float()[:, None]
+    error = functional.smooth_l1_loss(places, lesson.places.to(device), reduction="none", beta=0.03)
+    return {
+        "shape": (functional.cross_entropy(kinds, kind, reduction="none") * weight).sum(),
+        "colour": (functional.cross_entropy(tints, tint, reduction="none") * weight).sum(),
+        "place": 10 * (error * thing).sum() / (6 * thing.sum().clamp(min=1)),
+    }
+
+
+class _Writer:
+    """Turns lessons into token ids and scores the student's next tokens."""
+
+    def __init__(self, processor: Qwen3VLProcessor, device: torch.device) -> None:
+        self._device = device
+        self._tokenizer = processor.tokenizer
+        self._image_tokens = "<|image_pad|>" * (GRID // MERGE) ** 2
+        self._numbers = torch.tensor(number_ids(self._tokenizer), device=device)
+        self._value = torch.full((len(self._tokenizer),), -1, device=device)
+        self._value[self._numbers] = torch.arange(LARGEST_NUMBER + 1, device=device)
+        values = torch.arange(LARGEST_NUMBER + 1, device=device, dtype=torch.float32)
+        near = torch.exp(-0.5 * ((values[:, None] - values) / _SPREAD) ** 2)
+        # Training answers use a grid of values; only those share the probability.
+        near = near * (values % 4 == 0)
+        self._near = near / near.sum(-1, keepdim=True)
+
+    def losses(self, student: Student, lesson: Lesson) -> Losses:
+        ids, targets = self._encode(lesson.texts)
+        model = student.model
+        grid = torch.tensor([[1, GRID, GRID]] * len(lesson.texts), device=self._device)
+        with torch.autocast(self._device.type, torch.bfloat16):
+            seen = model.model.get_image_features(lesson.patches.to(self._device), grid)
+            hidden = model.model(
+                input_ids=ids,
+                mm_encoder_outputs={"image": seen},
+                image_grid_thw=grid,
+                mm_token_type_ids=(ids == model.config.image_token_id).int(),
+            ).last_hidden_state
+        written = targets >= 0
+        logits = model.lm_head(hidden[written].float())
+        dense = _dense_losses(student.head, torch.cat(list(seen.pooler_output)).float(), lesson)
+        return self._text_losses(logits, targets[written]) | {
+            key: 0.3 * value for key, value in dense.items()
+        }
+
+    def _text_losses(self, logits: torch.Tensor, targets: torch.Tensor) -> Losses:
+        value = self._value[targets]
+        chance = functional.log_softmax(logits, dim=-1)
+        word = -chance.gather(-1, targets[:, None])[:, 0]
+        numbers = value >= 0
+        near = self._near[value[numbers]]
+        number = -(chance[numbers][:, self._numbers] * near).sum(-1)
+        total = len(targets)
+        return {"word": word[~numbers].sum() / total, "number": number.sum() / total}
+
+    def _encode(self, texts: list[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, L) token ids, padded on the right, and (B, L) next tokens, -1 where not written."""
+        rows, goals = [], []
+        for question, answer in texts:
+            chat = self._tokenizer.apply_chat_template(
+                build_messages(ANSWER_FORMAT, question), tokenize=False, add_generation_prompt=True
+            ).replace("<|image_pad|>", self._image_tokens)
+            prompt = self._tokenizer(chat)["input_ids"]
+            written = [*self._tokenizer(answer)["input_ids"], self._tokenizer.eos_token_id]
+            rows.append(prompt + written[:-1])
+            goals.append([-1] * (len(prompt) - 1) + written)
+        longest = max(map(len, rows))
+        pad = self._tokenizer.pad_token_id
+        ids = [row + [pad] * (longest - len(row)) for row in rows]
+        targets = [goal + [-1] * (longest - len(goal)) for goal in goals]
+        return torch.tensor(ids, device=self._device), torch.tensor(targets, device=self._device)
