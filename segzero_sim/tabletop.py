@@ -212,7 +212,7 @@ def _import_mujoco() -> Any:
     try:
         import mujoco
         import mujoco.gl_context
-    except (ImportError, AttributeError, OSError) as error:
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
         raise NoOpenGL(
             f"MuJoCo can't draw with MUJOCO_GL={os.environ['MUJOCO_GL']}: {error}. Install one of "
             "the libraries with 'sudo apt install libegl1 libgl1-mesa-dri' (MUJOCO_GL=egl) or "
