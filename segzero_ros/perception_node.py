@@ -1,6 +1,7 @@
 """The lifecycle node `segzero`: camera frames and questions in, masks and reasoning out."""
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -264,6 +265,7 @@ def main(args: list[str] | None = None) -> None:
     node.close()
     node.destroy_node()
     rclpy.try_shutdown()
+    gc.freeze()  # else the interpreter walks through all of torch once more, for seconds
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import rclpy
 
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
 from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.robot import Robot
 
 SCRIPTS = {
@@ -72,6 +73,21 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def namespace() -> str:
     """A ROS namespace that no other test uses."""
     return f"/test{next(_numbers)}"
+
+
+@pytest.fixture
+def start_node(namespace: str, tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    """Start a node of segzero_ros as a process; arguments as `NodeProcess` has them."""
+    processes = []
+
+    def start(module: str, **options: object) -> NodeProcess:
+        log = tmp_path / f"{module}.txt"
+        processes.append(NodeProcess(module, namespace, log, **options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
 
 
 @pytest.fixture

@@ -1,41 +1,34 @@
-"""The other end of the perception node's topics and services, for tests."""
+"""The other end of the perception node's topics and services."""
 
 import queue
-import threading
 from collections.abc import Callable
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import SetParametersResult
-from rcl_interfaces.srv import SetParameters
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from segzero_ros.msg import Segmentation
+from tests.segzero_ros.peer import Peer
 from tests.segzero_ros.waiting import DEADLINE, wait_until
 
 SENSOR_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-class Operator:
-    """A camera, a questioner and a listener in the namespace of a node under test."""
+class Operator(Peer):
+    """A camera, a questioner and a listener in the namespace of a perception node."""
 
     def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
-        self.node = rclpy.create_node("operator", namespace=namespace)
+        super().__init__(namespace, "segzero")
         self.results: queue.Queue[Segmentation] = queue.Queue()
         self.masks: queue.Queue[Image] = queue.Queue()
         self.reasonings: queue.Queue[String] = queue.Queue()
         self._diagnostics: dict[str, DiagnosticStatus] = {}
-        self.queries = self.node.create_publisher(String, "segzero/query", 10)
         self._cameras: dict[str, Publisher] = {}
+        self.queries = self.node.create_publisher(String, "segzero/query", 10)
         self._subscriptions = [
             self.listen(Segmentation, "segzero/segmentation", self.results),
             self.listen(Image, "segzero/mask", self.masks),
@@ -44,31 +37,6 @@ class Operator:
                 DiagnosticArray, "/diagnostics", self._on_diagnostics, 10
             ),
         ]
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
-        self.node.destroy_node()
-
-    def listen(self, message_type: type, topic: str, into: queue.Queue) -> Subscription:
-        return self.node.create_subscription(message_type, topic, into.put, 10)
-
-    def on_question(self, heard: Callable[[str], object]) -> None:
-        """Call `heard` with the text of every question that anybody asks."""
-        self.node.create_subscription(String, "segzero/query", lambda query: heard(query.data), 10)
-
-    def call(self, service_type: type, service: str, request: object) -> object:
-        """Call a service of the node and return the response."""
-        client = self.node.create_client(service_type, f"segzero/{service}")
-        assert client.wait_for_service(DEADLINE), f"no service {service}"
-        future = client.call_async(request)
-        wait_until(future.done, f"an answer of {service}")
-        self.node.destroy_client(client)
-        return future.result()
 
     def transition(self, number: int) -> bool:
         """Ask for a lifecycle transition; say whether it succeeded."""
@@ -92,12 +60,6 @@ class Operator:
                 subscription.get_publisher_count, f"a publisher of {subscription.topic_name}"
             )
 
-    def set_parameter(self, name: str, value: object) -> SetParametersResult:
-        request = SetParameters.Request(
-            parameters=[Parameter(name, value=value).to_parameter_msg()]
-        )
-        return self.call(SetParameters, "set_parameters", request).results[0]
-
     def show(self, image: Image | CompressedImage) -> None:
         """Publish a camera image, once the node listens to it."""
         topic = "image" if isinstance(image, Image) else "image/compressed"
@@ -119,9 +81,13 @@ class Operator:
         self.ask(text)
         return self.result()
 
+    def on_question(self, heard: Callable[[str], object]) -> None:
+        """Call `heard` with the text of every question that anybody asks."""
+        self.node.create_subscription(String, "segzero/query", lambda query: heard(query.data), 10)
+
     def diagnosis(self, part: str) -> DiagnosticStatus | None:
         """The newest status of models, camera or questions."""
-        return self._diagnostics.get(f"{self.namespace}/segzero: {part}")
+        return self._diagnostics.get(f"{self.partner}: {part}")
 
     def count(self, what: str) -> int:
         """How many questions ended so, as /diagnostics says."""

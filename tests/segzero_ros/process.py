@@ -1,10 +1,11 @@
 """Nodes as processes of their own."""
 
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.segzero_ros.waiting import DEADLINE
 
@@ -12,8 +13,17 @@ from tests.segzero_ros.waiting import DEADLINE
 class NodeProcess:
     """`python -m segzero_ros.<module> --ros-args …` with its output in a file."""
 
-    def __init__(self, module: str, namespace: str, log: Path, **parameters: object) -> None:
+    def __init__(
+        self,
+        module: str,
+        namespace: str,
+        log: Path,
+        remap: Mapping[str, str] = MappingProxyType({}),
+        **parameters: object,
+    ) -> None:
         arguments = ["-r", f"__ns:={namespace}"]
+        for name, target in remap.items():
+            arguments += ["-r", f"{name}:={target}"]
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={str(value).lower() if value is True else value}"]
         self._log = log
@@ -24,9 +34,11 @@ class NodeProcess:
                 stderr=subprocess.STDOUT,
             )
 
-    def end(self, number: int = signal.SIGINT) -> int:
-        """Send a signal, wait for the end and return the exit status."""
+    def signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def ended(self) -> int:
+        """Wait for the end and return the exit status."""
         return self._process.wait(DEADLINE)
 
     def kill(self) -> None:
