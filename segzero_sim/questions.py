@@ -45,8 +45,8 @@ class SeenObject:
     """An object as the frame shows it.
 
     id: as in `Frame.ids`. half: half its true width in metres.
-    box: x1, y1, x2, y2 of its visible pixels, x2 and y2 being the last ones, each divided by the
-    image's width or height. point: (x, y) likewise, the visible pixel farthest from its outline.
+    box: x1, y1, x2, y2, the outer edges of its visible pixels, each divided by the image's width or
+    height. point: (x, y) likewise, the centre of the visible pixel farthest from its outline.
     """
 
     id: int
@@ -97,10 +97,10 @@ def look(scene: Scene, ids: NDArray[np.uint8]) -> tuple[SeenObject, ...]:
                 box=(
                     float(columns[0]) / width,
                     float(rows[0]) / height,
-                    float(columns[-1]) / width,
-                    float(rows[-1]) / height,
+                    float(columns[-1] + 1) / width,
+                    float(rows[-1] + 1) / height,
                 ),
-                point=(float(x) / width, float(y) / height),
+                point=(float(x + 0.5) / width, float(y + 0.5) / height),
             )
         )
     return tuple(seen)

@@ -63,5 +63,5 @@ def _grounded(item: SeenObject, frame: Frame) -> GroundedObject:
     x, y = item.point
     return GroundedObject(
         box=Box(x1 * width, y1 * height, x2 * width, y2 * height),
-        points=(Point(x * width, y * height),),
+        points=(Point(x * width - 0.5, y * height - 0.5),),
     )
