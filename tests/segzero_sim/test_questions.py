@@ -118,9 +118,9 @@ def test_a_look_finds_boxes_and_points_on_the_objects(renderer: TabletopRenderer
     height, width = frame.ids.shape
     for item, true in zip(look(scene, frame.ids), scene.objects, strict=True):
         rows, columns = np.nonzero(frame.ids == item.id)
-        box = (columns.min(), rows.min(), columns.max(), rows.max())
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         assert np.allclose(np.multiply(item.box, (width, height, width, height)), box)
-        x, y = round(item.point[0] * width), round(item.point[1] * height)
+        x, y = int(item.point[0] * width), int(item.point[1] * height)
         assert frame.ids[y, x] == item.id
         assert (item.shape, item.colour) == (true.shape, true.colour)
 
