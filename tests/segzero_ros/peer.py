@@ -19,7 +19,7 @@ class Peer:
 
     def __init__(self, namespace: str, partner: str) -> None:
         self.partner = f"{namespace}/{partner}"
-        self.node = rclpy.create_node("peer", namespace=namespace)
+        self.node = rclpy.create_node(f"peer_of_{partner}", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin)

@@ -44,6 +44,7 @@ class NodeProcess:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        print(self.output())  # pytest shows it where the test failed
 
     def output(self) -> str:
         return self._log.read_text()

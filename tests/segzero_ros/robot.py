@@ -41,13 +41,14 @@ class Robot:
         self.node.destroy_node()
 
     def see(self, image: Image | CompressedImage) -> None:
-        """Show an image and wait until the node has it."""
-        self.operator.show(image)
-        wait_until(lambda: self._newest() == image.header, "the image")
+        """Show an image until the node has it: best effort may lose the first."""
 
-    def _newest(self) -> Header | None:
-        frame = self.node.frames.newest()
-        return frame.message.header if frame else None
+        def seen() -> bool:
+            self.operator.show(image)
+            frame = self.node.frames.newest()
+            return frame is not None and frame.message.header == image.header
+
+        wait_until(seen, "the image")
 
 
 def picture(seconds: int, width: int = 64, height: int = 48) -> Image:

@@ -1,16 +1,20 @@
 """Parameters: declared with descriptors, checked with reasons."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 import rclpy
+import yaml
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from segzero_ros import parameters
 from segzero_ros.parameters import BadParameter, Parameters
+
+CONFIGURATION = Path(__file__).parents[2] / "config" / "segzero.yaml"
 
 
 @pytest.fixture
@@ -91,3 +95,10 @@ def test_bad_values_are_refused_with_the_reason(
 
 def test_parameters_of_others_are_let_through() -> None:
     assert parameters.refusal([Parameter("use_sim_time", value=True)], Parameters) == ""
+
+
+def test_the_configuration_file_holds_the_defaults() -> None:
+    (section,) = yaml.safe_load(CONFIGURATION.read_text()).values()
+    defaults = asdict(Parameters())
+    del defaults["autostart"]  # the launch argument's business
+    assert section["ros__parameters"] == defaults

@@ -136,11 +136,11 @@ def test_a_question_to_a_silent_camera_says_so(robot: Robot, namespace: str) -> 
 
 
 def test_a_question_waits_for_the_first_picture(make_robot: MakeRobot) -> None:
-    robot = make_robot(first_frame_timeout=DEADLINE)
+    robot = make_robot(first_frame_timeout=60.0)
     robot.operator.activate()
     robot.operator.ask("the red ball")
     image = picture(9)
-    robot.operator.show(image)
+    robot.see(image)
     assert robot.operator.result().header == image.header
 
 
@@ -436,7 +436,7 @@ def test_diagnostics_count_frames_and_questions(robot: Robot) -> None:
     wait_until(lambda: robot.operator.count("failed") == 1, "the count of failed questions")
     assert robot.operator.count("answered") == 1
     camera = {item.key: item.value for item in robot.operator.diagnosis("camera").values}
-    assert camera["frames received"] == "1"
+    assert int(camera["frames received"]) >= 1
     questions = robot.operator.diagnosis("questions")
     assert questions.level == DiagnosticStatus.WARN
     assert "the question is empty" in questions.message

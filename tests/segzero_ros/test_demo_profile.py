@@ -1,0 +1,101 @@
+"""The whole way: simulated camera → DDS → perception node with the demo weights → masks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count, islice
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+
+from segzero.checkpoints import resource_root
+from segzero.metrics import overlap
+from segzero_ros.conversions import to_rgb
+from segzero_ros.msg import Segmentation
+from segzero_ros.tabletop_camera import TRUTH_QOS
+from segzero_sim.questions import Question, look, questions
+from segzero_sim.scene import sample_scene
+from segzero_sim.tabletop import TabletopRenderer, is_usable
+from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.peer import Peer
+from tests.segzero_ros.process import NodeProcess
+from tests.segzero_ros.waiting import DEADLINE, wait_until
+
+WEIGHTS = resource_root() / "checkpoints" / "demo" / "reasoner" / "model.safetensors"
+WIDTH, HEIGHT = 320, 240
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not WEIGHTS.exists(), reason="no demo weights: `python -m segzero_train.demo` makes them"
+    ),
+]
+
+Ids = NDArray[np.uint8]
+
+
+class Camera(Peer):
+    """Chooses the scene and remembers the truth about each frame."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(namespace, "tabletop_camera")
+        self._truths: dict[tuple[int, int], Ids] = {}
+        self.node.create_subscription(Image, "tabletop_camera/ids", self._on_ids, TRUTH_QOS)
+
+    def truth(self, image: Image) -> Ids:
+        """The instance ids of the frame with the stamp of `image`."""
+        wait_until(lambda: _stamp(image) in self._truths, "the truth about a frame")
+        return self._truths[_stamp(image)]
+
+    def _on_ids(self, message: Image) -> None:
+        self._truths[_stamp(message)] = to_rgb(message)[..., 0]
+
+
+def test_masks_are_those_of_the_simulator(
+    start_node: Callable[..., NodeProcess], operator: Operator, namespace: str
+) -> None:
+    start_node("tabletop_camera", width=WIDTH, height=HEIGHT, rate=5.0)
+    start_node(
+        "perception_node",
+        remap={"image": "camera/image_raw"},
+        autostart=True,
+        first_frame_timeout=60.0,
+    )
+    operator.connect()
+    overlaps = []
+    with closing(Camera(namespace)) as camera:
+        for seed, ids, question in islice(named_objects(), 5):
+            assert camera.set_parameter("seed", seed).successful
+            result = answer_about(ids, question.text, operator, camera)
+            mask = to_rgb(result.mask)[..., 0] > 0
+            overlaps.append(overlap(mask, np.isin(ids, question.ids)).iou)
+    assert np.mean(overlaps) >= 0.5, overlaps
+
+
+def named_objects() -> Iterator[tuple[int, Ids, Question]]:
+    """Scenes by their seed, with their instance ids and a question that names an object."""
+    with TabletopRenderer(WIDTH, HEIGHT) as renderer:
+        for seed in count():
+            scene = sample_scene(seed)
+            frame = renderer.render(scene, depth=False)
+            tier_1 = [q for q in questions(look(scene, frame.ids)) if q.tier == 1]
+            if tier_1 and is_usable(scene, frame):
+                yield seed, frame.ids, tier_1[0]
+
+
+def answer_about(ids: Ids, question: str, operator: Operator, camera: Camera) -> Segmentation:
+    """Ask until the answer is about a frame that shows `ids`; the first may be an older one."""
+    results: list[Segmentation] = []
+
+    def up_to_date() -> bool:
+        results.append(operator.answer(question))
+        assert results[-1].state != Segmentation.FAILED, results[-1].error
+        return np.array_equal(camera.truth(results[-1].mask), ids)
+
+    wait_until(up_to_date, f"an answer within {DEADLINE} s about the new scene")
+    return results[-1]
+
+
+def _stamp(image: Image) -> tuple[int, int]:
+    return image.header.stamp.sec, image.header.stamp.nanosec
