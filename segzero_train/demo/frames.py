@@ -1,8 +1,11 @@
 """Rendered training scenes on disk, in shards, so that an interrupted run loses at most one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -58,11 +61,15 @@ def render_frames(folder: Path, count: int, processes: int) -> Frames:
     folder.mkdir(parents=True, exist_ok=True)
     shards = list(range(-(-count // SHARD)))
     missing = [shard for shard in shards if not _files(folder, shard)[-1].exists()]
-    if missing:
-        with ProcessPoolExecutor(processes) as pool:
-            jobs = pool.map(_render_shard, [folder] * len(missing), missing)
-            for _ in tqdm(jobs, total=len(missing), desc="render", unit="shard"):
-                pass
+    parallel: Callable[..., Iterable[None]] = map
+    with ExitStack() as stack:
+        if processes > 1 and len(missing) > 1:
+            # Spawned: OpenGL and torch don't survive a fork.
+            pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+            parallel = stack.enter_context(pool).map
+        jobs = parallel(partial(_render_shard, folder), missing)
+        for _ in tqdm(jobs, total=len(missing), desc="render", unit="shard", disable=not missing):
+            pass
     return open_frames(folder, shards)
 
 
@@ -94,6 +101,6 @@ def _render_shard(folder: Path, shard: int) -> None:
         renderer.close()
     arrays: tuple[NDArray, ...] = (rgb, ids, seeds)
     for path, array in zip(_files(folder, shard), arrays, strict=True):
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, array)
-        partial.rename(path)
+        unfinished = path.with_suffix(".partial.npy")
+        np.save(unfinished, array)
+        unfinished.rename(path)
