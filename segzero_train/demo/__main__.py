@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", type=int, default=20_000, help="training scenes to render")
     parser.add_argument("--segmenter-steps", type=int, default=4_500)
     parser.add_argument("--looking-steps", type=int, default=1_000)
-    parser.add_argument("--writing-steps", type=int, default=1_500)
+    parser.add_argument("--writing-steps", type=int, default=1_600)
     parser.add_argument("--questions", type=int, default=300, help="test questions for the card")
     options = parser.parse_args(arguments)
     device = resolve_device(options.device)

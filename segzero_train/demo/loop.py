@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-_SAVE_EVERY = 500
+_SAVE_EVERY = 250
 
 Losses = dict[str, torch.Tensor]
 

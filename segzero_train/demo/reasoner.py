@@ -25,8 +25,8 @@ from segzero_sim.scene import COLOURS, SHAPES
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.lessons import GRID, MERGE, PATCH, Lesson, make_lesson
 from segzero_train.demo.loop import Losses, train
-from segzero_train.demo.texts import ANSWER_FORMAT
-from segzero_train.demo.tokenizer import CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
+from segzero_train.demo.texts import ANSWER_FORMAT, MATCH
+from segzero_train.demo.tokenizer import ANSWER_START, CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
 
 LOOKING_BATCH = 32
 WRITING_BATCH = 32
@@ -193,6 +193,8 @@ class _Writer:
     def __init__(self, processor: Qwen3VLProcessor, device: torch.device) -> None:
         self._device = device
         self._tokenizer = processor.tokenizer
+        (self._match,) = self._tokenizer(MATCH)["input_ids"]
+        (self._answer,) = self._tokenizer(ANSWER_START)["input_ids"]
         self._image_tokens = "<|image_pad|>" * (GRID // MERGE) ** 2
         self._numbers = torch.tensor(number_ids(self._tokenizer), device=device)
         self._value = torch.full((len(self._tokenizer),), -1, device=device)
@@ -204,7 +206,7 @@ class _Writer:
         self._near = near / near.sum(-1, keepdim=True)
 
     def losses(self, student: Student, lesson: Lesson) -> Losses:
-        ids, targets = self._encode(lesson.texts)
+        ids, targets, weights = self._encode(lesson.texts)
         model = student.model
         grid = torch.tensor([[1, GRID, GRID]] * len(lesson.texts), device=self._device)
         with torch.autocast(self._device.type, torch.bfloat16):
@@ -218,23 +220,30 @@ class _Writer:
         written = targets >= 0
         logits = model.lm_head(hidden[written].float())
         dense = _dense_losses(student.head, torch.cat(list(seen.pooler_output)).float(), lesson)
-        return self._text_losses(logits, targets[written]) | {
+        return self._text_losses(logits, targets[written], weights[written]) | {
             key: 0.3 * value for key, value in dense.items()
         }
 
-    def _text_losses(self, logits: torch.Tensor, targets: torch.Tensor) -> Losses:
+    def _text_losses(
+        self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+    ) -> Losses:
         value = self._value[targets]
         chance = functional.log_softmax(logits, dim=-1)
         word = -chance.gather(-1, targets[:, None])[:, 0]
         numbers = value >= 0
         near = self._near[value[numbers]]
         number = -(chance[numbers][:, self._numbers] * near).sum(-1)
-        total = len(targets)
-        return {"word": word[~numbers].sum() / total, "number": number.sum() / total}
+        weights = weights / weights.sum()
+        return {
+            "word": (word * weights)[~numbers].sum(),
+            "number": (number * weights[numbers]).sum(),
+        }
 
-    def _encode(self, texts: list[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, L) token ids, padded on the right, and (B, L) next tokens, -1 where not written."""
-        rows, goals = [], []
+    def _encode(
+        self, texts: list[tuple[str, str]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(B, L) token ids, padded on the right, next tokens, -1 where not written, and weights."""
+        rows, goals, weights = [], [], []
         for question, answer in texts:
             chat = self._tokenizer.apply_chat_template(
                 build_messages(ANSWER_FORMAT, question), tokenize=False, add_generation_prompt=True
@@ -243,8 +252,17 @@ class _Writer:
             written = [*self._tokenizer(answer)["input_ids"], self._tokenizer.eos_token_id]
             rows.append(prompt + written[:-1])
             goals.append([-1] * (len(prompt) - 1) + written)
+            # Which object is meant is said in a few tokens, and all that matters.
+            start, end = written.index(self._match), written.index(self._answer)
+            weights.append([1.0] * len(goals[-1]))
+            weights[-1][len(prompt) - 1 + start : len(prompt) - 1 + end] = [4.0] * (end - start)
+        return (
+            self._pad(rows, self._tokenizer.pad_token_id),
+            self._pad(goals, -1),
+            self._pad(weights, 0.0),
+        )
+
+    def _pad(self, rows: list[list[Any]], value: float) -> torch.Tensor:
         longest = max(map(len, rows))
-        pad = self._tokenizer.pad_token_id
-        ids = [row + [pad] * (longest - len(row)) for row in rows]
-        targets = [goal + [-1] * (longest - len(goal)) for goal in goals]
-        return torch.tensor(ids, device=self._device), torch.tensor(targets, device=self._device)
+        padded = [row + [value] * (longest - len(row)) for row in rows]
+        return torch.tensor(padded, device=self._device)

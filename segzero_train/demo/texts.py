@@ -1,8 +1,8 @@
 """What the demo's reasoner learns to write: a thought that reads the table, then the answer.
 
-The thought names what stands where, from left to right, and which of it matches. That turns
-finding into reading off and looking up, which a small model learns where the bare answer it
-does not.
+The thought names what stands where, from left to right, and repeats what matches; the answer
+repeats its box. That turns finding into reading off and copying, which a small model learns
+where the bare answer it does not.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import TIERS, Question, SeenObject, sample_question
 
 ANSWER_FORMAT = "vision_reasoner"
-LETTERS = "ABCDEF"
+MATCH = " match"
+"""Between what stands on the table and which of it is meant; one token."""
 REQUESTS = ("find", "where is", "show me", "point at")
 _GRID = 4
 """Coordinates of training answers are multiples of this, of 1000: 250 values to learn."""
-_WEIGHTS = {1: 0.34, 2: 0.24, 3: 0.16, 4: 0.13, 5: 0.13}
+_WEIGHTS = {1: 0.45, 2: 0.2, 3: 0.13, 4: 0.11, 5: 0.11}
 
 
 def pick_question(seen: Sequence[SeenObject], rng: np.random.Generator) -> Question:
@@ -37,15 +38,14 @@ def pick_question(seen: Sequence[SeenObject], rng: np.random.Generator) -> Quest
 def completion(seen: Sequence[SeenObject], question: Question) -> str:
     """The whole text that answers `question`, coordinates relative to 1000."""
     ordered = sorted(seen, key=lambda item: item.centre[0])
-    listed = "; ".join(
-        f"{letter} {item.name} [{','.join(str(value) for value in _grid(*item.box))}]"
-        for letter, item in zip(LETTERS, ordered, strict=False)
-    )
-    found = [number for number, item in enumerate(ordered) if item.id in question.ids]
-    matches = ", ".join(LETTERS[number] for number in found)
-    thought = f"{listed}. match: {matches}." if found else f"{listed}. none."
-    objects = [_grounded(ordered[number]) for number in found]
-    return format_answer(thought, objects, ANSWER_FORMAT)
+    found = [item for item in ordered if item.id in question.ids]
+    matches = "; ".join(map(_entry, found)) or "none"
+    thought = f"{'; '.join(map(_entry, ordered))}. {MATCH.strip()}: {matches}."
+    return format_answer(thought, [_grounded(item) for item in found], ANSWER_FORMAT)
+
+
+def _entry(item: SeenObject) -> str:
+    return f"{item.name} [{','.join(map(str, _grid(*item.box)))}]"
 
 
 def _grounded(item: SeenObject) -> GroundedObject:

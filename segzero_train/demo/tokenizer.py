@@ -36,9 +36,10 @@ CHAT_TEMPLATE = (
 )
 LARGEST_NUMBER = 1000
 _WORDS = r"( ?\p{L}+)|(\p{N}+)|( ?[^\s\p{L}\p{N}]+)|(\s+)"
+ANSWER_START = "</think><answer>["
 _JSON = (
     "<think>",
-    "</think><answer>[",
+    ANSWER_START,
     '{"bbox_2d": [',
     '], "point_2d": [',
     "]}, ",

@@ -19,7 +19,8 @@ def tokenizer():
 def test_the_thought_lists_the_table_from_left_to_right() -> None:
     text = completion((BALL, MUG), Question(1, "the red ball", (1,)))
     assert parse(text, ANSWER_FORMAT).reasoning == (
-        "A blue mug [100,400,300,700]; B red ball [600,200,700,300]. match: B."
+        "blue mug [100,400,300,700]; red ball [600,200,700,300]. "
+        "match: red ball [600,200,700,300]."
     )
 
 
@@ -33,7 +34,7 @@ def test_the_answer_holds_box_and_point_of_what_matches() -> None:
 def test_nothing_there_is_an_empty_answer() -> None:
     answer = parse(completion((BALL, MUG), Question(5, "the cone", ())), ANSWER_FORMAT)
     assert answer.objects == ()
-    assert answer.reasoning.endswith("none.")
+    assert answer.reasoning.endswith("match: none.")
 
 
 def test_all_tiers_are_asked(frames: Frames) -> None:
