@@ -31,6 +31,9 @@ _MIN_VISIBLE = 0.0012
 _NEXT_ATTEMPT = 10**9
 """Distance between the seeds that are tried for one scene, far above any set's size."""
 
+_NO_LIBRARY = (ImportError, AttributeError, OSError, RuntimeError)
+"""What MuJoCo raises where OpenGL is missing depends on the library that it looks for."""
+
 
 class NoOpenGL(RuntimeError):
     """No OpenGL library for drawing without a screen."""
@@ -61,7 +64,10 @@ class TabletopRenderer:
         self._model = mujoco.MjModel.from_xml_string(_model_xml(width, height))
         self._data = mujoco.MjData(self._model)
         mujoco.mj_forward(self._model, self._data)
-        self._renderer = mujoco.Renderer(self._model, height, width)
+        try:
+            self._renderer = mujoco.Renderer(self._model, height, width)
+        except (mujoco.FatalError, *_NO_LIBRARY) as error:
+            raise _no_opengl(error) from error
         # MuJoCo's ids, looked up once by name.
         self._geom = {self._model.geom(i).name: i for i in range(self._model.ngeom)}
         self._cones = [self._model.mesh(f"cone{k}").id for k in range(len(SIZES))]
@@ -212,13 +218,17 @@ def _import_mujoco() -> Any:
     try:
         import mujoco
         import mujoco.gl_context
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        raise NoOpenGL(
-            f"MuJoCo can't draw with MUJOCO_GL={os.environ['MUJOCO_GL']}: {error}. Install one of "
-            "the libraries with 'sudo apt install libegl1 libgl1-mesa-dri' (MUJOCO_GL=egl) or "
-            "'sudo apt install libosmesa6' (MUJOCO_GL=osmesa)"
-        ) from error
+    except _NO_LIBRARY as error:
+        raise _no_opengl(error) from error
     return mujoco
+
+
+def _no_opengl(error: Exception) -> NoOpenGL:
+    return NoOpenGL(
+        f"MuJoCo can't draw with MUJOCO_GL={os.environ['MUJOCO_GL']}: {error}. Install one of the "
+        "libraries with 'sudo apt install libegl1 libgl1-mesa-dri' (MUJOCO_GL=egl) or "
+        "'sudo apt install libosmesa6' (MUJOCO_GL=osmesa)"
+    )
 
 
 def _model_xml(width: int, height: int) -> str:

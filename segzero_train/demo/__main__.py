@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", type=int, default=20_000, help="training scenes to render")
     parser.add_argument("--segmenter-steps", type=int, default=4_500)
     parser.add_argument("--looking-steps", type=int, default=1_000)
-    parser.add_argument("--writing-steps", type=int, default=1_600)
+    parser.add_argument("--writing-steps", type=int, default=1_000)
+    parser.add_argument("--matching-steps", type=int, default=750)
     parser.add_argument("--questions", type=int, default=300, help="test questions for the card")
     options = parser.parse_args(arguments)
     device = resolve_device(options.device)
@@ -45,9 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     segmenter = train_segmenter(frames, options.run, options.segmenter_steps, device)
     save_segmenter(segmenter.cpu(), options.out / "segmenter")
-    reasoner, processor = train_reasoner(
-        frames, options.run, options.looking_steps, options.writing_steps, device
-    )
+    steps = (options.looking_steps, options.writing_steps, options.matching_steps)
+    reasoner, processor = train_reasoner(frames, options.run, steps, device)
     save_reasoner(reasoner.cpu(), processor, options.out / "reasoner")
     figures = report(
         evaluate(SegZero.load("demo", options.device), tabletop.samples("test", options.questions)),

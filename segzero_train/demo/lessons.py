@@ -23,7 +23,7 @@ class Lesson:
     """A batch: patches (B·GRID², 1536) of pixels, and per patch what stands there.
 
     kinds, tints: (B·GRID²,) int64, 0 for nothing. places: (B·GRID², 6), box and point in shares of
-    the image. texts: (question, completion) for each picture.
+    the image. texts: (question, completion), as many for each picture, picture by picture.
     """
 
     patches: torch.Tensor
@@ -33,8 +33,8 @@ class Lesson:
     texts: list[tuple[str, str]]
 
 
-def make_lesson(frames: Frames, rng: np.random.Generator, batch: int) -> Lesson:
-    """Random frames, half of them mirrored, each with a question."""
+def make_lesson(frames: Frames, rng: np.random.Generator, batch: int, questions: int = 1) -> Lesson:
+    """Random frames, half of them mirrored, each with as many questions."""
     patches, kinds, tints, places, texts = [], [], [], [], []
     for index in rng.integers(len(frames), size=batch):
         rgb, ids = frames.picture(int(index))
@@ -47,8 +47,9 @@ def make_lesson(frames: Frames, rng: np.random.Generator, batch: int) -> Lesson:
         kinds.append(kind)
         tints.append(tint)
         places.append(place)
-        question = pick_question(seen, rng)
-        texts.append((question.text, completion(seen, question)))
+        for _ in range(questions):
+            question = pick_question(seen, rng)
+            texts.append((question.text, completion(seen, question)))
     return Lesson(
         patches=torch.from_numpy(np.concatenate(patches)),
         kinds=torch.from_numpy(np.concatenate(kinds)),

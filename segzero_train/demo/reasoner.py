@@ -2,9 +2,12 @@
 
 Next-token training alone finds no grounding in a model this small. So the vision tower learns
 first, densely, what stands at each place and where its box is; then all is trained to write, with
-that first task kept beside it.
+that first task kept beside it; last, the vision tower rests and several questions about each
+picture teach that the answer depends on the question.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,9 @@ from segzero_train.demo.tokenizer import ANSWER_START, CHAT_TEMPLATE, LARGEST_NU
 
 LOOKING_BATCH = 32
 WRITING_BATCH = 32
+MATCHING_BATCH = 16
+QUESTIONS = 3
+"""Asked about each picture of a matching batch."""
 _WIDTH = 192
 _SPREAD = 5.0
 """Standard deviation, of 1000, within which a wrong coordinate is nearly right."""
@@ -62,9 +68,10 @@ class Student(nn.Module):
 
 
 def train_reasoner(
-    frames: Frames, folder: Path, looking: int, writing: int, device: torch.device
+    frames: Frames, folder: Path, steps: tuple[int, int, int], device: torch.device
 ) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
-    """Train, or go on training: `looking` steps of the vision tower, then `writing` of all."""
+    """Train, or go on training: so many `steps` of looking, of writing and of matching."""
+    looking, writing, matching = steps
     torch.manual_seed(0)
     processor = make_processor()
     student = Student(new_model(processor)).to(device).train()
@@ -85,9 +92,25 @@ def train_reasoner(
 
     def write_losses(step: int) -> Losses:
         lesson = make_lesson(frames, np.random.default_rng((3, step)), WRITING_BATCH)
-        return writer.losses(student, lesson)
+        seen = writer.look(student, lesson)
+        dense = _dense_losses(student.head, torch.cat(list(seen.pooler_output)).float(), lesson)
+        return writer.losses(student, lesson, seen) | {
+            key: 0.3 * value for key, value in dense.items()
+        }
 
-    train("writing", student, write_losses, writing, 1.2e-3, folder)
+    def match_losses(step: int) -> Losses:
+        rng = np.random.default_rng((5, step))
+        lesson = make_lesson(frames, rng, MATCHING_BATCH, QUESTIONS)
+        with torch.no_grad():
+            seen = writer.look(student, lesson)
+        return writer.losses(student, lesson, seen)
+
+    if not (folder / "matching.pt").exists():
+        train("writing", student, write_losses, writing, 1.2e-3, folder)
+    visual.requires_grad_(False)
+    student.head.requires_grad_(False)
+    train("matching", student, match_losses, matching, 1e-3, folder)
+    visual.requires_grad_(True)
     return student.model.eval(), processor
 
 
@@ -193,6 +216,7 @@ class _Writer:
     def __init__(self, processor: Qwen3VLProcessor, device: torch.device) -> None:
         self._device = device
         self._tokenizer = processor.tokenizer
+        self._grid = torch.tensor([[1, GRID, GRID]], device=device)
         (self._match,) = self._tokenizer(MATCH)["input_ids"]
         (self._answer,) = self._tokenizer(ANSWER_START)["input_ids"]
         self._image_tokens = "<|image_pad|>" * (GRID // MERGE) ** 2
@@ -205,24 +229,34 @@ class _Writer:
         near = near * (values % 4 == 0)
         self._near = near / near.sum(-1, keepdim=True)
 
-    def losses(self, student: Student, lesson: Lesson) -> Losses:
+    def look(self, student: Student, lesson: Lesson) -> Any:
+        """The image features of the lesson's pictures, as the model returns them."""
+        pictures = len(lesson.patches) // GRID**2
+        with torch.autocast(self._device.type, torch.bfloat16):
+            return student.model.model.get_image_features(
+                lesson.patches.to(self._device), self._grid.expand(pictures, 3)
+            )
+
+    def losses(self, student: Student, lesson: Lesson, seen: Any) -> Losses:
+        """Of the next tokens, given the pictures' features."""
         ids, targets, weights = self._encode(lesson.texts)
         model = student.model
-        grid = torch.tensor([[1, GRID, GRID]] * len(lesson.texts), device=self._device)
+        questions = len(lesson.texts) // len(seen.pooler_output)
+        features = replace(
+            seen,
+            pooler_output=_repeated(seen.pooler_output, questions),
+            deepstack_features=[_repeated(f, questions) for f in seen.deepstack_features],
+        )
         with torch.autocast(self._device.type, torch.bfloat16):
-            seen = model.model.get_image_features(lesson.patches.to(self._device), grid)
             hidden = model.model(
                 input_ids=ids,
-                mm_encoder_outputs={"image": seen},
-                image_grid_thw=grid,
+                mm_encoder_outputs={"image": features},
+                image_grid_thw=self._grid.expand(len(ids), 3),
                 mm_token_type_ids=(ids == model.config.image_token_id).int(),
             ).last_hidden_state
         written = targets >= 0
         logits = model.lm_head(hidden[written].float())
-        dense = _dense_losses(student.head, torch.cat(list(seen.pooler_output)).float(), lesson)
-        return self._text_losses(logits, targets[written], weights[written]) | {
-            key: 0.3 * value for key, value in dense.items()
-        }
+        return self._text_losses(logits, targets[written], weights[written])
 
     def _text_losses(
         self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
@@ -266,3 +300,7 @@ class _Writer:
         longest = max(map(len, rows))
         padded = [row + [value] * (longest - len(row)) for row in rows]
         return torch.tensor(padded, device=self._device)
+
+
+def _repeated(items: Sequence[torch.Tensor], times: int) -> list[torch.Tensor]:
+    return [item for item in items for _ in range(times)]

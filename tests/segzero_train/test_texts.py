@@ -19,8 +19,7 @@ def tokenizer():
 def test_the_thought_lists_the_table_from_left_to_right() -> None:
     text = completion((BALL, MUG), Question(1, "the red ball", (1,)))
     assert parse(text, ANSWER_FORMAT).reasoning == (
-        "blue mug [100,400,300,700]; red ball [600,200,700,300]. "
-        "match: red ball [600,200,700,300]."
+        "blue mug [100,400,300,700]; red ball [600,200,700,300]. match: red ball [600,200,700,300]."
     )
 
 
