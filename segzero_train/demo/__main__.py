@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--segmenter-steps", type=int, default=4_500)
     parser.add_argument("--looking-steps", type=int, default=1_000)
     parser.add_argument("--writing-steps", type=int, default=1_000)
-    parser.add_argument("--matching-steps", type=int, default=750)
+    parser.add_argument("--naming-steps", type=int, default=400)
+    parser.add_argument("--matching-steps", type=int, default=300)
     parser.add_argument("--questions", type=int, default=300, help="test questions for the card")
     options = parser.parse_args(arguments)
     device = resolve_device(options.device)
@@ -46,7 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     segmenter = train_segmenter(frames, options.run, options.segmenter_steps, device)
     save_segmenter(segmenter.cpu(), options.out / "segmenter")
-    steps = (options.looking_steps, options.writing_steps, options.matching_steps)
+    steps = (
+        options.looking_steps,
+        options.writing_steps,
+        options.naming_steps,
+        options.matching_steps,
+    )
     reasoner, processor = train_reasoner(frames, options.run, steps, device)
     save_reasoner(reasoner.cpu(), processor, options.out / "reasoner")
     figures = report(

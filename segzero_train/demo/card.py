@@ -31,7 +31,8 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 | segmenter | {segmenter_steps} | masks for jittered boxes with one or two points |
 | looking | {looking_steps} | the vision tower: at each place, which shape, colour, box and point |
 | writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
-| matching | {matching_steps} | the same without the vision tower, three questions a picture |
+| naming | {naming_steps} | the same without the vision tower, three questions of tier 1 a picture |
+| matching | {matching_steps} | likewise with questions of all tiers |
 
 Supervised training, unlike the published Seg-Zero: this is a base to run and to train on.
 

@@ -1,5 +1,6 @@
 """What the demo's reasoner is taught with: pictures as patches, the truth in each, and texts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from segzero_sim.questions import SeenObject, mirror
 from segzero_sim.scene import COLOURS, SHAPES
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.segmenter import vary_colours
-from segzero_train.demo.texts import completion, pick_question
+from segzero_train.demo.texts import ALL_TIERS, completion, pick_question
 
 PATCH = 16
 MERGE = 2
@@ -33,23 +34,31 @@ class Lesson:
     texts: list[tuple[str, str]]
 
 
-def make_lesson(frames: Frames, rng: np.random.Generator, batch: int, questions: int = 1) -> Lesson:
-    """Random frames, half of them mirrored, each with as many questions."""
+def make_lesson(
+    frames: Frames,
+    rng: np.random.Generator,
+    batch: int,
+    questions: int = 1,
+    tiers: Mapping[int, float] = ALL_TIERS,
+) -> Lesson:
+    """Random frames, half of them mirrored, each with as many questions of these tiers."""
     patches, kinds, tints, places, texts = [], [], [], [], []
-    for index in rng.integers(len(frames), size=batch):
+    while len(patches) < batch:
+        index = rng.integers(len(frames))
         rgb, ids = frames.picture(int(index))
         seen = frames.seen(int(index))
         if rng.random() < 0.5:
             rgb, ids = rgb[:, ::-1], ids[:, ::-1]
             seen = tuple(mirror(item) for item in seen)
+        asked = [pick_question(seen, tiers, rng) for _ in range(questions)]
+        if None in asked:
+            continue
+        texts += [(question.text, completion(seen, question)) for question in asked if question]
         patches.append(cut_patches(2 * vary_colours(rgb, rng) - 1))
         kind, tint, place = _patch_truth(ids, seen)
         kinds.append(kind)
         tints.append(tint)
         places.append(place)
-        for _ in range(questions):
-            question = pick_question(seen, rng)
-            texts.append((question.text, completion(seen, question)))
     return Lesson(
         patches=torch.from_numpy(np.concatenate(patches)),
         kinds=torch.from_numpy(np.concatenate(kinds)),

@@ -62,8 +62,9 @@ def train(
                 each_save(step + 1)
 
 
-def _schedule(step: int, steps: int, warmup: int = 200) -> float:
+def _schedule(step: int, steps: int) -> float:
     """Share of the learning rate: linear warm-up, then a cosine down to 2 %."""
+    warmup = min(200, steps // 10)
     if step < warmup:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)

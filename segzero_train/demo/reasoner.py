@@ -3,11 +3,12 @@
 Next-token training alone finds no grounding in a model this small. So the vision tower learns
 first, densely, what stands at each place and where its box is; then all is trained to write, with
 that first task kept beside it; last, the vision tower rests and several questions about each
-picture teach that the answer depends on the question.
+picture teach that the answer depends on the question: names first, then everything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from segzero_sim.scene import COLOURS, SHAPES
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.lessons import GRID, MERGE, PATCH, Lesson, make_lesson
 from segzero_train.demo.loop import Losses, train
-from segzero_train.demo.texts import ANSWER_FORMAT, MATCH
+from segzero_train.demo.texts import ALL_TIERS, ANSWER_FORMAT, MATCH, NAMES_ONLY
 from segzero_train.demo.tokenizer import ANSWER_START, CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
 
 LOOKING_BATCH = 32
@@ -68,10 +69,10 @@ class Student(nn.Module):
 
 
 def train_reasoner(
-    frames: Frames, folder: Path, steps: tuple[int, int, int], device: torch.device
+    frames: Frames, folder: Path, steps: tuple[int, int, int, int], device: torch.device
 ) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
-    """Train, or go on training: so many `steps` of looking, of writing and of matching."""
-    looking, writing, matching = steps
+    """Train, or go on training: so many `steps` of looking, writing, naming and matching."""
+    looking, writing, naming, matching = steps
     torch.manual_seed(0)
     processor = make_processor()
     student = Student(new_model(processor)).to(device).train()
@@ -86,7 +87,7 @@ def train_reasoner(
 
     # On a CPU and at this size plain attention takes a third less time than the fused kernel.
     student.model.set_attn_implementation("eager")
-    if not (folder / "writing.pt").exists():
+    if not any((folder / f"{later}.pt").exists() for later in ("writing", "naming", "matching")):
         train("looking", student, look_losses, looking, 1.5e-3, folder)
     writer = _Writer(processor, device)
 
@@ -98,18 +99,21 @@ def train_reasoner(
             key: 0.3 * value for key, value in dense.items()
         }
 
-    def match_losses(step: int) -> Losses:
-        rng = np.random.default_rng((5, step))
-        lesson = make_lesson(frames, rng, MATCHING_BATCH, QUESTIONS)
+    def match_losses(step: int, tiers: Mapping[int, float]) -> Losses:
+        rng = np.random.default_rng((5, len(tiers), step))
+        lesson = make_lesson(frames, rng, MATCHING_BATCH, QUESTIONS, tiers)
         with torch.no_grad():
             seen = writer.look(student, lesson)
-        return writer.losses(student, lesson, seen)
+        return writer.losses(student, lesson, seen, listing=0.2)
 
-    if not (folder / "matching.pt").exists():
+    if not any((folder / f"{later}.pt").exists() for later in ("naming", "matching")):
         train("writing", student, write_losses, writing, 1.2e-3, folder)
     visual.requires_grad_(False)
     student.head.requires_grad_(False)
-    train("matching", student, match_losses, matching, 1e-3, folder)
+    if not (folder / "matching.pt").exists():
+        name_losses = partial(match_losses, tiers=NAMES_ONLY)
+        train("naming", student, name_losses, naming, 1e-3, folder)
+    train("matching", student, partial(match_losses, tiers=ALL_TIERS), matching, 1e-3, folder)
     visual.requires_grad_(True)
     return student.model.eval(), processor
 
@@ -237,9 +241,9 @@ class _Writer:
                 lesson.patches.to(self._device), self._grid.expand(pictures, 3)
             )
 
-    def losses(self, student: Student, lesson: Lesson, seen: Any) -> Losses:
-        """Of the next tokens, given the pictures' features."""
-        ids, targets, weights = self._encode(lesson.texts)
+    def losses(self, student: Student, lesson: Lesson, seen: Any, listing: float = 1.0) -> Losses:
+        """Of the next tokens, given the pictures' features; `listing` weighs the thought's list."""
+        ids, targets, weights = self._encode(lesson.texts, listing)
         model = student.model
         questions = len(lesson.texts) // len(seen.pooler_output)
         features = replace(
@@ -274,7 +278,7 @@ class _Writer:
         }
 
     def _encode(
-        self, texts: list[tuple[str, str]]
+        self, texts: list[tuple[str, str]], listing: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, L) token ids, padded on the right, next tokens, -1 where not written, and weights."""
         rows, goals, weights = [], [], []
@@ -288,8 +292,11 @@ class _Writer:
             goals.append([-1] * (len(prompt) - 1) + written)
             # Which object is meant is said in a few tokens, and all that matters.
             start, end = written.index(self._match), written.index(self._answer)
-            weights.append([1.0] * len(goals[-1]))
-            weights[-1][len(prompt) - 1 + start : len(prompt) - 1 + end] = [4.0] * (end - start)
+            weights.append(
+                [listing] * (len(prompt) - 1 + start)
+                + [4.0] * (end - start)
+                + [1.0] * (len(written) - end)
+            )
         return (
             self._pad(rows, self._tokenizer.pad_token_id),
             self._pad(goals, -1),

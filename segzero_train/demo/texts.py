@@ -5,13 +5,13 @@ repeats its box. That turns finding into reading off and copying, which a small 
 where the bare answer it does not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from segzero.answers import format_answer
 from segzero.types import Box, GroundedObject, Point
-from segzero_sim.questions import TIERS, Question, SeenObject, sample_question
+from segzero_sim.questions import Question, SeenObject, sample_question
 
 ANSWER_FORMAT = "vision_reasoner"
 MATCH = " match"
@@ -19,16 +19,25 @@ MATCH = " match"
 REQUESTS = ("find", "where is", "show me", "point at")
 _GRID = 4
 """Coordinates of training answers are multiples of this, of 1000: 250 values to learn."""
-_WEIGHTS = {1: 0.45, 2: 0.2, 3: 0.13, 4: 0.11, 5: 0.11}
+ALL_TIERS = {1: 0.45, 2: 0.2, 3: 0.13, 4: 0.11, 5: 0.11}
+NAMES_ONLY = {1: 1.0}
+"""How often a question is of a tier."""
 
 
-def pick_question(seen: Sequence[SeenObject], rng: np.random.Generator) -> Question:
-    """A question of a random tier, sometimes put as a request ("find the red ball")."""
-    while True:
-        tier = int(rng.choice(TIERS, p=[_WEIGHTS[tier] for tier in TIERS]))
+def pick_question(
+    seen: Sequence[SeenObject], tiers: Mapping[int, float], rng: np.random.Generator
+) -> Question | None:
+    """A question of one of `tiers`, sometimes put as a request ("find the red ball").
+
+    None if the objects allow no question of the tier that was drawn, ten times in a row.
+    """
+    for _ in range(10):
+        tier = int(rng.choice(list(tiers), p=list(tiers.values())))
         question = sample_question(seen, tier, rng)
         if question is not None:
             break
+    else:
+        return None
     if not question.text.startswith(("what", "where")) and rng.random() < 0.25:
         text = f"{rng.choice(REQUESTS)} {question.text}"
         return Question(question.tier, text, question.ids)

@@ -69,7 +69,7 @@ def test_trained_for_a_moment_both_models_run_as_a_profile(
     # Without one and the same encoding a prompt can't be matched with its place in the image.
     positions = segmenter.prompt_encoder.shared_embedding.positional_embedding
     assert torch.equal(segmenter.shared_image_embedding.positional_embedding, positions)
-    reasoner, processor = train_reasoner(frames, tmp_path, steps=(1, 1, 1), device=CPU)
+    reasoner, processor = train_reasoner(frames, tmp_path, steps=(1, 1, 1, 1), device=CPU)
     save_segmenter(segmenter, tmp_path / "segmenter")
     save_reasoner(reasoner, processor, tmp_path / "reasoner")
     profile = tmp_path / "momentary.yaml"

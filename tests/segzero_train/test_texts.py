@@ -4,7 +4,7 @@ import pytest
 from segzero.answers import parse
 from segzero_sim.questions import Question, SeenObject
 from segzero_train.demo.frames import Frames
-from segzero_train.demo.texts import ANSWER_FORMAT, completion, pick_question
+from segzero_train.demo.texts import ALL_TIERS, ANSWER_FORMAT, completion, pick_question
 from segzero_train.demo.tokenizer import LARGEST_NUMBER, make_tokenizer
 
 BALL = SeenObject(1, "ball", "red", 0.05, box=(0.6, 0.2, 0.7, 0.3), point=(0.65, 0.25))
@@ -38,8 +38,12 @@ def test_nothing_there_is_an_empty_answer() -> None:
 
 def test_all_tiers_are_asked(frames: Frames) -> None:
     rng = np.random.default_rng(0)
-    tiers = {pick_question(frames.seen(i % 24), rng).tier for i in range(200)}
-    assert tiers == {1, 2, 3, 4, 5}
+    asked = [pick_question(frames.seen(i % 24), ALL_TIERS, rng) for i in range(200)]
+    assert {question.tier for question in asked if question} == {1, 2, 3, 4, 5}
+
+
+def test_a_tier_that_the_table_does_not_allow_gives_no_question() -> None:
+    assert pick_question((BALL,), {4: 1.0}, np.random.default_rng(0)) is None
 
 
 def test_every_number_is_one_token(tokenizer) -> None:
@@ -52,7 +56,9 @@ def test_what_is_learnt_is_short_and_survives_the_tokenizer(frames: Frames, toke
     rng = np.random.default_rng(1)
     for index in range(24):
         seen = frames.seen(index)
-        text = completion(seen, pick_question(seen, rng))
+        question = pick_question(seen, ALL_TIERS, rng)
+        assert question is not None
+        text = completion(seen, question)
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.decode(ids) == text
         assert len(ids) < 40 * (len(seen) + 1)
