@@ -104,7 +104,7 @@ def make_environment(with_ros: bool) -> None:
         run(interpreter, "-m", "venv", *(["--system-site-packages"] if with_ros else []), VENV)
     (VENV / "COLCON_IGNORE").touch()
 
-    announce("Install the Python packages (5 GB; some minutes the first time)")
+    announce("Install the Python packages (6 GB; some minutes the first time)")
     pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt")
     run(*pip, "setuptools")
     # The environment itself builds what comes as source: Meta's sam2 must find torch meanwhile.

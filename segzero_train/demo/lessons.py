@@ -42,7 +42,8 @@ def make_lesson(
     tiers: Mapping[int, float] = ALL_TIERS,
 ) -> Lesson:
     """Random frames, half of them mirrored, each with as many questions of these tiers."""
-    patches, kinds, tints, places, texts = [], [], [], [], []
+    patches: list[NDArray[np.float32]] = []
+    kinds, tints, places, texts = [], [], [], []
     while len(patches) < batch:
         index = rng.integers(len(frames))
         rgb, ids = frames.picture(int(index))
