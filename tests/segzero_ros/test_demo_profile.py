@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from segzero.checkpoints import resource_root
 from segzero.metrics import overlap
 from segzero_ros.conversions import to_rgb
 from segzero_ros.msg import Segmentation
@@ -22,15 +21,8 @@ from tests.segzero_ros.peer import Peer
 from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.waiting import DEADLINE, wait_until
 
-WEIGHTS = resource_root() / "checkpoints" / "demo" / "reasoner" / "model.safetensors"
 WIDTH, HEIGHT = 320, 240
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not WEIGHTS.exists(), reason="no demo weights: `python -m segzero_train.demo` makes them"
-    ),
-]
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 Ids = NDArray[np.uint8]
 
