@@ -1,6 +1,8 @@
 # The two commands of the README, and the rest. PYTHON is the interpreter that .venv is made with.
 SHELL := /bin/bash
 PYTHON ?= python3
+# On a busy machine, OpenMP's threads otherwise spend their time spinning.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 # The built messages come from install/, everything else from .venv.
 run = source install/setup.bash && .venv/bin/python
