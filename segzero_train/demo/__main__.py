@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--looking-steps", type=int, default=1_000)
     parser.add_argument("--writing-steps", type=int, default=1_000)
     parser.add_argument("--naming-steps", type=int, default=400)
-    parser.add_argument("--matching-steps", type=int, default=700)
+    parser.add_argument("--matching-steps", type=int, default=750)
     parser.add_argument("--questions", type=int, default=300, help="test questions for the card")
     options = parser.parse_args(arguments)
     device = resolve_device(options.device)
