@@ -69,6 +69,7 @@ setup(
     package_dir=DATA,
     package_data={package: ["*"] for package in DATA},
     install_requires=[
+        "huggingface-hub",
         "numpy",
         "opencv-python-headless",
         "pillow",
@@ -81,7 +82,7 @@ setup(
     ],
     extras_require={
         "ros-wheels": ROS_WHEELS,
-        "sim": ["mujoco", "scipy"],
+        "sim": ["mujoco"],
         "train": [
             "accelerate",
             "datasets",

@@ -62,22 +62,20 @@ def test_the_package_is_an_interface_package():
     assert package().findtext("export/build_type") == "ament_cmake"
 
 
-@pytest.mark.parametrize("folder", ["segzero_ros", "launch"])
-def test_every_ros_import_is_a_dependency(folder):
+@pytest.mark.parametrize("folder", ["segzero", "segzero_ros", "segzero_sim", "launch"])
+def test_what_the_robot_imports_is_a_dependency(folder: str) -> None:
     ours = {"segzero", "segzero_ros", "segzero_sim"}
-    known_to_rosdep = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "python3-yaml"}
-    not_in_rosdep = {"mujoco", "torch", "transformers"}  # what .venv is for
-    # Converts pictures where it is installed; nothing needs it.
-    optional = {"cv_bridge"}
+    rosdep = {"PIL": "python3-pil", "cv2": "python3-opencv", "yaml": "python3-yaml"}
+    rosdep |= {"numpy": "python3-numpy"}
+    environment = {"huggingface_hub", "mujoco", "safetensors", "torch", "transformers"}
+    optional = {"cv_bridge", "sam2"}  # taken where they are installed
     imported = {
         match[1]
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         for match in re.finditer(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
     }
-    named = {
-        known_to_rosdep.get(name, name)
-        for name in imported - ours - not_in_rosdep - optional - sys.stdlib_module_names
-    }
+    elsewhere = ours | environment | optional | sys.stdlib_module_names
+    named = {rosdep.get(name, name) for name in imported - elsewhere}
     depended_on = {
         item.text for tag in ("depend", "exec_depend") for item in package().iterfind(tag)
     }
