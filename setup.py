@@ -43,21 +43,17 @@ ROS_WHEELS = [
 
 # Profiles and demo weights lie at the top of the source tree and inside `segzero` once installed.
 DATA = {
-    package: folder
-    for package, folder in {
-        "segzero.config.profiles": "config/profiles",
-        "segzero.checkpoints.demo": "checkpoints/demo",
-        "segzero.checkpoints.demo.reasoner": "checkpoints/demo/reasoner",
-        "segzero.checkpoints.demo.segmenter": "checkpoints/demo/segmenter",
-    }.items()
-    if Path(folder).is_dir()
+    "segzero.config.profiles": "config/profiles",
+    "segzero.checkpoints.demo": "checkpoints/demo",
+    "segzero.checkpoints.demo.reasoner": "checkpoints/demo/reasoner",
+    "segzero.checkpoints.demo.segmenter": "checkpoints/demo/segmenter",
 }
 
 setup(
     name="segzero",
     version="0.1.0",
     description="Ask an image a question; get reasoning, boxes, points and masks (Seg-Zero)",
-    long_description=Path("README.md").read_text() if Path("README.md").exists() else "",
+    long_description=Path("README.md").read_text(),
     long_description_content_type="text/markdown",
     license_expression="Apache-2.0",
     license_files=["LICENSE"],

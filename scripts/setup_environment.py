@@ -118,17 +118,12 @@ def make_environment(with_ros: bool) -> None:
 
 def complete_ros_wheels() -> None:
     """Make of the installed wheels what colcon takes for an installed ROS 2."""
-    header_folders = json.loads(
-        output(
-            PYTHON,
-            "-c",
-            "import json, numpy, sysconfig;"
-            "print(json.dumps([sysconfig.get_path('include'), numpy.get_include()]))",
-        )
-    )
+    program = "import numpy, sysconfig; print(sysconfig.get_path('include'), numpy.get_include())"
+    folders = subprocess.run([PYTHON, "-c", program], capture_output=True, text=True, check=True)
+    python_headers, numpy_headers = folders.stdout.split()
     for path in (VENV / "share").glob("*/cmake/*.cmake"):
         text = path.read_text()
-        if (own := with_own_headers(text, *header_folders)) != text:
+        if (own := with_own_headers(text, python_headers, numpy_headers)) != text:
             path.write_text(own)
     for shell in ("sh", "bash", "zsh"):
         (VENV / f"local_setup.{shell}").write_text(underlay_script(VENV))
@@ -224,10 +219,6 @@ def run(*command: str | Path, **environment: str | Path) -> None:
         sys.exit(f"{words[0]} is not on this machine; install it and try again.")
     except subprocess.CalledProcessError as error:
         sys.exit(f"The set-up stopped: `{shlex.join(words)}` failed with {error.returncode}.")
-
-
-def output(*command: str | Path) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
