@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segzero.metrics import IGNORE
 from segzero.types import GroundedObject
 
 
@@ -17,6 +18,7 @@ class Sample:
     image: (H, W, 3) uint8 RGB.
     objects: the true boxes and points in pixels, empty if nothing matches.
     masks: the true mask of each object, (H, W) bool.
+    ignored: (H, W) bool, the pixels that don't count; None if all do.
     """
 
     name: str
@@ -25,9 +27,14 @@ class Sample:
     question: str
     objects: tuple[GroundedObject, ...]
     masks: tuple[NDArray[np.bool_], ...]
+    ignored: NDArray[np.bool_] | None = None
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool: all objects together."""
-        blank = np.zeros(self.image.shape[:2], bool)
-        return np.logical_or.reduce([blank, *self.masks])
+    def mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8 as `metrics.overlap` takes it: 0 outside, 1 inside, 255 not counted."""
+        inside = np.zeros(self.image.shape[:2], np.uint8)
+        for mask in self.masks:
+            inside[mask] = 1
+        if self.ignored is not None:
+            inside[self.ignored] = IGNORE
+        return inside

@@ -3,17 +3,27 @@
 Rendering depends on the OpenGL library in the last bits of a colour, and on nothing else.
 """
 
+import io
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import TIERS, Question, SeenObject, look, sample_question
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
+from segzero_train.datasets.columns import format_solution
 from segzero_train.datasets.sample import Sample
+from segzero_train.demo.texts import thought
 
-SPLITS = {"test": 0, "val": 100_000}
-"""First seed of each split; training scenes start at one million (`demo.frames`)."""
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SPLITS = {"test": 0, "val": 100_000, "train": 2_000_000}
+"""First seed of each split; the demo models' own scenes start at one million (`demo.frames`)."""
+MAX_SIZE = 100_000
 _WIDTH, _HEIGHT = 320, 240
 _RETRY = 10**8
 """Between the seeds that are tried for a scene that allows a question of the tier."""
@@ -22,25 +32,81 @@ _RETRY = 10**8
 def samples(split: str, size: int) -> Iterator[Sample]:
     """`size` samples, the tiers in turn, each of a scene of its own.
 
-    Raises ValueError for an unknown split or a size that isn't 1 to 100 000.
+    Raises ValueError for an unknown split or a size that isn't 1 to MAX_SIZE.
     """
+    for name, frame, seen, question in _draw(split, range(_checked(split, size))):
+        yield to_sample(name, frame, seen, question)
+
+
+def rows(split: str, size: int) -> "Dataset":
+    """The same as a dataset in memory, in the columns of `columns`; ValueError as `samples`.
+
+    Solutions are in the style `vision_reasoner`. A further column, `thinking`, reads the table, in
+    coordinates relative to 1000.
+    """
+    from datasets import Dataset
+
+    numbers = range(_checked(split, size))
+    return Dataset.from_list(list(row_dicts(split, numbers)), features=features())
+
+
+def features() -> Any:
+    """The columns of `rows`."""
+    from datasets import Features, Image, Value
+
+    texts = dict.fromkeys(("id", "problem", "solution", "tier", "thinking"), Value("string"))
+    sizes = dict.fromkeys(("img_height", "img_width"), Value("int64"))
+    return Features(texts | sizes | {"image": Image(), "mask": Image()})
+
+
+def row_dicts(split: str, numbers: range) -> Iterator[dict[str, Any]]:
+    """The rows with these numbers; pictures as PNG bytes."""
+    for name, frame, seen, question in _draw(split, numbers):
+        sample = to_sample(name, frame, seen, question)
+        ids = np.zeros_like(frame.ids)
+        for k, mask in enumerate(sample.masks, start=1):
+            ids[mask] = k
+        yield {
+            "id": name,
+            "problem": sample.question,
+            "solution": format_solution(sample.objects, "vision_reasoner"),
+            "tier": sample.tier,
+            "thinking": thought(seen, question),
+            "img_height": ids.shape[0],
+            "img_width": ids.shape[1],
+            "image": {"bytes": _png(frame.rgb), "path": None},
+            "mask": {"bytes": _png(ids), "path": None},
+        }
+
+
+def _checked(split: str, size: int) -> int:
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    if not 1 <= size <= 100_000:
-        raise ValueError(f"a split has 1 to 100000 samples, not {size}")
+    if not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"a split has 1 to {MAX_SIZE} samples, not {size}")
+    return size
+
+
+def _draw(
+    split: str, numbers: range
+) -> Iterator[tuple[str, Frame, tuple[SeenObject, ...], Question]]:
     with TabletopRenderer(_WIDTH, _HEIGHT) as renderer:
-        for number in range(size):
-            yield _sample(renderer, split, number, tier=TIERS[number % len(TIERS)])
+        for number in numbers:
+            frame, seen, question = _scene(
+                renderer, SPLITS[split] + number, TIERS[number % len(TIERS)]
+            )
+            yield f"{split}-{number:05d}", frame, seen, question
 
 
-def _sample(renderer: TabletopRenderer, split: str, number: int, tier: int) -> Sample:
-    seed = SPLITS[split] + number
+def _scene(
+    renderer: TabletopRenderer, seed: int, tier: int
+) -> tuple[Frame, tuple[SeenObject, ...], Question]:
     while True:
         scene, frame = draw_usable(renderer, seed, depth=False)
         seen = look(scene, frame.ids)
         question = sample_question(seen, tier, np.random.default_rng((4, seed)))
         if question is not None:
-            return to_sample(f"{split}-{number:05d}", frame, seen, question)
+            return frame, seen, question
         seed += _RETRY
 
 
@@ -65,3 +131,9 @@ def _grounded(item: SeenObject, frame: Frame) -> GroundedObject:
         box=Box(x1 * width, y1 * height, x2 * width, y2 * height),
         points=(Point(x * width - 0.5, y * height - 0.5),),
     )
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

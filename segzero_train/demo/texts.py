@@ -46,11 +46,25 @@ def pick_question(
 
 def completion(seen: Sequence[SeenObject], question: Question) -> str:
     """The whole text that answers `question`, coordinates relative to 1000."""
-    ordered = sorted(seen, key=lambda item: item.centre[0])
-    found = [item for item in ordered if item.id in question.ids]
-    matches = "; ".join(map(_entry, found)) or "none"
-    thought = f"{'; '.join(map(_entry, ordered))}. {MATCH.strip()}: {matches}."
-    return format_answer(thought, [_grounded(item) for item in found], ANSWER_FORMAT)
+    return format_answer(
+        thought(seen, question),
+        [_grounded(item) for item in _matching(seen, question)],
+        ANSWER_FORMAT,
+    )
+
+
+def thought(seen: Sequence[SeenObject], question: Question) -> str:
+    """What stands where, from left to right, and what of it matches."""
+    matches = "; ".join(map(_entry, _matching(seen, question))) or "none"
+    return f"{'; '.join(map(_entry, _ordered(seen)))}. {MATCH.strip()}: {matches}."
+
+
+def _ordered(seen: Sequence[SeenObject]) -> list[SeenObject]:
+    return sorted(seen, key=lambda item: item.centre[0])
+
+
+def _matching(seen: Sequence[SeenObject], question: Question) -> list[SeenObject]:
+    return [item for item in _ordered(seen) if item.id in question.ids]
 
 
 def _entry(item: SeenObject) -> str:
