@@ -4,12 +4,18 @@ Rendering depends on the OpenGL library in the last bits of a colour, and on not
 """
 
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import TIERS, Question, SeenObject, look, sample_question
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 SPLITS = {"test": 0, "val": 100_000, "train": 2_000_000}
 """First seed of each split; the demo models' own scenes start at one million (`demo.frames`)."""
 MAX_SIZE = 100_000
+_CHUNK = 100
+"""Scenes that a process draws before it hands them over."""
 _WIDTH, _HEIGHT = 320, 240
 _RETRY = 10**8
 """Between the seeds that are tried for a scene that allows a question of the tier."""
@@ -46,8 +54,20 @@ def rows(split: str, size: int) -> "Dataset":
     """
     from datasets import Dataset
 
-    numbers = range(_checked(split, size))
-    return Dataset.from_list(list(row_dicts(split, numbers)), features=features())
+    _checked(split, size)
+    chunks = [range(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
+    made: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        parallel: Callable[..., Iterable[list[dict[str, Any]]]] = map
+        if len(chunks) > 1 and (os.cpu_count() or 1) > 1:
+            # Spawned: OpenGL and torch don't survive a fork.
+            pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+            parallel = stack.enter_context(pool).map
+        bar = stack.enter_context(tqdm(total=size, desc="render", unit="row", leave=False))
+        for chunk in parallel(partial(row_dicts, split), chunks):
+            made += chunk
+            bar.update(len(chunk))
+    return Dataset.from_list(made, features=features())
 
 
 def features() -> Any:
@@ -59,14 +79,15 @@ def features() -> Any:
     return Features(texts | sizes | {"image": Image(), "mask": Image()})
 
 
-def row_dicts(split: str, numbers: range) -> Iterator[dict[str, Any]]:
+def row_dicts(split: str, numbers: range) -> list[dict[str, Any]]:
     """The rows with these numbers; pictures as PNG bytes."""
+    made = []
     for name, frame, seen, question in _draw(split, numbers):
         sample = to_sample(name, frame, seen, question)
         ids = np.zeros_like(frame.ids)
         for k, mask in enumerate(sample.masks, start=1):
             ids[mask] = k
-        yield {
+        row = {
             "id": name,
             "problem": sample.question,
             "solution": format_solution(sample.objects, "vision_reasoner"),
@@ -77,6 +98,8 @@ def row_dicts(split: str, numbers: range) -> Iterator[dict[str, Any]]:
             "image": {"bytes": _png(frame.rgb), "path": None},
             "mask": {"bytes": _png(ids), "path": None},
         }
+        made.append(row)
+    return made
 
 
 def _checked(split: str, size: int) -> int:

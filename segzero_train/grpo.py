@@ -1,0 +1,133 @@
+"""`python -m segzero_train.grpo --config config/grpo/RECIPE.yaml [--key value …]`: train by GRPO.
+
+The same command goes on with a run that was interrupted. Launched by `accelerate launch`, it
+trains on many GPUs, under DeepSpeed if the launch configuration says so.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segzero_train.recipe import GrpoOptions, read_recipe
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig, GRPOTrainer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    from segzero_train.training.resume import reported
+
+    # TRL counts its users over the network; a training server needn't be counted.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from trl import GRPOConfig
+
+    with reported() as outcome:
+        options, config = read_recipe((GrpoOptions, GRPOConfig), arguments)
+        outcome.folder = Path(config.output_dir)
+        outcome.stopped = run(options, config)
+    return outcome.status
+
+
+def run(options: GrpoOptions, config: "GRPOConfig") -> bool:
+    """Train to the end, from the newest checkpoint on if there is one.
+
+    Returns whether a signal ended it early. Raises SegZeroError before any work if something that
+    it was given can't be used.
+    """
+    from segzero_train.training.resume import StopOnSignal, last_checkpoint, record_recipe
+
+    folder = Path(config.output_dir)
+    trainer = build_trainer(options, config)
+    if trainer.accelerator.is_main_process:
+        record_recipe(folder, (options, config))
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = config.resume_from_checkpoint or last_checkpoint(folder)
+    signals = StopOnSignal()
+    trainer.add_callback(signals)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not signals.stopped:
+        trainer.save_model()
+        trainer.save_state()
+    return signals.stopped
+
+
+def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
+    """TRL's trainer with everything that the recipe asks for."""
+    from transformers import AutoProcessor
+    from trl import GRPOTrainer
+
+    from segzero.checkpoints import load_profile
+    from segzero.segmenters import load_segmenter
+    from segzero.weights import load_pretrained, locate
+    from segzero_train.datasets.loading import load_rows
+    from segzero_train.errors import BadRecipe
+    from segzero_train.rewards import RewardContext, build_rewards
+    from segzero_train.training.greedy import GreedyEvaluation
+    from segzero_train.training.model import freeze, lora
+    from segzero_train.training.rows import model_space, training_rows
+    from segzero_train.training.samples import SampledCompletions
+    from segzero_train.training.vllm_prompts import check_prompt_ids
+
+    if not options.rewards:
+        raise BadRecipe("the recipe names no rewards, such as `rewards: [vision_reasoner]`")
+    profile = load_profile(options.profile)
+    folder = locate(profile.reasoner, profile.name)
+    processor = load_pretrained(AutoProcessor, folder, padding_side="left")
+    space = model_space(profile, processor)
+    with config.main_process_first():
+        rows = training_rows(
+            load_rows(options.dataset, options.dataset_split, options.dataset_size),
+            space,
+            processor,
+            options.max_prompt_length,
+        )
+    segmenter = load_segmenter(
+        profile.segmenter_adapter,
+        locate(profile.segmenter, profile.name),
+        dtype=profile.segmenter_dtype,
+        device=config.device,
+    )
+    context = RewardContext(
+        model_size=space.size,
+        coordinates=space.coordinates,
+        rounding=space.rounding,
+        answer_format=space.answer_format,
+        segmenter=segmenter,
+        thinking_words=options.thinking_words,
+    )
+    functions, config.reward_weights = build_rewards(options.rewards, context)
+    trainer = GRPOTrainer(
+        model=str(folder),
+        reward_funcs=list(functions),
+        args=config,
+        train_dataset=rows,
+        processing_class=processor,
+        peft_config=lora(options) if options.lora_rank else None,
+    )
+    freeze(trainer.model, vision=options.freeze_vision)
+    if options.samples_every:
+        trainer.add_callback(SampledCompletions(trainer, space, options.samples_every))
+    if options.held_out_size:
+        held_out = load_rows(
+            options.held_out or options.dataset, options.held_out_split, options.held_out_size
+        )
+        trainer.add_callback(
+            GreedyEvaluation(
+                trainer,
+                training_rows(held_out, space, processor, options.max_prompt_length),
+                space,
+                segmenter,
+                every=options.held_out_every,
+                batch=options.held_out_batch,
+            )
+        )
+    if config.use_vllm:
+        check_prompt_ids(trainer, rows[0])
+    return trainer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Recipes: YAML files whose keys are dataclass fields, each of which `--key value` overrides.
+
+A recipe joins this project's fields, below, with those of TRL's own configuration (`GRPOConfig`,
+`SFTConfig`), under their own names.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segzero_train.errors import BadRecipe
+
+
+def _option(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"help": meaning})
+
+
+@dataclass
+class TaskOptions:
+    """What is trained on what; shared by all recipes."""
+
+    profile: str = _option(
+        "", "Base profile (a name or a YAML file): weights, prompt, answer format, coordinates."
+    )
+    dataset: str = _option("tabletop", "`tabletop`, a prepared folder, or a Hub name.")
+    dataset_split: str = _option("train", "Split to train on.")
+    dataset_size: int | None = _option(None, "Train on this many rows from its start.")
+    max_prompt_length: int = _option(
+        1300, "Rows whose prompt has more tokens, image included, are left out and counted."
+    )
+    freeze_vision: bool = _option(False, "Keep the vision tower as it is.")
+    lora_rank: int = _option(0, "Train LoRA adapters of this rank on the language model; 0: all.")
+    lora_alpha: int = _option(64, "LoRA's scale.")
+
+
+@dataclass
+class GrpoOptions(TaskOptions):
+    """What GRPO rewards, and how it is watched."""
+
+    rewards: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Rewards or sets of them, each `name` or `name=weight`."
+        },
+    )
+    thinking_words: int = _option(100, "For `short_thinking`: thoughts up to here are paid whole.")
+    held_out: str = _option("", "Dataset of the greedy evaluation; as `dataset` if empty.")
+    held_out_split: str = _option("val", "Split of the greedy evaluation.")
+    held_out_size: int = _option(300, "Questions of the greedy evaluation; 0: none.")
+    held_out_batch: int = _option(32, "Questions that it answers at a time.")
+    held_out_every: int = _option(50, "Steps between greedy evaluations; the best one is kept.")
+    samples_every: int = _option(50, "Steps between tables of sampled completions; 0: none.")
+
+
+@dataclass
+class SftOptions(TaskOptions):
+    """What the supervised baseline imitates."""
+
+    thinking: bool = _option(
+        False, "Imitate the dataset's `thinking` column too, not only the answer."
+    )
+
+
+def read_recipe(types: Sequence[type], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
+    """One instance of each dataclass from `--config FILE` and `--key value`.
+
+    Raises BadRecipe for a file that can't be read, an unknown key or an impossible value. The
+    command line's own mistakes end the program with argparse's message.
+    """
+    from trl import TrlParser
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = TrlParser(types, allow_abbrev=False)
+    if "--config" in words:
+        _check(words, {action.dest for action in parser._actions})
+    try:
+        recipe = parser.parse_args_and_config(words)
+    except (ValueError, TypeError) as error:
+        raise BadRecipe(f"the recipe can't be used: {error}") from error
+    if not recipe[0].profile:
+        raise BadRecipe("the recipe names no profile: add `profile: …`, or begin with --config")
+    return recipe
+
+
+def _check(words: Sequence[str], known: set[str]) -> None:
+    """Raise BadRecipe unless the file after --config is a mapping of known keys."""
+    position = words.index("--config") + 1
+    if position == len(words):
+        raise BadRecipe("--config needs a file")
+    path = Path(words[position])
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadRecipe(f"can't read the recipe {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadRecipe(f"the recipe {path} isn't valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadRecipe(f"the recipe {path} isn't a YAML mapping")
+    if unknown := sorted(str(key) for key in content if key not in known | {"env"}):
+        raise BadRecipe(
+            f"the recipe {path} has unknown keys: {', '.join(unknown)}; --help lists what there is"
+        )

@@ -1,0 +1,1 @@
+"""What the training commands share: rows, runs, evaluation while training."""

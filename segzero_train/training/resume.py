@@ -1,0 +1,155 @@
+"""A run's folder: its recipe, its newest whole checkpoint, and ending it without loss."""
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from transformers import TrainerCallback
+
+from segzero.errors import SegZeroError
+from segzero_train.errors import BadRecipe
+
+# What may change between the parts of one run: how long, how watched, how saved.
+_FREE = frozenset(
+    {
+        "max_steps",
+        "num_train_epochs",
+        "logging_steps",
+        "logging_dir",
+        "report_to",
+        "save_steps",
+        "save_total_limit",
+        "samples_every",
+        "resume_from_checkpoint",
+        "disable_tqdm",
+        "run_name",
+    }
+)
+
+
+def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
+    """Write the whole recipe to `folder/recipe.yaml`, or compare it with the one that is there.
+
+    Raises BadRecipe if the folder holds a run of another recipe.
+    """
+    recipe: dict[str, Any] = {}
+    for part in parts:
+        recipe |= part.to_dict() if hasattr(part, "to_dict") else dataclasses.asdict(part)
+    # Through JSON, so that what is compared is what is written.
+    recipe = json.loads(json.dumps(recipe, default=str))
+    file = folder / "recipe.yaml"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(yaml.safe_dump(recipe))
+        partial.rename(file)
+        return
+    before = yaml.safe_load(file.read_text())
+    changed = sorted(
+        key
+        for key in recipe.keys() | before.keys()
+        if key not in _FREE and recipe.get(key) != before.get(key)
+    )
+    if changed:
+        differences = ", ".join(f"{k} ({before.get(k)} → {recipe.get(k)})" for k in changed[:5])
+        raise BadRecipe(
+            f"{folder} holds a run of another recipe: {differences}. Choose another output_dir, or "
+            f"remove that folder"
+        )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole `checkpoint-N` of a run; one whose writing was cut off is passed over."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()]
+    for path in sorted(found, key=lambda path: int(path.name[11:]), reverse=True):
+        try:
+            # It is written last.
+            json.loads((path / "trainer_state.json").read_text())
+            return path
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@dataclass
+class Outcome:
+    """How a command ended. folder: where the run is, as soon as that is known."""
+
+    status: int = 0
+    folder: Path | None = None
+    stopped: bool = False
+
+
+@contextmanager
+def reported() -> Iterator[Outcome]:
+    """Turn what ends a training command early into one line and an exit status."""
+    outcome = Outcome()
+    try:
+        yield outcome
+    except SegZeroError as error:
+        outcome.status = 1
+        print(f"error: {error}", file=sys.stderr)
+    except (OSError, SafetensorError) as error:
+        outcome.status = 1
+        print(f"error: {error}. {_goes_on(outcome.folder)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        outcome.stopped = True
+    if outcome.stopped:
+        outcome.status = 130
+        print(f"interrupted. {_goes_on(outcome.folder)}", file=sys.stderr)
+
+
+def _goes_on(folder: Path | None) -> str:
+    last = last_checkpoint(folder) if folder else None
+    if last is None:
+        return "No checkpoint was written yet."
+    return f"{last} is whole: the same command goes on from there."
+
+
+class StopOnSignal(TrainerCallback):
+    """The first SIGINT or SIGTERM ends the run after its step, with a checkpoint; the next at once.
+
+    `stopped` says whether it came.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._asked = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._ask)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if _anywhere(self._asked, args.device):
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(number, self._previous[number])
+
+
+def _anywhere(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set in any process: all must stop at the same step."""
+    if not torch.distributed.is_initialized():
+        return flag
+    total = torch.tensor(int(flag), device=device)
+    torch.distributed.all_reduce(total)
+    return bool(total.item())
