@@ -1,0 +1,169 @@
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from segzero_train.rewards import REWARD_SETS, build_rewards
+from tests.segzero_train.reward_texts import COMPLETIONS, CONTEXT, MULTI, SINGLE, answer, thing
+
+HIGHEST = {"format": 3, "accuracy": 3, "soft_accuracy": 3}
+"""Of every other reward it is 1."""
+
+
+def golden_key(name: str, keys: str) -> str:
+    """What the golden file calls a single-object reward; keys: strict or soft."""
+    names = {"thinking_format": "thinking_format", "answer_format": f"format_{keys}"}
+    return names.get(name, f"{name}_{keys}_keys")
+
+
+def test_there_are_500_golden_completions() -> None:
+    assert (len(SINGLE), len(MULTI)) == (250, 250)
+
+
+@pytest.mark.parametrize(
+    ("name", "rewards"),
+    [
+        ("seg_zero_strict", "thinking_format answer_format box_iou box_l1 point_l1"),
+        ("seg_zero_soft", "thinking_format answer_format box_iou box_l1 point_l1"),
+        ("vision_reasoner", "format accuracy non_repeat"),
+    ],
+)
+def test_a_set_holds_the_rewards_by_name(name: str, rewards: str) -> None:
+    assert [function.__name__ for function in REWARD_SETS[name]] == rewards.split()
+
+
+@pytest.mark.parametrize("keys", ["strict", "soft"])
+@pytest.mark.parametrize("number", range(5))
+def test_single_object_rewards_are_the_authors(keys: str, number: int) -> None:
+    reward = REWARD_SETS[f"seg_zero_{keys}"][number]
+    values = reward([case["completion"] for case in SINGLE], [case["solution"] for case in SINGLE])
+    assert values == [case[golden_key(reward.__name__, keys)] for case in SINGLE]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_multi_object_rewards_are_the_authors(number: int) -> None:
+    reward = REWARD_SETS["vision_reasoner"][number]
+    values = reward([case["completion"] for case in MULTI], [case["solution"] for case in MULTI])
+    assert values == [case[reward.__name__] for case in MULTI]
+
+
+@pytest.mark.parametrize(
+    ("name", "cases", "total"),
+    [
+        ("seg_zero_strict", SINGLE, "total_strict"),
+        ("seg_zero_soft", SINGLE, "total_soft"),
+        ("vision_reasoner", MULTI, "total"),
+    ],
+)
+def test_totals_are_the_authors(name: str, cases: list[dict], total: str) -> None:
+    completions, solutions = zip(*((c["completion"], c["solution"]) for c in cases), strict=True)
+    columns = [reward(completions, solutions) for reward in REWARD_SETS[name]]
+    assert [sum(values) for values in zip(*columns, strict=True)] == [case[total] for case in cases]
+
+
+@pytest.mark.parametrize("name", [*REWARD_SETS, "seg_zero_soft_accuracy"])
+def test_messages_give_what_their_text_gives(name: str) -> None:
+    functions, _ = build_rewards([name], CONTEXT)
+    cases = SINGLE[:60] + MULTI[:60]
+    texts = [case["completion"] for case in cases]
+    solutions = [case["solution"] for case in cases]
+    messages = [[{"role": "assistant", "content": text}] for text in texts]
+    parts = [
+        [{"role": "assistant", "content": [{"type": "text", "text": text[:9]}, {"type": "image"}]}]
+        for text in texts
+    ]
+    for message, text in zip(parts, texts, strict=True):
+        message[0]["content"].append({"type": "text", "text": text[9:]})
+    for reward in functions:
+        assert reward(texts, solutions) == reward(messages, solutions) == reward(parts, solutions)
+
+
+@given(COMPLETIONS)
+def test_no_completion_raises_or_leaves_the_range(text: str) -> None:
+    cases = [
+        ("seg_zero_strict", SINGLE[0]["solution"]),
+        ("seg_zero_soft", SINGLE[0]["solution"]),
+        ("seg_zero_soft_accuracy", SINGLE[0]["solution"]),
+        ("vision_reasoner", MULTI[1]["solution"]),
+        ("vision_reasoner_soft_accuracy", MULTI[1]["solution"]),
+        ("nothing_there", "[]"),
+        ("short_thinking", "[]"),
+    ]
+    for name, solution in cases:
+        for reward in build_rewards([name], CONTEXT)[0]:
+            (value,) = reward([text], [solution])
+            highest = HIGHEST.get(reward.__name__, 1)
+            assert type(value) is float
+            assert -1e-9 <= value <= highest + 1e-9, reward.__name__
+            assert [value] == reward([[{"role": "assistant", "content": text}]], [solution])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<answer>" + " " * 100_000,
+        "<think>" + "</think> <answer>" * 10_000,
+        "<think></think>" + " " * 100_000,
+        "{" * 100_000,
+        "{}" * 50_000,
+        "<think></think><answer>" + "[" * 100_000 + "</answer>",
+        "<answer>[" + "9" * 10_000 + "]</answer>",
+    ],
+    ids=["blanks", "tags", "gap", "braces", "empty", "nested", "number"],
+)
+def test_a_degenerate_completion_costs_no_time(text: str) -> None:
+    names = ["seg_zero_strict", "vision_reasoner", "nothing_there", "short_thinking"]
+    functions, _ = build_rewards(names, CONTEXT)
+    start = time.perf_counter()
+    for reward in functions:
+        reward([text], ["[]"])
+    assert time.perf_counter() - start < 1
+
+
+def test_the_matching_ignores_the_order() -> None:
+    _, accuracy, _ = REWARD_SETS["vision_reasoner"]
+    objects = [thing(10, 10, 60, 50), thing(200, 100, 300, 180), thing(500, 20, 560, 90)]
+    assert accuracy([answer(objects[::-1])], [json.dumps(objects)]) == [3.0]
+
+
+@pytest.mark.parametrize(("said", "expected"), [(1, 1.0), (3, 3.0), (6, 1.5)])
+def test_missing_and_invented_objects_cost(said: int, expected: float) -> None:
+    _, accuracy, _ = REWARD_SETS["vision_reasoner"]
+    objects = [thing(100 * k, 10, 100 * k + 50, 50) for k in range(6)]
+    assert accuracy([answer(objects[:said])], [json.dumps(objects[:3])]) == [expected]
+
+
+def test_only_the_first_120_objects_count() -> None:
+    _, accuracy, _ = REWARD_SETS["vision_reasoner"]
+    objects = [thing(200 * k, 10, 200 * k + 50, 50) for k in range(121)]
+    assert accuracy([answer(objects)], [json.dumps(objects)]) == [3.0]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 40])
+def test_numbers_beyond_all_measure_earn_nothing(number: str) -> None:
+    _, accuracy, _ = REWARD_SETS["vision_reasoner"]
+    text = answer([{"bbox_2d": [10, 10, 60, 50], "point_2d": [900, 9]}])
+    text = text.replace("60, 50", f"{number}, {number}")
+    assert accuracy([text], [json.dumps([thing(9, 9, 60, 50)])]) == [0.0]
+
+
+def test_the_vision_reasoner_set_takes_128_completions_of_20_objects_in_50_ms() -> None:
+    rng = np.random.default_rng(0)
+    completions, solutions = [], []
+    for _ in range(128):
+        corners = rng.integers(0, 700, (20, 2))
+        boxes = np.hstack([corners, corners + rng.integers(20, 140, (20, 2))])
+        said = rng.permutation(boxes + rng.integers(-12, 12, boxes.shape))
+        solutions.append(json.dumps([thing(*box) for box in boxes.tolist()]))
+        thinking = "The cup stands left of the plate. " * 2 + "One more sentence about it. "
+        completions.append(answer([thing(*box) for box in said.tolist()], thinking))
+    best = math.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        for reward in REWARD_SETS["vision_reasoner"]:
+            assert max(reward(completions, solutions)) > 0
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.05
