@@ -59,21 +59,20 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     from transformers import AutoProcessor
     from trl import GRPOTrainer
 
-    from segzero.checkpoints import load_profile
     from segzero.segmenters import load_segmenter
     from segzero.weights import load_pretrained, locate
     from segzero_train.datasets.loading import load_rows
     from segzero_train.errors import BadRecipe
     from segzero_train.rewards import RewardContext, build_rewards
     from segzero_train.training.greedy import GreedyEvaluation
-    from segzero_train.training.model import freeze, lora
+    from segzero_train.training.model import base_profile, freeze, lora, refuse_lost_updates
     from segzero_train.training.rows import model_space, training_rows
     from segzero_train.training.samples import SampledCompletions
     from segzero_train.training.vllm_prompts import check_prompt_ids
 
     if not options.rewards:
         raise BadRecipe("the recipe names no rewards, such as `rewards: [vision_reasoner]`")
-    profile = load_profile(options.profile)
+    profile = base_profile(options)
     folder = locate(profile.reasoner, profile.name)
     processor = load_pretrained(AutoProcessor, folder, padding_side="left")
     space = model_space(profile, processor)
@@ -108,6 +107,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
         peft_config=lora(options) if options.lora_rank else None,
     )
     freeze(trainer.model, vision=options.freeze_vision)
+    refuse_lost_updates(trainer)
     if options.samples_every:
         trainer.add_callback(SampledCompletions(trainer, space, options.samples_every))
     if options.held_out_size:

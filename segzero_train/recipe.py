@@ -24,8 +24,9 @@ class TaskOptions:
     """What is trained on what; shared by all recipes."""
 
     profile: str = _option(
-        "", "Base profile (a name or a YAML file): weights, prompt, answer format, coordinates."
+        "", "Profile (a name or a YAML file): prompt, answer format, coordinates, segmenter."
     )
+    weights: str = _option("", "Folder or Hub name to start from; the profile's own if empty.")
     dataset: str = _option("tabletop", "`tabletop`, a prepared folder, or a Hub name.")
     dataset_split: str = _option("train", "Split to train on.")
     dataset_size: int | None = _option(None, "Train on this many rows from its start.")

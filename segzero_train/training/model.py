@@ -1,7 +1,10 @@
-"""Which of a model's weights are trained."""
+"""Which weights a run starts from, and which of them it trains."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segzero.checkpoints import Profile, load_profile
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import TaskOptions
 
@@ -11,6 +14,16 @@ if TYPE_CHECKING:
 # The attention and MLP projections of the language model alone: the vision tower's have other
 # names in Qwen2.5-VL and Qwen3-VL, except those of the MLP, hence the prefix.
 _LANGUAGE = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+
+def base_profile(options: TaskOptions) -> Profile:
+    """The recipe's profile with the weights that training starts from."""
+    profile = load_profile(options.profile)
+    if not options.weights:
+        return profile
+    folder = Path(options.weights).expanduser()
+    weights = str(folder.resolve()) if folder.is_dir() else options.weights
+    return replace(profile, reasoner=weights)
 
 
 def lora(options: TaskOptions) -> "LoraConfig":
@@ -39,3 +52,22 @@ def freeze(model: Any, *, vision: bool) -> None:
         raise BadRecipe(f"freeze_vision: {type(model).__name__} has no part named `visual`")
     for parameter in resting:
         parameter.requires_grad_(False)
+
+
+def refuse_lost_updates(trainer: Any) -> None:
+    """Raise BadRecipe if a step would be smaller than what the trained weights can hold.
+
+    A bfloat16 weight keeps 8 bits: adding 1e-6 to it changes nothing. DeepSpeed and FSDP keep
+    float32 copies for the optimizer, a plain trainer doesn't.
+    """
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        return
+    halves = {str(p.dtype) for p in trainer.model.parameters() if p.requires_grad} - {
+        "torch.float32"
+    }
+    if halves:
+        raise BadRecipe(
+            f"weights in {', '.join(halves)} can't be trained without DeepSpeed: small steps "
+            "vanish in rounding. Launch with config/accelerate, or set lora_rank, or "
+            '--model_init_kwargs \'{"dtype": "float32"}\''
+        )
