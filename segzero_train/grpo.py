@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from segzero_train.recipe import GrpoOptions, read_recipe
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with reported() as outcome:
         options, config = read_recipe((GrpoOptions, GRPOConfig), arguments)
-        outcome.folder = Path(config.output_dir)
+        outcome.folder = Path(str(config.output_dir))
         outcome.stopped = run(options, config)
     return outcome.status
 
@@ -39,7 +39,7 @@ def run(options: GrpoOptions, config: "GRPOConfig") -> bool:
     """
     from segzero_train.training.resume import StopOnSignal, last_checkpoint, record_recipe
 
-    folder = Path(config.output_dir)
+    folder = Path(str(config.output_dir))
     trainer = build_trainer(options, config)
     if trainer.accelerator.is_main_process:
         record_recipe(folder, (options, config))
@@ -83,12 +83,14 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
             processor,
             options.max_prompt_length,
         )
-    segmenter = load_segmenter(
-        profile.segmenter_adapter,
-        locate(profile.segmenter, profile.name),
-        dtype=profile.segmenter_dtype,
-        device=config.device,
-    )
+    segmenter = None
+    if options.held_out_size or any(spec.startswith("mask_iou") for spec in options.rewards):
+        segmenter = load_segmenter(
+            profile.segmenter_adapter,
+            locate(profile.segmenter, profile.name),
+            dtype=profile.segmenter_dtype,
+            device=config.device,
+        )
     context = RewardContext(
         model_size=space.size,
         coordinates=space.coordinates,
@@ -97,10 +99,11 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
         segmenter=segmenter,
         thinking_words=options.thinking_words,
     )
-    functions, config.reward_weights = build_rewards(options.rewards, context)
+    functions, weights = build_rewards(options.rewards, context)
+    config.reward_weights = weights
     trainer = GRPOTrainer(
         model=str(folder),
-        reward_funcs=list(functions),
+        reward_funcs=cast(Any, functions),
         args=config,
         train_dataset=rows,
         processing_class=processor,
@@ -109,7 +112,9 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     freeze(trainer.model, vision=options.freeze_vision)
     refuse_lost_updates(trainer)
     if options.samples_every:
-        trainer.add_callback(SampledCompletions(trainer, space, options.samples_every))
+        trainer.add_callback(
+            SampledCompletions(trainer, context, space.prompt, options.samples_every)
+        )
     if options.held_out_size:
         held_out = load_rows(
             options.held_out or options.dataset, options.held_out_split, options.held_out_size
@@ -118,8 +123,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
             GreedyEvaluation(
                 trainer,
                 training_rows(held_out, space, processor, options.max_prompt_length),
-                space,
-                segmenter,
+                context,
                 every=options.held_out_every,
                 batch=options.held_out_batch,
             )

@@ -66,7 +66,7 @@ class SftOptions(TaskOptions):
     )
 
 
-def read_recipe(types: Sequence[type], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
+def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
     """One instance of each dataclass from `--config FILE` and `--key value`.
 
     Raises BadRecipe for a file that can't be read, an unknown key or an impossible value. The

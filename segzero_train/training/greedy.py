@@ -5,6 +5,7 @@ best one.
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import GenerationConfig, Trainer, TrainerCallback
 from trl.data_utils import prepare_multimodal_messages
 from trl.models import unwrap_model_for_generation
 
-from segzero import answers, coordinates
-from segzero.errors import MalformedAnswer
 from segzero.metrics import Overlap, overlap, summarize
-from segzero.segmenters import Segmenter
 from segzero_train.errors import BadData
-from segzero_train.training.rows import ModelSpace
+from segzero_train.rewards import RewardContext
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,13 +53,13 @@ class GreedyEvaluation(TrainerCallback):
         self,
         trainer: "GRPOTrainer",
         rows: "Dataset",
-        space: ModelSpace,
-        segmenter: Segmenter,
+        context: RewardContext,
         *,
         every: int,
         batch: int,
     ) -> None:
-        """rows: as `rows.training_rows` makes them. batch: questions at a time.
+        """rows: as `rows.training_rows` makes them. context: with a segmenter. batch: questions at
+        a time.
 
         Raises BadData if the rows have no masks.
         """
@@ -70,10 +68,9 @@ class GreedyEvaluation(TrainerCallback):
                 "the held-out dataset has no masks to measure gIoU with: prepare it with this "
                 "project's command, or set held_out_size to 0"
             )
-        self._trainer = trainer
+        self._trainer: Any = trainer
         self._rows = rows
-        self._space = space
-        self._segmenter = segmenter
+        self._context = context
         self._every = every
         self._batch = batch
 
@@ -97,13 +94,16 @@ class GreedyEvaluation(TrainerCallback):
         # Not GRPOTrainer's: that one would hand out the training step's metrics, too.
         Trainer.log(trainer, {f"eval_greedy/{key}": value for key, value in figures.items()})
         folder = Path(trainer.args.output_dir)
-        better = figures["giou"] > _best(folder)
-        accelerator.wait_for_everyone()
+        # Saving is every process's work, and not every machine need see the folder.
+        (better,) = broadcast_object_list([figures["giou"] > _best(folder)])
         if better:
-            trainer.save_model(str(folder / "best"))
+            trainer.save_model(str(folder / "best.partial"))
+            accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             if better:
-                _write(folder / "best" / "score.json", {"step": step} | figures)
+                _write(folder / "best.partial" / "score.json", {"step": step} | figures)
+                shutil.rmtree(folder / "best", ignore_errors=True)
+                (folder / "best.partial").rename(folder / "best")
             questions = [
                 {
                     "id": item.id,
@@ -191,20 +191,12 @@ class GreedyEvaluation(TrainerCallback):
 
     def _overlap(self, row: dict[str, Any], text: str) -> Overlap:
         image, ids = np.asarray(row["image"]), np.asarray(row["mask"])
-        space = self._space
-        try:
-            answer = coordinates.to_image(
-                answers.parse(text, space.answer_format),
-                space.coordinates,
-                space.size,
-                (space.side, space.side),
-                space.rounding,
-            )
-        except MalformedAnswer:
+        objects = self._context.placed(text, (image.shape[1], image.shape[0]))
+        if objects is None:
             return overlap(None, ids)
-        found = self._segmenter.segment(image, answer.objects)
-        blank = np.zeros(ids.shape, bool)
-        return overlap(np.logical_or.reduce([blank, *(mask for mask, _ in found)]), ids)
+        segmenter: Any = self._context.segmenter
+        masks = [mask for mask, _ in segmenter.segment(image, objects)]
+        return overlap(np.logical_or.reduce([np.zeros(ids.shape, bool), *masks]), ids)
 
 
 def summary(scored: Sequence[Scored]) -> dict[str, float]:

@@ -102,8 +102,15 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
         "image": Image.fromarray(cv2.resize(pixels, side, interpolation=cv2.INTER_LINEAR)),
         "solution": _solution(row, objects, (pixels.shape[1], pixels.shape[0]), space),
     }
-    if row.get("mask") is not None:
+    if "mask" in row:
+        if row["mask"] is None:
+            raise BadData(f"row {row_name(row)}: its mask is missing")
         ids = row_mask(row)
+        if ids.shape != pixels.shape[:2]:
+            raise BadData(
+                f"row {row_name(row)}: the mask is {ids.shape[1]}x{ids.shape[0]} pixels, the "
+                f"image {pixels.shape[1]}x{pixels.shape[0]}"
+            )
         if objects and not ids.any():
             raise BadData(f"row {row_name(row)}: the mask is empty, the solution isn't")
         made["mask"] = Image.fromarray(cv2.resize(ids, side, interpolation=cv2.INTER_NEAREST))
@@ -135,6 +142,8 @@ def _check_all(dataset: "Dataset", space: ModelSpace, processor: Any) -> list[in
             f"the dataset lacks the columns {', '.join(sorted(missing))}; it has "
             f"{', '.join(dataset.column_names)}"
         )
+    if not len(dataset):
+        raise BadData("the dataset has no rows")
     merged = processor.image_processor.merge_size**2
     patches = (space.size[0] * space.size[1]) // processor.image_processor.patch_size**2
     image_tokens = patches // merged

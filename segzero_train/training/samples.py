@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import TrainerCallback
 
-from segzero import answers, coordinates, overlay
-from segzero.errors import MalformedAnswer
+from segzero import overlay
 from segzero.prompts import PROMPTS
 from segzero.types import Segmentation, SegmentedObject
-from segzero_train.training.rows import ModelSpace
+from segzero_train.rewards import RewardContext
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -37,9 +36,13 @@ class Sampled:
 class SampledCompletions(TrainerCallback):
     """Every so many steps writes `RUN/samples/<step>.md` and `.png` of the newest rollout."""
 
-    def __init__(self, trainer: "GRPOTrainer", space: ModelSpace, every: int) -> None:
-        self._trainer = trainer
-        self._space = space
+    def __init__(
+        self, trainer: "GRPOTrainer", context: RewardContext, prompt: str, every: int
+    ) -> None:
+        """prompt: a key of `prompts.PROMPTS`."""
+        self._trainer: Any = trainer
+        self._context = context
+        self._prompt = prompt
         self._every = every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -51,16 +54,15 @@ class SampledCompletions(TrainerCallback):
         (folder / f"{state.global_step:06d}.md").write_text(table(sampled))
         groups = _groups(sampled, self._trainer.num_generations)[:_GROUPS]
         pictures = [
-            np.hstack([self._picture(item) for item in (group[0], group[-1])]) for group in groups
+            _joined([self._picture(item) for item in (group[0], group[-1])], axis=1)
+            for group in groups
         ]
-        widest = max(picture.shape[1] for picture in pictures)
-        padded = [np.pad(p, ((0, 4), (0, widest - p.shape[1]), (0, 0))) for p in pictures]
-        Image.fromarray(np.vstack(padded)).save(folder / f"{state.global_step:06d}.png")
+        Image.fromarray(_joined(pictures, axis=0)).save(folder / f"{state.global_step:06d}.png")
 
     def _newest(self) -> Iterator[Sampled]:
         # The trainer keeps them for its own log and has no public way to them.
         logs = self._trainer._logs
-        before, after = PROMPTS[self._space.prompt].text.split("{Question}")
+        before, after = PROMPTS[self._prompt].text.split("{Question}")
         for number, prompt in enumerate(logs["prompt"]):
             asked = next(p["text"] for p in prompt[-1]["content"] if p["type"] == "text")
             yield Sampled(
@@ -74,21 +76,13 @@ class SampledCompletions(TrainerCallback):
     def _picture(self, item: Sampled) -> NDArray[np.uint8]:
         height, width = item.image.shape[:2]
         rewards = ", ".join(f"{name} {value:.2g}" for name, value in item.rewards.items())
-        space = self._space
-        try:
-            objects = coordinates.to_image(
-                answers.parse(item.completion, space.answer_format),
-                space.coordinates,
-                space.size,
-                (width, height),
-                space.rounding,
-            ).objects
-        except MalformedAnswer as error:
-            objects, rewards = (), f"{rewards}; {error.reason}"
+        objects = self._context.placed(item.completion, (width, height))
+        if objects is None:
+            rewards += "; malformed"
         nothing = np.zeros((height, width), bool)
         placed = tuple(
             SegmentedObject(number, each.box, each.points, nothing, 0.0)
-            for number, each in enumerate(objects, start=1)
+            for number, each in enumerate(objects or (), start=1)
         )
         caption = f"{item.question}: {item.advantage:+.2f} ({rewards})"
         return overlay.draw(item.image, Segmentation(caption, "", "", (width, height), placed))
@@ -114,6 +108,17 @@ def _groups(sampled: Sequence[Sampled], size: int) -> list[list[Sampled]]:
     """The completions of each prompt, best first."""
     groups = [sampled[start : start + size] for start in range(0, len(sampled), size)]
     return [sorted(group, key=lambda item: -item.advantage) for group in groups]
+
+
+def _joined(pictures: Sequence[NDArray[np.uint8]], axis: int) -> NDArray[np.uint8]:
+    """The pictures below each other (axis 0) or side by side (1); captions differ in height."""
+    longest = max(picture.shape[1 - axis] for picture in pictures)
+    filled = []
+    for picture in pictures:
+        missing = [(0, 4), (0, 4), (0, 0)]
+        missing[1 - axis] = (0, longest - picture.shape[1 - axis])
+        filled.append(np.pad(picture, missing))
+    return np.concatenate(filled, axis)
 
 
 def _text(completion: Any) -> str:

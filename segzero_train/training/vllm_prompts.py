@@ -3,18 +3,15 @@
 Where the two differ, nothing fails: rewards and gradients are of a prompt that the model never saw.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trl.data_utils import prepare_multimodal_messages
 
 from segzero_train.errors import BadRecipe
 
-if TYPE_CHECKING:
-    from trl import GRPOTrainer
 
-
-def check_prompt_ids(trainer: "GRPOTrainer", row: dict[str, Any]) -> None:
-    """Send one row's prompt to the server; raises BadRecipe if it comes back as other tokens."""
+def check_prompt_ids(trainer: Any, row: dict[str, Any]) -> None:
+    """Raise BadRecipe if the server of a GRPOTrainer makes other tokens of a row's image."""
     if trainer.args.vllm_mode != "server":
         raise BadRecipe(
             "vLLM in the trainer's own process expands image tokens a second time: set vllm_mode "
