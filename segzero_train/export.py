@@ -1,0 +1,217 @@
+"""`python -m segzero_train.export RUN --out DIR`: a trained model for `segzero` and the node.
+
+Writes `DIR/reasoner`, a plain Hugging Face folder (adapters merged, DeepSpeed's shards joined), and
+`DIR/profile.yaml` beside it, which `segzero ask --profile` takes. A run's best checkpoint by the
+greedy evaluation is taken if it kept one, else its last; a checkpoint's folder is taken as it is.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+
+from segzero.checkpoints import Profile, resource_root
+from segzero.errors import CheckpointError, SegZeroError
+from segzero_train.recipe import TaskOptions
+from segzero_train.runs import BadRun, checkpoints
+
+
+def export(checkpoint: Path, base: Profile, out: Path) -> Path:
+    """Write the model of a checkpoint's folder to the new folder `out`; returns its profile.
+
+    base: the profile that the training started from; all but its reasoner stays as it is. Weights
+    are saved in its `reasoner_dtype`. Raises CheckpointError for what is missing, half-written or
+    damaged, and OSError if it can't be written; `out` is there whole or not at all.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} is there already: remove it or choose another folder")
+    from transformers import AutoProcessor
+
+    from segzero.weights import load_pretrained
+
+    folder = checkpoint.resolve()
+    model = _load(folder, base)
+    # Without this file, transformers makes an empty tokenizer and says nothing.
+    if not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(f"{folder / 'tokenizer.json'} is missing: export another checkpoint")
+    processor = load_pretrained(AutoProcessor, folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        model.save_pretrained(partial / "reasoner")
+        processor.save_pretrained(partial / "reasoner")
+        (partial / "profile.yaml").write_text(_profile_text(base, folder), encoding="utf-8")
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out / "profile.yaml"
+
+
+def find_checkpoint(run: Path, which: str | None = None) -> Path:
+    """The checkpoint's folder that is meant; raises BadRun if there is none.
+
+    run: a run's folder or a checkpoint's. which: `best`, `last` or a step; None takes the best of a
+    run, or else its last whole one, or else the folder itself.
+    """
+    from segzero_train.training.resume import last_checkpoint
+
+    if not run.is_dir():
+        raise BadRun(f"there is no run {run}: name the folder that training wrote to")
+    steps = checkpoints(run)
+    if which is None:
+        best = run / "best"
+        return best if best.is_dir() else last_checkpoint(run) or run
+    if which == "best":
+        found: Path | None = run / "best"
+    elif which == "last":
+        found = last_checkpoint(run)
+    else:
+        found = steps.get(int(which)) if which.isdecimal() else None
+    if found is None or not found.is_dir():
+        there = ["best"] if (run / "best").is_dir() else []
+        there += [str(step) for step in steps]
+        raise BadRun(
+            f"{run} has no whole checkpoint {which!r}; it has {', '.join(there) or 'none at all'}"
+        )
+    return found
+
+
+def starting_point(run: Path, profile: str | None = None) -> Profile:
+    """The profile and the weights that a run, or the run around a checkpoint, started from.
+
+    They stand in its `recipe.yaml`; profile: to be used instead of the one there. Raises BadRun if
+    neither says which, CheckpointError if there is no such profile.
+    """
+    from segzero_train.training.model import base_profile
+
+    files = [folder / "recipe.yaml" for folder in (run, run.resolve().parent)]
+    file = next(filter(Path.is_file, files), None)
+    recipe = _read_recipe(file) if file else {}
+    name = profile or recipe.get("profile")
+    if not name:
+        raise BadRun(f"no recipe.yaml in or above {run} names a profile: add --profile, the base's")
+    return base_profile(TaskOptions(profile=str(name), weights=str(recipe.get("weights") or "")))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m segzero_train.export", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint's")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--checkpoint", metavar="WHICH", help="of a run: best, last or a step")
+    parser.add_argument(
+        "--profile", help="what the training started from (default: as the run recorded)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        checkpoint = find_checkpoint(options.run, options.checkpoint)
+        base = starting_point(options.run, options.profile)
+        profile = export(checkpoint, base, options.out)
+    except (SegZeroError, SafetensorError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    print(f"{checkpoint} → {profile}")
+    return 0
+
+
+def _read_recipe(file: Path) -> dict[str, Any]:
+    try:
+        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise BadRun(f"can't read {file}: {error}") from error
+    if not isinstance(recipe, dict):
+        raise BadRun(f"{file} isn't a recipe: it isn't a YAML mapping")
+    return recipe
+
+
+def _load(folder: Path, base: Profile) -> Any:
+    """The trained model on the CPU, from whatever kind of checkpoint this is."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from segzero.weights import load_model, locate
+
+    cpu = torch.device("cpu")
+    adapter = (folder / "adapter_config.json").is_file()
+    if not adapter and (folder / "latest").is_file() and not any(folder.glob("*.safetensors")):
+        return _join_shards(folder, base.reasoner_dtype)
+    weights = locate(base.reasoner, base.name) if adapter else locate(str(folder), base.name)
+    model = load_model(AutoModelForImageTextToText, weights, dtype=base.reasoner_dtype, device=cpu)
+    return _merge_adapter(model, folder) if adapter else model
+
+
+def _merge_adapter(model: Any, folder: Path) -> Any:
+    from peft import PeftModel
+    from safetensors import safe_open
+
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing: export another checkpoint or train it again")
+    try:
+        with safe_open(file, framework="pt") as stored:
+            names = set(stored.keys())
+        adapted = PeftModel.from_pretrained(model, str(folder))
+        if lacking := _adapter_names(adapted) - names:
+            raise ValueError(f"it lacks {len(lacking)} tensors, such as {min(lacking)}")
+        return adapted.merge_and_unload(safe_merge=True)
+    except Exception as error:  # peft raises whatever its parts raise
+        raise CheckpointError(
+            f"the adapter {folder} can't be merged: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _adapter_names(adapted: Any) -> set[str]:
+    from peft import get_peft_model_state_dict
+
+    return set(get_peft_model_state_dict(adapted))
+
+
+def _join_shards(folder: Path, dtype: str) -> Any:
+    """The model of a DeepSpeed ZeRO checkpoint that was saved without gathering the weights."""
+    import torch
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    from segzero.weights import load_pretrained
+
+    model = AutoModelForImageTextToText.from_config(load_pretrained(AutoConfig, folder))
+    try:
+        with redirect_stdout(sys.stderr):
+            weights = get_fp32_state_dict_from_zero_checkpoint(str(folder))
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    except Exception as error:  # a missing or cut-off shard fails in many ways
+        raise CheckpointError(
+            f"the DeepSpeed shards in {folder} can't be joined: {type(error).__name__}: {error}"
+        ) from error
+    model.tie_weights()
+    if missing := sorted(set(missing) - set(model.all_tied_weights_keys)):
+        raise CheckpointError(
+            f"the DeepSpeed shards in {folder} lack {len(missing)} tensors, such as {missing[0]}"
+        )
+    return model.to(getattr(torch, dtype))
+
+
+def _profile_text(base: Profile, checkpoint: Path) -> str:
+    content: dict[str, Any] = asdict(base)
+    segmenter, root = Path(base.segmenter), resource_root()
+    if segmenter.is_relative_to(root):  # wherever segzero is installed
+        content["segmenter"] = str(segmenter.relative_to(root))
+    content["summary"] = f"{checkpoint.parent.name}/{checkpoint.name}, trained from {base.name}"
+    content["reasoner"] = "reasoner"
+    del content["name"]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
