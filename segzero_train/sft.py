@@ -1,0 +1,170 @@
+"""`python -m segzero_train.sft --config config/sft/RECIPE.yaml [--key value …]`: imitate the truth.
+
+The paper's supervised baseline on the same data: the model learns to write each row's true answer.
+The data has no thinking texts, so that there, and here by default, the target is
+`<answer>…</answer>` alone; with `thinking: true` the dataset's column of that name goes before it.
+The prompt stays that of the profile. The same command goes on with a run that was interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segzero.answers import format_answer
+from segzero_train.errors import BadData, BadRecipe
+from segzero_train.recipe import SftOptions, read_recipe
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from segzero_train.training.rows import ModelSpace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    from segzero_train.training.resume import reported
+
+    # TRL counts its users over the network; a training server needn't be counted.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from trl import SFTConfig
+
+    with reported() as outcome:
+        options, config = read_recipe((SftOptions, SFTConfig), arguments)
+        outcome.folder = Path(str(config.output_dir))
+        outcome.stopped = run(options, config)
+    return outcome.status
+
+
+def run(options: SftOptions, config: "SFTConfig") -> bool:
+    """Train to the end, from the newest checkpoint on if there is one.
+
+    Returns whether a signal ended it early. Raises SegZeroError before any work if something that
+    it was given can't be used.
+    """
+    from segzero_train.training.resume import StopOnSignal, last_checkpoint, record_recipe
+
+    folder = Path(str(config.output_dir))
+    trainer = build_trainer(options, config)
+    if trainer.accelerator.is_main_process:
+        record_recipe(folder, (options, config))
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = config.resume_from_checkpoint or last_checkpoint(folder)
+    signals = StopOnSignal()
+    trainer.add_callback(signals)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not signals.stopped:
+        trainer.save_model()
+        trainer.save_state()
+    return signals.stopped
+
+
+def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
+    """TRL's trainer on the recipe's rows, with the loss on the completions only."""
+    from transformers import AutoProcessor
+    from trl import SFTTrainer
+
+    from segzero.weights import load_pretrained, locate
+    from segzero_train.datasets.loading import load_rows
+    from segzero_train.training.model import base_profile, freeze, lora, refuse_lost_updates
+    from segzero_train.training.rows import model_space
+
+    if config.max_length is not None:
+        raise BadRecipe(
+            f"max_length: {config.max_length} would cut answers off: write `max_length: null`; "
+            f"max_prompt_length leaves long rows out"
+        )
+    config.remove_unused_columns = False  # examples are made of other columns when they are read
+    config.completion_only_loss = True
+    profile = base_profile(options)
+    folder = locate(profile.reasoner, profile.name)
+    processor = load_pretrained(AutoProcessor, folder)
+    with config.main_process_first():
+        rows = example_rows(
+            load_rows(options.dataset, options.dataset_split, options.dataset_size),
+            model_space(profile, processor),
+            processor,
+            options,
+        )
+    try:
+        trainer = SFTTrainer(
+            model=str(folder),
+            args=config,
+            train_dataset=rows,
+            processing_class=processor,
+            peft_config=lora(options) if options.lora_rank else None,
+        )
+    except ValueError as error:  # options that exclude each other or don't go with images
+        raise BadRecipe(f"the recipe can't be used: {error}") from error
+    freeze(trainer.model, vision=options.freeze_vision)
+    refuse_lost_updates(trainer)
+    return trainer
+
+
+def example_rows(
+    dataset: "Dataset", space: "ModelSpace", processor: Any, options: SftOptions
+) -> "Dataset":
+    """The dataset with every row made an `example` when it is read.
+
+    Every row is tried first: raises BadData naming those that can't be used.
+    """
+    from segzero_train.training.rows import training_rows
+
+    if options.thinking:
+        _check_thinking(dataset)
+    rows = training_rows(dataset, space, processor, options.max_prompt_length)
+    return rows.with_transform(partial(_examples, space=space, thinking=options.thinking))
+
+
+def example(row: Mapping[str, Any], space: "ModelSpace", thinking: bool) -> dict[str, Any]:
+    """`image` (PIL, squashed), `prompt` and `completion` (messages) of a row in the file's columns.
+
+    The completion has coordinates in the model's units. Raises BadData naming the row.
+    """
+    from segzero_train.datasets.columns import parse_solution
+    from segzero_train.training.rows import training_row
+
+    made = training_row(row, space)
+    text = format_answer(
+        made["thinking"] if thinking else "",
+        parse_solution(made["solution"]),
+        space.answer_format,
+    )
+    if not thinking:
+        text = text.partition("</think>")[2]
+    return {
+        "image": made["image"],
+        "prompt": made["prompt"],
+        "completion": [{"role": "assistant", "content": text}],
+    }
+
+
+def _examples(
+    batch: Mapping[str, Sequence[Any]], space: "ModelSpace", thinking: bool
+) -> dict[str, list[Any]]:
+    rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+    made = [example(row, space, thinking) for row in rows]
+    return {key: [item[key] for item in made] for key in made[0]}
+
+
+def _check_thinking(dataset: "Dataset") -> None:
+    if "thinking" not in dataset.column_names:
+        raise BadData("the dataset has no column `thinking`: set `thinking: false`")
+    names = dataset["id"] if "id" in dataset.column_names else range(len(dataset))
+    for name, text in zip(names, dataset["thinking"], strict=True):
+        try:
+            if not (isinstance(text, str) and text.strip()):
+                raise ValueError("it is empty")
+            format_answer(text, (), "vision_reasoner")
+        except ValueError as error:
+            raise BadData(
+                f"row {name}: the thinking can't be imitated: {error}. Mend or remove the row, or "
+                f"set `thinking: false`"
+            ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
