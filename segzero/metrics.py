@@ -100,10 +100,16 @@ def summarize(
         return float(ious[pick].mean())
 
     n = len(counted)
-    return Summary(_bootstrap(giou, n, resamples, seed), _bootstrap(ciou, n, resamples, seed), n)
+    return Summary(bootstrap(giou, n, resamples, seed), bootstrap(ciou, n, resamples, seed), n)
 
 
-def _bootstrap(score: Callable[[NDArray], float], n: int, resamples: int, seed: int) -> Estimate:
+def bootstrap(
+    score: Callable[[NDArray], float], n: int, resamples: int = 1000, seed: int = 0
+) -> Estimate:
+    """`score` of all n items, with its percentile bootstrap interval.
+
+    score: takes (n,) indices of items, some of them repeatedly.
+    """
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan)
     rng = np.random.default_rng(seed)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from segzero import answers, coordinates
 from segzero.checkpoints import Profile, load_profile
-from segzero.errors import BadImage, Cancelled
+from segzero.errors import BadImage, Cancelled, MalformedAnswer
 from segzero.prompts import clean_question
-from segzero.reasoners import Reasoner
+from segzero.reasoners import Completion, Reasoner
 from segzero.segmenters import Segmenter
 from segzero.types import Answer, GroundedObject, Segmentation, SegmentedObject
 
@@ -100,14 +100,27 @@ class SegZero:
         answer = self.reason(image, question, on_text=on_text, stop=stop)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the masks were drawn")
-        height, width = image.shape[:2]
-        return Segmentation(
-            question=question.strip(),
-            reasoning=answer.reasoning,
-            text=answer.text,
-            size=(width, height),
-            objects=self.segment(image, answer.objects),
-        )
+        return self._draw(image, question, answer)
+
+    def ask_batch(
+        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+    ) -> list[Segmentation | MalformedAnswer]:
+        """Answer several questions at once, each about its own image.
+
+        An answer that can't be parsed is the error in its place; the others are as from ask().
+        Raises BadImage or BadQuestion before any model runs, or DeviceOutOfMemory.
+        """
+        for image in images:
+            check_image(image)
+        reasoner, _ = self._models()
+        completions = reasoner.complete_batch(images, [clean_question(text) for text in questions])
+        results: list[Segmentation | MalformedAnswer] = []
+        for image, question, completion in zip(images, questions, completions, strict=True):
+            try:
+                results.append(self._draw(image, question, self._read(image, completion)))
+            except MalformedAnswer as error:
+                results.append(error)
+        return results
 
     def reason(
         self,
@@ -121,15 +134,7 @@ class SegZero:
         check_image(image)
         question = clean_question(question)
         reasoner, _ = self._models()
-        completion = reasoner.complete(image, question, on_text=on_text, stop=stop)
-        height, width = image.shape[:2]
-        return coordinates.to_image(
-            answers.parse(completion.text, self._answer_format),
-            self._coordinates,
-            completion.model_size,
-            (width, height),
-            self._rounding,
-        )
+        return self._read(image, reasoner.complete(image, question, on_text=on_text, stop=stop))
 
     def segment(
         self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
@@ -152,6 +157,26 @@ class SegZero:
         from segzero.devices import release_memory
 
         release_memory()
+
+    def _read(self, image: NDArray[np.uint8], completion: Completion) -> Answer:
+        height, width = image.shape[:2]
+        return coordinates.to_image(
+            answers.parse(completion.text, self._answer_format),
+            self._coordinates,
+            completion.model_size,
+            (width, height),
+            self._rounding,
+        )
+
+    def _draw(self, image: NDArray[np.uint8], question: str, answer: Answer) -> Segmentation:
+        height, width = image.shape[:2]
+        return Segmentation(
+            question=question.strip(),
+            reasoning=answer.reasoning,
+            text=answer.text,
+            size=(width, height),
+            objects=self.segment(image, answer.objects),
+        )
 
     def _models(self) -> tuple[Reasoner, Segmenter]:
         if self._reasoner is None or self._segmenter is None:

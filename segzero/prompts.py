@@ -21,14 +21,20 @@ MAX_QUESTION = 2000
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A template: `text` with the place `{Question}`; `strip` lists the characters taken off."""
+    """A template: `text` with the place `{Question}`.
+
+    strip: the characters taken off both ends of the question; lower: whether it is put in lower
+    case.
+    """
 
     text: str
     strip: str
+    lower: bool = True
 
     def fill(self, question: str) -> str:
         """The user's turn for a question that `clean_question` returned."""
-        return self.text.replace("{Question}", question.lower().strip(self.strip))
+        question = question.lower() if self.lower else question
+        return self.text.replace("{Question}", question.strip(self.strip))
 
 
 PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
@@ -58,6 +64,10 @@ PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
         ),
     }
 )
+SHORT_ANSWER = PromptTemplate(
+    text="{Question}\nAnswer the question using a single word or phrase.", strip="", lower=False
+)
+"""The usual prompt of visual question answering; it asks for no place in the image."""
 
 
 def clean_question(text: str) -> str:
@@ -87,14 +97,16 @@ def clean_question(text: str) -> str:
     return re.sub(r"<(?=\S)", "< ", question)
 
 
-def build_messages(prompt_name: str, question: str) -> list[dict[str, Any]]:
+def build_messages(prompt: str | PromptTemplate, question: str) -> list[dict[str, Any]]:
     """The chat for one image and one question: system turn, then image before text.
 
-    prompt_name: a key of PROMPTS. Raises BadQuestion as `clean_question`.
+    prompt: a key of PROMPTS, or a template itself. Raises BadQuestion as `clean_question`.
     """
-    if prompt_name not in PROMPTS:
-        raise ValueError(f"unknown prompt {prompt_name!r}; there are {', '.join(PROMPTS)}")
-    text = PROMPTS[prompt_name].fill(clean_question(question))
+    if isinstance(prompt, str):
+        if prompt not in PROMPTS:
+            raise ValueError(f"unknown prompt {prompt!r}; there are {', '.join(PROMPTS)}")
+        prompt = PROMPTS[prompt]
+    text = prompt.fill(clean_question(question))
     return [
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]},

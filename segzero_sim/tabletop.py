@@ -6,6 +6,7 @@ colours, which takes no compilation: MuJoCo serves as a renderer here, not as ph
 
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -215,6 +216,9 @@ def is_usable(scene: Scene, frame: Frame) -> bool:
 def _import_mujoco() -> Any:
     """MuJoCo with a renderer that needs no screen, unless MUJOCO_GL says which to take."""
     os.environ.setdefault("MUJOCO_GL", "egl")
+    # Triton, which torch loads at its own time, crashes if Mesa has brought its LLVM before.
+    with suppress(ImportError):
+        import triton  # noqa: F401
     try:
         import mujoco
         import mujoco.gl_context

@@ -1,7 +1,7 @@
 """Reasoning models: image + question → completion text."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,5 +41,15 @@ class Reasoner(Protocol):
         stop: once set, generation ends within a token.
 
         Raises BadQuestion, DeviceOutOfMemory, and Cancelled after `stop`.
+        """
+        ...
+
+    def complete_batch(
+        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+    ) -> list[Completion]:
+        """Complete several prompts at once, each of an image and its question.
+
+        A completion is what `complete` writes, up to the rounding of half precision.
+        Raises BadQuestion before anything is generated, or DeviceOutOfMemory.
         """
         ...

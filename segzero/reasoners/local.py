@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from transformers import (
 
 from segzero.devices import memory_errors
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
-from segzero.prompts import build_messages
+from segzero.prompts import PromptTemplate, build_messages
 from segzero.reasoners import Completion
 from segzero.weights import load_model, load_pretrained
 
@@ -30,7 +30,13 @@ class LocalReasoner:
     """Implements `Reasoner`; one call at a time."""
 
     def __init__(
-        self, model: Any, processor: Any, *, prompt: str, image_size: int, max_new_tokens: int
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        prompt: str | PromptTemplate,
+        image_size: int,
+        max_new_tokens: int,
     ) -> None:
         """Wrap a loaded model with its processor; for the options see `checkpoints.Profile`."""
         self._model = model
@@ -46,7 +52,7 @@ class LocalReasoner:
         cls,
         folder: Path,
         *,
-        prompt: str,
+        prompt: str | PromptTemplate,
         image_size: int,
         max_new_tokens: int,
         dtype: str,
@@ -88,28 +94,58 @@ class LocalReasoner:
         stop: threading.Event | None = None,
     ) -> Completion:
         """See `Reasoner.complete`. Decoding is greedy and ends with the answer's closing tag."""
-        chat = self._chat(question)
-        if self._controls(chat) != self._template_controls:
-            raise BadQuestion(
-                "the question holds a control token of this model: write it otherwise"
-            )
+        chat = self._checked_chat(question)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the model started")
+        return self._generate([image], [chat], on_text, stop)[0]
+
+    def complete_batch(
+        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+    ) -> list[Completion]:
+        """See `Reasoner.complete_batch`. Each completion ends as that of `complete`."""
+        chats = [self._checked_chat(question) for question in questions]
+        return self._generate(images, chats) if chats else []
+
+    def _generate(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        chats: list[str],
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[Completion]:
+        tokenizer = self._processor.tokenizer
+        ends = frozenset(self._generation.eos_token_id)
         with memory_errors(), torch.inference_mode():
-            inputs = self._processor(text=[chat], images=[self._squash(image)], return_tensors="pt")
-            listener = _Listener(
-                self._processor.tokenizer, inputs["input_ids"].shape[1], on_text, stop
+            inputs = self._processor(
+                text=chats,
+                images=[self._squash(image) for image in images],
+                padding=True,
+                padding_side="left",  # so that all prompts end together
+                return_tensors="pt",
             )
+            written = [_Written(tokenizer, ends, on_text) for _ in chats]
+            listener = _Listener(written, inputs["input_ids"].shape[1], stop)
             self._model.generate(
                 **inputs.to(self._model.device),
                 generation_config=self._generation,
                 stopping_criteria=StoppingCriteriaList([listener]),
             )
         if listener.cancelled:
-            raise Cancelled(f"stopped after {listener.new_tokens} tokens")
+            raise Cancelled(f"stopped after {written[0].new_tokens} tokens")
         patch = self._processor.image_processor.patch_size
-        _, rows, columns = inputs["image_grid_thw"][0].tolist()
-        return Completion(listener.finish(), (columns * patch, rows * patch), listener.new_tokens)
+        grids = inputs["image_grid_thw"].tolist()
+        return [
+            Completion(text.finish(), (columns * patch, rows * patch), text.new_tokens)
+            for text, (_, rows, columns) in zip(written, grids, strict=True)
+        ]
+
+    def _checked_chat(self, question: str) -> str:
+        chat = self._chat(question)
+        if self._controls(chat) != self._template_controls:
+            raise BadQuestion(
+                "the question holds a control token of this model: write it otherwise"
+            )
+        return chat
 
     def _squash(self, image: NDArray[np.uint8]) -> NDArray:
         size = (self._image_size, self._image_size)
@@ -144,37 +180,53 @@ def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
 
 
 class _Listener(StoppingCriteria):
-    """Hears each generated token: passes the text on and says when generation must end."""
+    """Hands each generated token to its completion and says which completions have ended."""
 
     def __init__(
-        self,
-        tokenizer: Any,
-        prompt_length: int,
-        on_text: Callable[[str], None] | None,
-        stop: threading.Event | None,
+        self, written: Sequence["_Written"], prompt_length: int, stop: threading.Event | None
     ) -> None:
-        self._tokenizer = tokenizer
-        self._prompt_length = prompt_length
-        self._on_text = on_text
+        self._written = written
+        self._heard = prompt_length
         self._stop = stop
-        self._text = ""
-        self._pending: list[int] = []
-        self.new_tokens = 0
         self.cancelled = False
 
     def __call__(
         self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any
     ) -> torch.BoolTensor:
-        fresh = input_ids[0, self._prompt_length + self.new_tokens :].tolist()
-        self.new_tokens += len(fresh)
-        self._pending += fresh
+        for text, fresh in zip(self._written, input_ids[:, self._heard :].tolist(), strict=True):
+            for token in fresh:
+                text.hear(token)
+        self._heard = input_ids.shape[1]
+        self.cancelled = self._stop is not None and self._stop.is_set()
+        done = [self.cancelled or text.done for text in self._written]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)  # type: ignore
+
+
+class _Written:
+    """One completion while it is generated; passes its text on."""
+
+    def __init__(
+        self, tokenizer: Any, ends: frozenset[int], on_text: Callable[[str], None] | None
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._ends = ends
+        self._on_text = on_text
+        self._text = ""
+        self._pending: list[int] = []
+        self.new_tokens = 0
+        self.done = False
+
+    def hear(self, token: int) -> None:
+        """Take in the next token; after the end, these are padding."""
+        if self.done:
+            return
+        self.new_tokens += 1
+        self._pending.append(token)
         piece = self._decode()
         # A character of several tokens shows as U+FFFD until it is complete.
         if not piece.endswith("\ufffd"):
             self._emit(piece)
-        self.cancelled = self._stop is not None and self._stop.is_set()
-        done = self.cancelled or self._text.endswith(_END)
-        return torch.full((1,), done, dtype=torch.bool, device=input_ids.device)  # type: ignore
+        self.done = token in self._ends or self._text.endswith(_END)
 
     def finish(self) -> str:
         """The whole text, after the last token."""

@@ -93,6 +93,26 @@ def test_any_array_of_an_image_will_do(reasoner, view, image):
     assert reasoner.complete(image, "the red ball").text == ANSWER
 
 
+@pytest.mark.parametrize("save", [tiny_checkpoints.save_qwen3_vl, tiny_checkpoints.save_qwen2_5_vl])
+def test_a_batch_writes_what_its_questions_get_one_by_one(tmp_path, save, image):
+    reasoner = load(save(tmp_path), max_new_tokens=24)
+    images = [image, image[::-1], image[:, ::-1]]
+    questions = ["ball", "the red ball that is nearest to the blue box", "what could I drink from?"]
+    alone = [reasoner.complete(*asked) for asked in zip(images, questions, strict=True)]
+    assert reasoner.complete_batch(images, questions) == alone
+    assert len({completion.text for completion in alone}) > 1
+
+
+def test_a_batch_with_a_control_token_is_refused_before_anything_is_written(reasoner, image):
+    questions = ["the red ball", f"the {ANSWER_SCRIPT[5]} ball"]
+    with pytest.raises(BadQuestion, match="control token"):
+        reasoner.complete_batch([image, image], questions)
+
+
+def test_a_batch_of_nothing_is_nothing(reasoner):
+    assert reasoner.complete_batch([], []) == []
+
+
 def test_text_comes_piece_by_piece(reasoner, image):
     pieces: list[str] = []
     reasoner.complete(image, "the red ball", on_text=pieces.append)

@@ -17,6 +17,8 @@ from segzero.types import Box, GroundedObject, Point
 from tests.segzero import tiny_checkpoints
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT
 
+ANSWER = "".join(ANSWER_SCRIPT)
+
 
 @pytest.fixture(scope="module")
 def segzero(profile: Path) -> SegZero:
@@ -28,6 +30,8 @@ class Unused:
 
     def complete(self, *_: object, **__: object) -> Completion:
         raise AssertionError("the reasoner ran")
+
+    complete_batch = complete
 
     def segment(self, *_: object) -> list:
         raise AssertionError("the segmenter ran")
@@ -164,6 +168,42 @@ def test_absolute_pixels_are_those_of_the_processors_image(profile, qwen2_5_vl, 
     answer = SegZero.load(absolute, device="cpu").reason(image, "the red ball")
     # 440 px become 448, and the script's [100,200,500,600] are pixels of those
     assert answer.objects[0].box == Box(36, 54, 160, 120)
+
+
+def test_a_batch_is_answered_as_its_questions_one_by_one(segzero, image):
+    images, questions = [image, image[::-1]], [" The red ball. ", "the mug"]
+    found = segzero.ask_batch(images, questions)
+    for result, picture, question in zip(found, images, questions, strict=True):
+        alone = segzero.ask(picture, question)
+        assert (result.question, result.text) == (alone.question, alone.text)
+        assert (result.mask() == alone.mask()).all()
+
+
+def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, image):
+    class Written:
+        def complete_batch(self, images: list, questions: list[str]) -> list[Completion]:
+            texts = [ANSWER, "no idea", "<answer>[]</answer>"]
+            return [Completion(text, (224, 224), 9) for text in texts]
+
+    mixed = SegZero(
+        Written(),
+        segzero._segmenter,
+        answer_format="vision_reasoner",
+        coordinates="relative_1000",
+        rounding="half_up",
+    )
+    first, second, third = mixed.ask_batch([image] * 3, ["a", "b", "c"])
+    assert first.objects[0].box == Box(16, 24, 80, 72)
+    assert isinstance(second, MalformedAnswer)
+    assert second.text == "no idea"
+    assert third.objects == ()
+
+
+def test_a_batch_with_a_bad_image_or_question_is_refused_before_any_model_runs(untouched, image):
+    with pytest.raises(BadImage):
+        untouched.ask_batch([image, image[..., 0]], ["a", "b"])
+    with pytest.raises(BadQuestion):
+        untouched.ask_batch([image, image], ["a", " "])
 
 
 def test_closing_frees_the_models_and_asking_then_is_an_error(profile, image):

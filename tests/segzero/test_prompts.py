@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segzero.errors import BadQuestion
-from segzero.prompts import MAX_QUESTION, PROMPTS, build_messages, clean_question
+from segzero.prompts import (
+    MAX_QUESTION,
+    PROMPTS,
+    SHORT_ANSWER,
+    PromptTemplate,
+    build_messages,
+    clean_question,
+)
 from tests.segzero.tiny_checkpoints import SPECIAL
 
 SEG_ZERO = """Please find 'the red ball' with bbox and points.Compare the difference between \
@@ -19,7 +26,7 @@ inside the interested object(s) in JSON format.i.e., <think> thinking process he
 {"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]</answer>"""
 
 
-def user_text(prompt: str, question: str) -> str:
+def user_text(prompt: str | PromptTemplate, question: str) -> str:
     return build_messages(prompt, question)[1]["content"][1]["text"]
 
 
@@ -49,6 +56,11 @@ def test_system_turn_comes_first_and_the_image_before_the_text():
 )
 def test_each_prompt_cleans_the_question_as_its_authors_do(prompt, question, asked):
     assert f"Please find {asked} with" in user_text(prompt, question)
+
+
+def test_a_short_answer_is_asked_for_with_the_question_as_it_stands():
+    text = user_text(SHORT_ANSWER, "What does the Sign say?")
+    assert text == "What does the Sign say?\nAnswer the question using a single word or phrase."
 
 
 def test_a_question_that_looks_like_the_placeholder_stays_itself():
