@@ -138,8 +138,8 @@ def _fill_evaluation(axes: "Axes", curves: Mapping[str, Curve], key: str) -> Non
 
 
 def _running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over a centred window of a twentieth of all values, narrower at both ends."""
-    reach = len(values) // 40
+    """The mean over a centred window of a tenth of all values, narrower at both ends."""
+    reach = len(values) // 20
     sums = np.concatenate([[0.0], values.cumsum()])
     middle = np.arange(len(values))
     low, high = np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, len(values))

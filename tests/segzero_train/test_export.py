@@ -1,5 +1,6 @@
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerState
 
-from segzero.checkpoints import Profile, load_profile
+from segzero.checkpoints import Profile, load_profile, resource_root
 from segzero.errors import CheckpointError
 from segzero.pipeline import SegZero
 from segzero.reasoners.local import LocalReasoner
@@ -298,12 +299,19 @@ def test_lost_deepspeed_shards_are_named(trained: Path, demo: Profile, tmp_path:
         export.export(folder, demo, tmp_path / "out")
 
 
+DEMO = resource_root() / "config" / "sft" / "demo.yaml"
 ZERO_3 = """{
   "zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": false},
   "zero_allow_untested_optimizer": true, "zero_force_ds_cpu_optimizer": false,
   "train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto",
   "gradient_accumulation_steps": "auto", "gradient_clipping": "auto"
 }"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @pytest.mark.slow
@@ -316,10 +324,10 @@ def test_shards_of_zero_3_are_joined(tmp_path: Path) -> None:
         (
             "sharded",
             f"--deepspeed {tmp_path}/zero3.json --ddp_backend gloo",
-            alone | {"MASTER_PORT": "29613", "DS_ACCELERATOR": "cpu"},
+            alone | {"MASTER_PORT": str(free_port()), "DS_ACCELERATOR": "cpu"},
         ),
     ):
-        recipe = f"--config config/sft/demo.yaml --output_dir {tmp_path}/{name} --report_to none"
+        recipe = f"--config {DEMO} --output_dir {tmp_path}/{name} --report_to none"
         size = "--dataset_size 8 --per_device_train_batch_size 4 --max_steps 2"
         subprocess.run(
             [sys.executable, "-m", "segzero_train.sft", *f"{recipe} {size} {options}".split()],

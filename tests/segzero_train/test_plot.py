@@ -71,7 +71,7 @@ def test_steps_without_a_value_are_left_out() -> None:
 
 def test_the_running_mean_of_a_line_is_the_line() -> None:
     smooth = plot.draw(grpo_history(200)).axes[0].lines[1].get_ydata()
-    assert np.allclose(smooth[5:-5], 50 + np.arange(1, 201)[5:-5])
+    assert np.allclose(smooth[10:-10], 50 + np.arange(1, 201)[10:-10])
 
 
 def test_a_supervised_run_shows_its_token_accuracy() -> None:
