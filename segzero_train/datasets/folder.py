@@ -1,0 +1,188 @@
+"""A user's own pictures, masks and questions, as items. Two layouts:
+
+- `questions.jsonl` or `questions.csv` (UTF-8; the csv with column names in its first line), one
+  question a line: `image` and `mask` (files, relative to the folder; the mask by default the PNG of
+  the picture's name in `masks/`), `text`, and if wanted `ids`, `id`, `tier`. A mask holds 0 for
+  background, k for object k, 255 for what isn't counted; in one of only 0 and 255 the white is the
+  object. `ids` names the objects that the text means (`[1, 3]`, in a csv `1 3`), by default all;
+  `[]`, in a csv `none`, says that nothing matches.
+- `annotations.json` in COCO's format, pictures in the folder or its `images/`. A question is an
+  annotation's `caption` or else its category's name, and means all annotations of the picture that
+  have it; crowds aren't counted.
+"""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segzero.metrics import IGNORE
+from segzero_train.datasets import coco
+from segzero_train.datasets.items import Item, Skipped, Truth, Unusable
+from segzero_train.errors import BadData
+
+_QUESTIONS = ("questions.jsonl", "questions.csv")
+_COCO = "annotations.json"
+
+
+def items(source: Path) -> tuple[list[Item], list[Skipped]]:
+    """The items of a folder in the order of its file, and what can't be one.
+
+    Raises BadData unless exactly one of the files above is there and can be read.
+    """
+    files = [source / name for name in (*_QUESTIONS, _COCO) if (source / name).is_file()]
+    if len(files) != 1:
+        there = "more than one" if files else "none"
+        raise BadData(
+            f"{source} must hold one of {', '.join((*_QUESTIONS, _COCO))}; there is {there}"
+        )
+    if files[0].name == _COCO:
+        return _coco_items(files[0])
+    return _question_items(files[0])
+
+
+def _question_items(file: Path) -> tuple[list[Item], list[Skipped]]:
+    found: list[Item] = []
+    skipped: list[Skipped] = []
+    ids: set[str] = set()
+    for number, line in _lines(file):
+        name = f"{file.name} line {number}"
+        try:
+            item = _question(file.parent, f"line-{number}", line)
+            if item.id in ids:
+                raise Unusable("malformed question", f"the id {item.id!r} comes twice")
+            ids.add(item.id)
+            found.append(item)
+        except Unusable as error:
+            skipped.append(Skipped(name, error.reason, error.detail))
+    return found, skipped
+
+
+def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers with what the lines hold; text where a line isn't JSON."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            if file.suffix == ".csv":
+                reader = csv.DictReader(lines)
+                for row in reader:
+                    yield reader.line_num, {key: value for key, value in row.items() if value}
+                return
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield number, json.loads(line)
+                except ValueError as error:
+                    yield number, f"it isn't JSON: {error}"
+    except OSError as error:
+        raise BadData(f"can't read {file}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadData(f"{file} isn't a readable UTF-8 file: {error}") from error
+
+
+def _question(folder: Path, default_id: str, line: Any) -> Item:
+    if not isinstance(line, dict):
+        raise Unusable("unreadable json", line if isinstance(line, str) else "not an object")
+    lacking = [key for key in ("image", "text") if not isinstance(line.get(key), str)]
+    if lacking:
+        raise Unusable("malformed question", f"it has no {' and no '.join(lacking)}")
+    image = folder / line["image"]
+    mask = folder / str(line.get("mask") or Path("masks") / f"{image.stem}.png")
+    tier = line.get("tier")
+    return Item(
+        id=str(line.get("id", default_id)),
+        problem=line["text"],
+        image=image,
+        truth=partial(_mask_truth, mask, _chosen(line.get("ids"))),
+        tier=None if tier is None else str(tier),
+    )
+
+
+def _chosen(ids: Any) -> tuple[int, ...] | None:
+    try:
+        if ids is None:
+            return None
+        listed = ids.replace("none", "").split() if isinstance(ids, str) else ids
+        chosen = tuple(int(k) for k in listed)
+    except (TypeError, ValueError) as error:
+        raise Unusable("malformed question", f"ids must be whole numbers, not {ids!r}") from error
+    if any(k in (0, IGNORE) for k in chosen):
+        raise Unusable("malformed question", f"ids can't be 0 or {IGNORE}")
+    return chosen
+
+
+def _mask_truth(file: Path, chosen: tuple[int, ...] | None, height: int, width: int) -> Truth:
+    if chosen == () and not file.exists():
+        return Truth(())
+    ids = _read_ids(file)
+    if ids.shape != (height, width):
+        raise Unusable(
+            "size mismatch",
+            f"{file} has {ids.shape[1]}x{ids.shape[0]} pixels, the picture {width}x{height}",
+        )
+    values = set(np.unique(ids).tolist())
+    if values <= {0, IGNORE} and chosen != ():
+        ids = np.where(ids == IGNORE, 1, 0)
+        values = set(np.unique(ids).tolist())
+    there = sorted(values - {0, IGNORE})
+    if chosen is None and not there:
+        raise Unusable("empty mask", f"{file} holds no object")
+    if missing := set(chosen or ()) - set(there):
+        raise Unusable("empty mask", f"{file} lacks the objects {sorted(missing)}")
+    return Truth(tuple(ids == k for k in (there if chosen is None else chosen)), ids == IGNORE)
+
+
+def _read_ids(file: Path) -> NDArray[np.integer]:
+    try:
+        with Image.open(file) as picture:
+            if len(picture.getbands()) != 1:
+                raise Unusable(
+                    "malformed mask", f"{file} is in colour: one number a pixel is meant"
+                )
+            return np.asarray(picture).astype(np.int64)
+    except FileNotFoundError as error:
+        raise Unusable("missing mask", str(file)) from error
+    except Unusable:
+        raise
+    except Exception as error:  # Pillow raises whatever its decoders raise
+        raise Unusable("corrupt mask", f"{file}: {error}") from error
+
+
+def _coco_items(file: Path) -> tuple[list[Item], list[Skipped]]:
+    tables = coco.read_coco(file)
+    pictures = file.parent / "images" if (file.parent / "images").is_dir() else file.parent
+    questions: dict[tuple[Any, str], list[Any]] = defaultdict(list)
+    crowds: dict[tuple[Any, str], list[Any]] = defaultdict(list)
+    skipped: list[Skipped] = []
+    for number, entry in enumerate(tables.annotations):
+        name = f"annotation {entry.get('id', number)}"
+        text = entry.get("caption") or tables.categories.get(entry.get("category_id", -1))
+        if entry.get("image_id") not in tables.images:
+            detail = f"no image {entry.get('image_id')} in {file.name}"
+            skipped.append(Skipped(name, "malformed annotation", detail))
+        elif text is None:
+            detail = f"no caption, and no category {entry.get('category_id')} in {file.name}"
+            skipped.append(Skipped(name, "unknown category", detail))
+        else:
+            kind = crowds if entry.get("iscrowd") else questions
+            kind[entry["image_id"], str(text)].append(entry.get("segmentation") or [])
+    found: list[Item] = []
+    for (image_id, text), segmentations in questions.items():
+        name = f"{image_id}-{text}"
+        image = tables.images[image_id]
+        try:
+            truth = partial(coco.truth, segmentations, crowds[image_id, text])
+            size = coco.picture_size(image)
+            found.append(Item(name, text, pictures / str(image["file_name"]), truth, size))
+        except Unusable as error:
+            skipped.append(Skipped(name, error.reason, error.detail))
+        except KeyError:
+            skipped.append(Skipped(name, "malformed annotation", "its image has no file name"))
+    return found, skipped

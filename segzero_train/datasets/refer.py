@@ -1,0 +1,132 @@
+"""RefCOCO, RefCOCO+ and RefCOCOg from their original files, as items.
+
+A dataset's folder holds `refs(unc).p` (RefCOCOg: `refs(umd).p`) and `instances.json`; the pictures
+are COCO's train2014.
+"""
+
+import io
+import pickle
+from collections import Counter, defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segzero_train.datasets import coco
+from segzero_train.datasets.items import Item, Skipped, Unusable
+from segzero_train.errors import BadData
+
+REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
+ROWS = ("ref", "sentence", "image")
+_IMAGES = ("images/mscoco/images/train2014", "images/train2014", "train2014", "images")
+
+
+def items(
+    name: str, source: Path, images: Path | None, split: str, rows: str
+) -> tuple[list[Item], list[Skipped]]:
+    """The items of a split in the order of the refs, and what can't be one.
+
+    source: the dataset's folder, or one that holds it under its name. images: COCO's train2014;
+    None looks beside and above the annotations. rows:
+
+    - `ref`: one item for each object, with its first sentence, as in the authors' training set;
+    - `sentence`: one for each sentence, as in the published evaluations;
+    - `image`: one for each picture, "'a' and 'b'", as in the authors' multi-object training set.
+
+    Raises BadData if a file is missing or can't be read, or the split has no refs.
+    """
+    folder = source / name if (source / name).is_dir() else source
+    refs = _read_refs(folder / REFS[name])
+    chosen = [ref for ref in refs if ref.get("split") == split]
+    if not chosen:
+        there = Counter(str(ref.get("split")) for ref in refs)
+        listed = ", ".join(f"{key} ({count} refs)" for key, count in sorted(there.items()))
+        raise BadData(f"{name} has no split {split!r}; it has {listed}")
+    tables = coco.read_coco(folder / "instances.json")
+    wanted = {ref.get("ann_id") for ref in chosen}
+    annotations = {entry["id"]: entry for entry in tables.annotations if entry.get("id") in wanted}
+    pictures = images or _find_images(folder)
+    grouped: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for number, ref in enumerate(chosen):
+        grouped[ref.get("image_id") if rows == "image" else number].append(ref)
+    found: list[Item] = []
+    skipped: list[Skipped] = []
+    for group in grouped.values():
+        title = _title(name, group, rows)
+        try:
+            found += _group_items(title, group, tables, annotations, pictures, rows)
+        except Unusable as error:
+            skipped.append(Skipped(title, error.reason, error.detail))
+    return found, skipped
+
+
+def _group_items(
+    title: str,
+    refs: list[dict[str, Any]],
+    tables: coco.Coco,
+    annotations: dict[int, dict[str, Any]],
+    pictures: Path,
+    rows: str,
+) -> list[Item]:
+    image = tables.images.get(refs[0].get("image_id", -1))
+    if image is None:
+        raise Unusable("malformed annotation", f"no image {refs[0].get('image_id')} in the json")
+    segmentations = []
+    for ref in refs:
+        if ref.get("ann_id") not in annotations:
+            raise Unusable("malformed annotation", f"no annotation {ref.get('ann_id')} in the json")
+        segmentations.append(annotations[ref["ann_id"]].get("segmentation", []))
+    if any(not segmentation for segmentation in segmentations):
+        raise Unusable("empty mask", "an annotation has no segmentation")
+    try:
+        if rows == "sentence":
+            texts = {f"{title}-{s['sent_id']}": s["sent"] for s in refs[0]["sentences"]}
+        else:
+            firsts = [_tidy(ref["sentences"][0]["raw"]) for ref in refs]
+            joined = "'" + "' and '".join(firsts) + "'"
+            texts = {title: joined if rows == "image" else firsts[0]}
+        file = pictures / str(image["file_name"])
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise Unusable(
+            "malformed annotation", "the ref has no sentences or no file name"
+        ) from error
+    truth, size = partial(coco.truth, segmentations, ()), coco.picture_size(image)
+    return [Item(key, text, file, truth, size) for key, text in texts.items()]
+
+
+def _title(name: str, refs: list[dict[str, Any]], rows: str) -> str:
+    if rows == "image":
+        return f"{name}-image-{refs[0].get('image_id')}"
+    return f"{name}-{refs[0].get('ref_id')}"
+
+
+def _tidy(text: str) -> str:
+    """As in the authors' preparation."""
+    return text.strip().strip(".?!").lower()
+
+
+def _find_images(folder: Path) -> Path:
+    places = [base / place for base in (folder, folder.parent) for place in _IMAGES]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise BadData(f"no pictures under {folder} or {folder.parent}: say where with --images DIR")
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Containers, text and numbers only: the file comes from elsewhere and could name any code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, which isn't plain data")
+
+
+def _read_refs(file: Path) -> list[dict[str, Any]]:
+    try:
+        # Written by Python 2: its byte strings become text.
+        content = _PlainUnpickler(io.BytesIO(file.read_bytes()), encoding="utf-8").load()
+    except OSError as error:
+        raise BadData(f"can't read {file}: {error.strerror}") from error
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise BadData(f"{file} isn't a readable list of refs: {error}") from error
+    if not isinstance(content, list) or not all(isinstance(ref, dict) for ref in content):
+        raise BadData(f"{file} isn't a list of refs")
+    return content

@@ -1,0 +1,203 @@
+"""`python -m segzero_train.prepare`: a dataset's original files -> the columns to train on.
+
+Writes `data/<split>-*.parquet`, which `datasets.load_dataset` reads, and `report.json` with all
+that was skipped. Interrupted, the same command goes on where it stopped.
+"""
+
+import argparse
+import errno
+import hashlib
+import os
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segzero.errors import SegZeroError
+from segzero_train.datasets import folder, reasonseg, refer
+from segzero_train.datasets.columns import SOLUTION_STYLES
+from segzero_train.datasets.items import Format, Item, Skipped, Unusable, features, make_row
+from segzero_train.datasets.shards import write_split
+from segzero_train.datasets.store import Report, shards
+from segzero_train.errors import BadData
+
+_TRAINING_SIDE = 840
+_TABLETOP_SIZE = 1000
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status: 0, 1 if it failed, 130 if it was interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        if not re.fullmatch(r"\w+", options.split):
+            raise BadData(f"a split's name has letters, digits and _ only, not {options.split!r}")
+        report = options.run(options)
+        print(_summary(options, report))
+        if not report.rows:
+            raise BadData("nothing of it can be used")
+    except SegZeroError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        reason = "the disk is full" if error.errno in _FULL else " ".join(str(error).split())
+        print(f"error: {reason}{_kept(options)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"interrupted{_kept(options)}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m segzero_train.prepare", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="DATASET", dest="dataset")
+    for name in refer.REFS:
+        command = _add(commands, name, f"{name} from its refs, instances.json and train2014")
+        command.add_argument("--images", type=Path, metavar="DIR", help="COCO's train2014")
+        command.add_argument(
+            "--rows",
+            choices=refer.ROWS,
+            help="a row for each object (default in train), each of its sentences (default "
+            "elsewhere), or each picture with all its objects",
+        )
+        _add_format(command, "seg_zero")
+        command.set_defaults(run=_refer)
+    command = _add(commands, "reasonseg", "ReasonSeg's pictures and json files")
+    _add_format(command, "vision_reasoner")
+    command.set_defaults(run=_reasonseg)
+    command = _add(commands, "folder", "your own pictures, masks and questions", folder.__doc__)
+    _add_format(command, "vision_reasoner")
+    command.set_defaults(run=_folder)
+    command = _add(commands, "tabletop", "the simulated tabletop, rendered", source=False)
+    command.set_defaults(run=_tabletop, limit=_TABLETOP_SIZE)
+    return parser
+
+
+def _add(
+    commands: Any, name: str, summary: str, more: str | None = None, source: bool = True
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=more or summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if source:
+        command.add_argument("--source", type=Path, required=True, metavar="DIR")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument("--split", default="train", help="default: %(default)s")
+    command.add_argument("--limit", type=_count, metavar="N", help="only the first N items")
+    processes = len(os.sched_getaffinity(0))
+    command.add_argument("--workers", type=_count, default=processes, help="default: %(default)s")
+    return command
+
+
+def _add_format(command: argparse.ArgumentParser, style: str) -> None:
+    command.add_argument(
+        "--size",
+        choices=[str(_TRAINING_SIDE), "original"],
+        help="840 squashes pictures to 840x840 (default in train); original keeps their size",
+    )
+    command.add_argument("--style", choices=SOLUTION_STYLES, default=style, help="of the solutions")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a whole number from 1 on")
+    return int(text)
+
+
+def _refer(options: argparse.Namespace) -> Report:
+    rows = options.rows or ("ref" if options.split == "train" else "sentence")
+    if rows == "image" and options.style == "seg_zero":
+        raise BadData("--rows image puts several objects in a row: add --style vision_reasoner")
+    found, skipped = refer.items(
+        options.dataset, options.source, options.images, options.split, rows
+    )
+    return _write_items(options, found, skipped)
+
+
+def _reasonseg(options: argparse.Namespace) -> Report:
+    return _write_items(options, *reasonseg.items(options.source, options.split))
+
+
+def _folder(options: argparse.Namespace) -> Report:
+    return _write_items(options, *folder.items(options.source))
+
+
+def _write_items(options: argparse.Namespace, found: list[Item], skipped: list[Skipped]) -> Report:
+    found = found[: options.limit]
+    size = options.size or (str(_TRAINING_SIDE) if options.split == "train" else "original")
+    stored = Format(None if size == "original" else int(size), options.style)
+    questions = hashlib.sha256(repr([(item.id, item.problem) for item in found]).encode())
+    return write_split(
+        options.out,
+        options.split,
+        found,
+        partial(_rows, stored=stored),
+        features().arrow_schema,
+        {
+            "dataset": options.dataset,
+            "size": size,
+            "style": options.style,
+            "limit": options.limit,
+            "questions": questions.hexdigest()[:16],
+        },
+        skipped,
+        options.workers,
+    )
+
+
+def _rows(items: Sequence[Item], stored: Format) -> Iterator[dict[str, Any] | Skipped]:
+    for item in items:
+        try:
+            yield make_row(item, stored)
+        except Unusable as error:
+            yield Skipped(item.id, error.reason, error.detail)
+
+
+def _tabletop(options: argparse.Namespace) -> Report:
+    from segzero_train.datasets import tabletop  # here: only this one needs the simulator
+
+    count = options.limit
+    if options.split not in tabletop.SPLITS or count > tabletop.MAX_SIZE:
+        raise BadData(
+            f"the tabletop has the splits {', '.join(tabletop.SPLITS)} with at most "
+            f"{tabletop.MAX_SIZE} rows"
+        )
+    return write_split(
+        options.out,
+        options.split,
+        range(count),
+        partial(tabletop.row_dicts, options.split),
+        tabletop.features().arrow_schema,
+        {"dataset": "tabletop", "limit": count},
+        (),
+        options.workers,
+    )
+
+
+def _summary(options: argparse.Namespace, report: Report) -> str:
+    lines = [f"{options.dataset} {options.split}: {report.rows} rows in {options.out}"]
+    reasons: dict[str, list[Skipped]] = defaultdict(list)
+    for entry in report.skipped:
+        reasons[entry.reason].append(entry)
+    for reason, entries in sorted(reasons.items()):
+        first = entries[0]
+        lines.append(f"skipped {len(entries)}: {reason}, such as {first.name} ({first.detail})")
+    if reasons:
+        lines.append(f"all of them are named in {options.out / 'report.json'}")
+    return "\n".join(lines)
+
+
+def _kept(options: argparse.Namespace) -> str:
+    finished = len(shards(options.out, options.split))
+    return f"; {finished} finished shards are kept, the same command goes on after them"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
