@@ -1,108 +1,123 @@
 """`python -m segzero_train.evaluate`: how well does a profile answer a dataset's questions?
 
-For each tier gIoU and cIoU with 95 % intervals, and beside them the segmenter alone, given the
-true boxes and points: the most that a perfect reasoner could reach.
+For each tier gIoU and cIoU with 95 % intervals, and beside them the segmenter alone, given the true
+boxes and points: the most that a perfect reasoner could reach. The baseline "base model + SAM2" is
+the same command with the profile of a base model, such as qwen2.5-vl-3b.
+
+Under `accelerate launch` (on CPUs `accelerate launch --multi_gpu`: with --cpu it starts a single
+process) the questions are shared out among its processes. With --out every answer is kept:
+interrupted, the same command goes on where it stopped.
 """
 
 import argparse
 import json
-import math
 import sys
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from tqdm import tqdm
-
-from segzero.errors import MalformedAnswer, SegZeroError
-from segzero.metrics import CONVENTIONS, Estimate, Overlap, Summary, overlap, summarize
+from segzero.checkpoints import Profile, load_profile
+from segzero.errors import SegZeroError
+from segzero.metrics import CONVENTIONS
 from segzero.pipeline import SegZero
-from segzero_train.datasets import tabletop
-from segzero_train.datasets.sample import Sample
+from segzero.prompts import SHORT_ANSWER
+from segzero_sim.tabletop import NoOpenGL
+from segzero_train.datasets.loading import load_rows, load_split
+from segzero_train.evaluation import vqa
+from segzero_train.evaluation.judging import Result, evaluate, judge
+from segzero_train.evaluation.pictures import write_worst
+from segzero_train.evaluation.published import markdown
+from segzero_train.evaluation.running import Skipped, Source, claim, run, write_text
+from segzero_train.evaluation.scores import report, table
+from segzero_train.evaluation.sources import rows_source, tabletop_source
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
-@dataclass(slots=True)
-class Scores:
-    """What was measured so far, per tier; `segmenter` holds one overlap for each object."""
+__all__ = ["evaluate", "main", "report", "table"]
 
-    tiers: defaultdict[str, list[Overlap]] = field(default_factory=lambda: defaultdict(list))
-    segmenter: list[Overlap] = field(default_factory=list)
-    malformed: int = 0
-
-
-def evaluate(model: SegZero, samples: Iterable[Sample]) -> Scores:
-    """Ask every question; an answer that can't be parsed counts as an empty one that failed."""
-    scores = Scores()
-    for sample in samples:
-        try:
-            predicted = model.ask(sample.image, sample.question).mask() > 0
-        except MalformedAnswer:
-            predicted = None
-            scores.malformed += 1
-        scores.tiers[sample.tier].append(overlap(predicted, sample.mask))
-        alone = model.segment(sample.image, sample.objects)
-        scores.segmenter += [
-            overlap(found.mask, truth) for found, truth in zip(alone, sample.masks, strict=True)
-        ]
-    return scores
-
-
-def report(scores: Scores, convention: str) -> dict[str, Any]:
-    """The figures as plain numbers: `tiers.<k>.giou`, `.ciou`, `.n`, their intervals, and all."""
-    everything = [item for tier in scores.tiers.values() for item in tier]
-    return {
-        "convention": convention,
-        "malformed": scores.malformed,
-        "tiers": {
-            tier: _plain(summarize(found, convention))
-            for tier, found in sorted(scores.tiers.items())
-        },
-        "all": _plain(summarize(everything, convention)),
-        "segmenter": _plain(summarize(scores.segmenter, convention)),
-    }
-
-
-def table(figures: dict[str, Any]) -> str:
-    """The report as a table for the terminal."""
-    rows = [(f"tier {tier}", row) for tier, row in figures["tiers"].items()]
-    rows += [("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
-    lines = [f"{'':16} {'n':>5}  {'gIoU':^22}  {'cIoU':^22}"]
-    for name, row in rows:
-        cells = [_cell(row, metric) for metric in ("giou", "ciou")]
-        lines.append(f"{name:16} {row['n']:>5}  {cells[0]:^22}  {cells[1]:^22}")
-    lines.append(f"convention: {figures['convention']}; malformed: {figures['malformed']}")
-    return "\n".join(lines)
+TABLETOP_SIZE = 300
+_LIBRARIES = ("segzero", "torch", "transformers", "numpy")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m segzero_train.evaluate", description=__doc__)
-    parser.add_argument("--profile", default="demo", help="a profile's name or its YAML file")
-    parser.add_argument("--dataset", choices=["tabletop"], default="tabletop")
-    parser.add_argument("--split", choices=sorted(tabletop.SPLITS), default="test")
-    parser.add_argument("-n", "--size", type=int, default=300, help="how many questions")
-    parser.add_argument("--convention", choices=CONVENTIONS, default="lisa")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        if options.json is not None:
-            _check_writable(options.json)
-        model = SegZero.load(options.profile, options.device)
-        samples = tabletop.samples(options.split, options.size)
-        scores = evaluate(model, tqdm(samples, total=options.size, unit="question"))
-    except (SegZeroError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _evaluate(options)
+    except (SegZeroError, NoOpenGL, ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    figures = report(scores, options.convention)
-    print(table(figures))
-    if options.json is not None:
-        run = {key: getattr(options, key) for key in ("profile", "dataset", "split", "size")}
-        options.json.write_text(json.dumps(run | figures, indent=2) + "\n")
+    except KeyboardInterrupt:
+        kept = f": the same command goes on, {options.out} keeps the answers" if options.out else ""
+        print(f"interrupted{kept}", file=sys.stderr)
+        return 130
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m segzero_train.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--profile", default="demo", help="a profile's name or its YAML file")
+    add("--dataset", default="tabletop", help="tabletop, a folder, or a published set's name")
+    add("--split", default="test", help="default: %(default)s")
+    add(
+        "-n",
+        "--n",
+        "--size",
+        dest="size",
+        type=_positive,
+        metavar="N",
+        help=f"how many questions (default: {TABLETOP_SIZE} of the tabletop, else all)",
+    )
+    add("--vqa", action="store_true", help="visual question answering, from a dataset for that")
+    add("--batch", type=_positive, default=1, metavar="N", help="questions asked at once")
+    add("--convention", choices=CONVENTIONS, default="lisa", help="of the printed figures")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+    add("--out", type=Path, metavar="DIR", help="for answers, scores.json, table.md and worst/")
+    add(
+        "--worst",
+        type=_positive,
+        default=8,
+        metavar="K",
+        help="how many of the worst answers to draw",
+    )
+    add("--json", type=Path, metavar="FILE", help="write the printed figures here, too")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    if options.json is not None:
+        _check_writable(options.json)
+    # Here: these take seconds, which --help shouldn't cost.
+    from accelerate import PartialState
+
+    from segzero.devices import resolve_device
+
+    profile = load_profile(options.profile)
+    on_cpu = resolve_device(options.device).type == "cpu"
+    # From here on, "cuda" is each process's own. One that is done waits for the others.
+    state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
+    source = _source(options)
+    if options.out is not None:
+        claim(options.out, _identity(options, profile, source.size), state)
+    ask = _ask_vqa if options.vqa else _ask
+    ask(options, profile, source, state)
 
 
 def _check_writable(file: Path) -> None:
@@ -111,30 +126,99 @@ def _check_writable(file: Path) -> None:
         raise OSError(f"there is no folder {file.parent} to write {file.name} to: make it first")
 
 
-def _plain(summary: Summary) -> dict[str, Any]:
+def _source(options: argparse.Namespace) -> Source:
+    if options.vqa:
+        rows = load_split(options.dataset, options.split)
+        return vqa.source(rows.select(range(min(options.size or len(rows), len(rows)))))
+    if options.dataset == "tabletop":
+        return tabletop_source(options.split, options.size or TABLETOP_SIZE)
+    return rows_source(load_rows(options.dataset, options.split, options.size))
+
+
+def _ask(
+    options: argparse.Namespace, profile: Profile, source: Source, state: "PartialState"
+) -> None:
+    model = SegZero.load(profile, options.device)
+    results, skipped = run(source, partial(judge, model), Result, options.batch, options.out, state)
+    if not state.is_main_process:
+        return
+    reports = {convention: report(results, convention) for convention in CONVENTIONS}
+    print(table(reports[options.convention]))
+    _finish(options, len(results), reports[options.convention], reports, skipped)
+    if options.out is not None:
+        text = markdown(_described(options), list(reports.values()))
+        write_text(options.out / "table.md", text)
+        write_worst(options.out / "worst", model, source.load, results, options.worst)
+
+
+def _ask_vqa(
+    options: argparse.Namespace, profile: Profile, source: Source, state: "PartialState"
+) -> None:
+    from segzero.devices import resolve_device
+    from segzero.reasoners.local import LocalReasoner
+    from segzero.weights import locate
+
+    reasoner = LocalReasoner.load(
+        locate(profile.reasoner, profile.name),
+        prompt=SHORT_ANSWER,
+        image_size=profile.image_size,
+        max_new_tokens=profile.max_new_tokens,
+        dtype=profile.reasoner_dtype,
+        attention=profile.attention,
+        device=resolve_device(options.device),
+    )
+    results, skipped = run(
+        source, partial(vqa.answer, reasoner), vqa.Answered, options.batch, options.out, state
+    )
+    if not state.is_main_process:
+        return
+    figures = vqa.report(results)
+    print(vqa.table(figures))
+    _finish(options, len(results), figures, figures, skipped)
+
+
+def _finish(
+    options: argparse.Namespace,
+    answered: int,
+    printed: dict[str, Any],
+    figures: dict[str, Any],
+    skipped: Sequence[Skipped],
+) -> None:
+    """Write the figures that were printed to --json, all of them to --out."""
+    reasons = [item.reason for item in skipped]
+    content = _described(options) | {"n": answered, "skipped": reasons}
+    if skipped:
+        print(f"skipped: {len(skipped)} of the rows, each named above")
+    if options.json is not None:
+        options.json.write_text(_json(content | printed), encoding="utf-8")
+    if options.out is not None:
+        versions = {name: version(name) for name in _LIBRARIES}
+        write_text(options.out / "scores.json", _json(content | {"versions": versions} | figures))
+
+
+def _described(options: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(options, key) for key in ("profile", "dataset", "split", "size")}
+
+
+def _identity(options: argparse.Namespace, profile: Profile, size: int) -> dict[str, Any]:
+    """What answers depend on; with another of these they can't be mixed."""
+    from segzero.weights import locate
+
+    folders = [locate(weights, profile.name) for weights in (profile.reasoner, profile.segmenter)]
+    files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
+    dataset = Path(options.dataset)
     return {
-        "n": summary.n,
-        "giou": _number(summary.giou.value),
-        "giou_95": _interval(summary.giou),
-        "ciou": _number(summary.ciou.value),
-        "ciou_95": _interval(summary.ciou),
+        "profile": asdict(replace(profile, name="", summary="")),
+        "weights_written": [int(file.stat().st_mtime) for file in files],
+        "dataset": str(dataset.resolve()) if dataset.is_dir() else options.dataset,
+        "split": options.split,
+        "size": size,
+        "vqa": options.vqa,
     }
 
 
-def _interval(estimate: Estimate) -> list[float | None]:
-    return [_number(estimate.low), _number(estimate.high)]
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else float(np.round(value, 4))
-
-
-def _cell(row: dict[str, Any], metric: str) -> str:
-    if row[metric] is None:
-        return "-"
-    low, high = row[f"{metric}_95"]
-    return f"{row[metric]:.3f} [{low:.3f}, {high:.3f}]"
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

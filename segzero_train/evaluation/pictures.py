@@ -1,0 +1,85 @@
+"""Pictures of the worst answers: the truth on the left, the prediction on the right."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segzero import overlay
+from segzero.pipeline import SegZero
+from segzero.types import Box, GroundedObject, Point, Segmentation, SegmentedObject
+from segzero_train.datasets.sample import Sample
+from segzero_train.evaluation.judging import Result
+from segzero_train.evaluation.running import Loaded, write_text
+
+
+def write_worst(
+    folder: Path,
+    model: SegZero,
+    load: Callable[[Iterable[int]], Iterator[Loaded]],
+    results: Sequence[Result],
+    count: int,
+) -> None:
+    """Fill `folder` with the `count` worst results and an index with their whole completions.
+
+    Worst is the least IoU; of equal ones, where more pixels were wrong. model draws the masks
+    again. load: as in `running.Source`.
+    """
+    worst = sorted(results, key=lambda item: (item.overlap.iou, -item.union, item.index))[:count]
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    lines = ["# The worst answers", "", "Truth on the left, prediction on the right.", ""]
+    samples = dict(
+        item for item in load(sorted(item.index for item in worst)) if isinstance(item, tuple)
+    )
+    for number, result in enumerate(worst, start=1):
+        sample = samples.get(result.index)
+        if sample is None:
+            continue  # the row was whole when it was asked about
+        name = f"{number:02d}.png"
+        Image.fromarray(draw(model, sample, result)).save(folder / name)
+        lines += [
+            f"## {number}. {sample.question}",
+            "",
+            f"{sample.name}, tier {sample.tier}, IoU {result.overlap.iou:.3f}"
+            + (f"; malformed: {result.malformed}" if result.malformed else ""),
+            "",
+            f"![truth and prediction]({name})",
+            "",
+            *(f"    {line}" for line in result.text.splitlines()),
+            "",
+        ]
+    write_text(folder / "index.md", "\n".join(lines))
+
+
+def draw(model: SegZero, sample: Sample, result: Result) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: the sample's truth beside its result, each with its text below."""
+    truth = tuple(
+        SegmentedObject(number, item.box, item.points, mask, score=1.0)
+        for number, (item, mask) in enumerate(
+            zip(sample.objects, sample.masks, strict=True), start=1
+        )
+    )
+    predicted = model.segment(sample.image, [_object(numbers) for numbers in result.objects])
+    sides = [
+        _side(sample, sample.question, truth),
+        _side(sample, f"IoU {result.overlap.iou:.2f}: {result.text}", predicted),
+    ]
+    height = max(side.shape[0] for side in sides)
+    return np.hstack(
+        [np.pad(side, ((0, height - side.shape[0]), (0, 0), (0, 0))) for side in sides]
+    )
+
+
+def _side(sample: Sample, text: str, objects: tuple[SegmentedObject, ...]) -> NDArray[np.uint8]:
+    height, width = sample.image.shape[:2]
+    return overlay.draw(sample.image, Segmentation(text, "", "", (width, height), objects))
+
+
+def _object(numbers: Sequence[float]) -> GroundedObject:
+    x1, y1, x2, y2, *rest = numbers
+    points = tuple(Point(x, y) for x, y in zip(rest[::2], rest[1::2], strict=True))
+    return GroundedObject(Box(x1, y1, x2, y2), points)

@@ -1,0 +1,69 @@
+"""Results as figures: per tier, for all, and for the segmenter alone."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from segzero.metrics import Estimate, Overlap, Summary, summarize
+from segzero_train.evaluation.judging import Result
+
+
+def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
+    """The figures as plain numbers: `tiers.<k>.giou`, `.ciou`, `.n`, their intervals, and all.
+
+    convention: one of `metrics.CONVENTIONS`.
+    """
+    tiers: dict[str, list[Overlap]] = defaultdict(list)
+    for item in results:
+        tiers[item.tier].append(item.overlap)
+    alone = [Overlap(inside, union) for item in results for inside, union in item.segmenter]
+    return {
+        "convention": convention,
+        "malformed": sum(bool(item.malformed) for item in results),
+        "tiers": {
+            tier: _plain(summarize(found, convention)) for tier, found in sorted(tiers.items())
+        },
+        "all": _plain(summarize([item.overlap for item in results], convention)),
+        "segmenter": _plain(summarize(alone, convention)),
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The report as a table for the terminal."""
+    lines = [f"{'':16} {'n':>5}  {'gIoU':^22}  {'cIoU':^22}"]
+    for name, row in named_rows(figures):
+        cells = [_cell(row, metric) for metric in ("giou", "ciou")]
+        lines.append(f"{name:16} {row['n']:>5}  {cells[0]:^22}  {cells[1]:^22}")
+    lines.append(f"convention: {figures['convention']}; malformed: {figures['malformed']}")
+    return "\n".join(lines)
+
+
+def named_rows(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of a report with what a table calls them."""
+    rows = [(f"tier {tier}", row) for tier, row in figures["tiers"].items()]
+    return [*rows, ("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
+
+
+def plain(estimate: Estimate) -> tuple[float | None, list[float | None]]:
+    """A value and its interval, None for NaN, which JSON doesn't have."""
+    return _number(estimate.value), [_number(estimate.low), _number(estimate.high)]
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    giou, giou_95 = plain(summary.giou)
+    ciou, ciou_95 = plain(summary.ciou)
+    return {"n": summary.n, "giou": giou, "giou_95": giou_95, "ciou": ciou, "ciou_95": ciou_95}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(np.round(value, 4))
+
+
+def _cell(row: dict[str, Any], metric: str) -> str:
+    if row[metric] is None:
+        return "-"
+    low, high = row[f"{metric}_95"]
+    return f"{row[metric]:.3f} [{low:.3f}, {high:.3f}]"
