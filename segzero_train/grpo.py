@@ -37,13 +37,21 @@ def run(options: GrpoOptions, config: "GRPOConfig") -> bool:
     Returns whether a signal ended it early. Raises SegZeroError before any work if something that
     it was given can't be used.
     """
-    from segzero_train.training.resume import StopOnSignal, last_checkpoint, record_recipe
+    from segzero_train.training.resume import (
+        StopOnSignal,
+        finished,
+        last_checkpoint,
+        record_recipe,
+    )
 
     folder = Path(str(config.output_dir))
     trainer = build_trainer(options, config)
     if trainer.accelerator.is_main_process:
         record_recipe(folder, (options, config))
     trainer.accelerator.wait_for_everyone()
+    if finished(folder, config):
+        print(f"{folder} is finished: raise max_steps or num_train_epochs to go on from there")
+        return False
     checkpoint = config.resume_from_checkpoint or last_checkpoint(folder)
     signals = StopOnSignal()
     trainer.add_callback(signals)
@@ -65,13 +73,20 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     from segzero_train.errors import BadRecipe
     from segzero_train.rewards import RewardContext, build_rewards
     from segzero_train.training.greedy import GreedyEvaluation
-    from segzero_train.training.model import base_profile, freeze, lora, refuse_lost_updates
+    from segzero_train.training.model import (
+        base_profile,
+        freeze,
+        lora,
+        refuse_lost_updates,
+        whole_weights,
+    )
     from segzero_train.training.rows import model_space, training_rows
     from segzero_train.training.samples import SampledCompletions
-    from segzero_train.training.vllm_prompts import check_prompt_ids
+    from segzero_train.training.vllm_prompts import check_prompt_ids, require_server
 
     if not options.rewards:
         raise BadRecipe("the recipe names no rewards, such as `rewards: [vision_reasoner]`")
+    require_server(config)
     profile = base_profile(options)
     folder = locate(profile.reasoner, profile.name)
     processor = load_pretrained(AutoProcessor, folder, padding_side="left")
@@ -85,12 +100,13 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
         )
     segmenter = None
     if options.held_out_size or any(spec.startswith("mask_iou") for spec in options.rewards):
-        segmenter = load_segmenter(
-            profile.segmenter_adapter,
-            locate(profile.segmenter, profile.name),
-            dtype=profile.segmenter_dtype,
-            device=config.device,
-        )
+        with whole_weights(config):
+            segmenter = load_segmenter(
+                profile.segmenter_adapter,
+                locate(profile.segmenter, profile.name),
+                dtype=profile.segmenter_dtype,
+                device=config.device,
+            )
     context = RewardContext(
         model_size=space.size,
         coordinates=space.coordinates,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -44,9 +44,7 @@ class GrpoOptions(TaskOptions):
 
     rewards: list[str] = field(
         default_factory=list,
-        metadata={
-            "help": "Rewards or sets of them, each `name` or `name=weight`."
-        },
+        metadata={"help": "Rewards or sets of them, each `name` or `name=weight`."},
     )
     thinking_words: int = _option(100, "For `short_thinking`: thoughts up to here are paid whole.")
     held_out: str = _option("", "Dataset of the greedy evaluation; as `dataset` if empty.")
@@ -69,13 +67,14 @@ class SftOptions(TaskOptions):
 def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
     """One instance of each dataclass from `--config FILE` and `--key value`.
 
-    Raises BadRecipe for a file that can't be read, an unknown key or an impossible value. The
-    command line's own mistakes end the program with argparse's message.
+    Raises BadRecipe for a file that can't be read, an unknown key or an impossible value.
     """
     from trl import TrlParser
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = TrlParser(types, allow_abbrev=False)
+    # argparse's own way would print all 200 options before what is wrong.
+    parser.error = _refuse  # type: ignore[method-assign]
     if "--config" in words:
         _check(words, {action.dest for action in parser._actions})
     try:
@@ -85,6 +84,10 @@ def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) ->
     if not recipe[0].profile:
         raise BadRecipe("the recipe names no profile: add `profile: …`, or begin with --config")
     return recipe
+
+
+def _refuse(message: str) -> NoReturn:
+    raise BadRecipe(f"the recipe can't be used: {message}")
 
 
 def _check(words: Sequence[str], known: set[str]) -> None:

@@ -91,8 +91,11 @@ class GreedyEvaluation(TrainerCallback):
             texts = self._answer(list(mine), step)
         scored = gather_object(self._score(list(mine), texts))
         figures = summary(scored)
-        # Not GRPOTrainer's: that one would hand out the training step's metrics, too.
+        # Not GRPOTrainer's: that one would hand out the training step's metrics, too. And the
+        # step's own log is still to come, which logging takes for done.
+        due = trainer.control.should_log
         Trainer.log(trainer, {f"eval_greedy/{key}": value for key, value in figures.items()})
+        trainer.control.should_log = due
         folder = Path(trainer.args.output_dir)
         # Saving is every process's work, and not every machine need see the folder.
         (better,) = broadcast_object_list([figures["giou"] > _best(folder)])

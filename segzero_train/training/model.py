@@ -1,5 +1,7 @@
 """Which weights a run starts from, and which of them it trains."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from segzero_train.recipe import TaskOptions
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+    from trl import GRPOConfig
 
 # The attention and MLP projections of the language model alone: the vision tower's have other
 # names in Qwen2.5-VL and Qwen3-VL, except those of the MLP, hence the prefix.
@@ -52,6 +55,27 @@ def freeze(model: Any, *, vision: bool) -> None:
         raise BadRecipe(f"freeze_vision: {type(model).__name__} has no part named `visual`")
     for parameter in resting:
         parameter.requires_grad_(False)
+
+
+@contextmanager
+def whole_weights(config: "GRPOConfig") -> Iterator[None]:
+    """Models loaded meanwhile keep their weights: ZeRO-3 splits whatever is loaded, if not told."""
+    from transformers.integrations.deepspeed import (
+        set_hf_deepspeed_config,
+        unset_hf_deepspeed_config,
+    )
+
+    plugin = config.deepspeed_plugin
+    if plugin is None:
+        yield
+        return
+    # From --deepspeed, or from accelerate's own configuration.
+    active = getattr(config, "hf_deepspeed_config", None) or plugin.dschf
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        set_hf_deepspeed_config(active)
 
 
 def refuse_lost_updates(trainer: Any) -> None:

@@ -68,6 +68,17 @@ def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
         )
 
 
+def finished(folder: Path, config: Any) -> bool:
+    """Whether a run has no step left; resumed all the same, transformers would take one more."""
+    try:
+        state = json.loads((folder / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    if config.max_steps > 0:
+        return state["global_step"] >= config.max_steps
+    return state["epoch"] >= config.num_train_epochs
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole `checkpoint-N` of a run; one whose writing was cut off is passed over."""
     found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()]
@@ -99,7 +110,7 @@ def reported() -> Iterator[Outcome]:
     except SegZeroError as error:
         outcome.status = 1
         print(f"error: {error}", file=sys.stderr)
-    except (OSError, SafetensorError) as error:
+    except (ImportError, OSError, SafetensorError) as error:
         outcome.status = 1
         print(f"error: {error}. {_goes_on(outcome.folder)}", file=sys.stderr)
     except KeyboardInterrupt:

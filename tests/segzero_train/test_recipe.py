@@ -1,0 +1,225 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trl import GRPOConfig
+
+from segzero.checkpoints import load_profile
+from segzero.segmenters import Segmenter
+from segzero_train import grpo
+from segzero_train.errors import BadRecipe
+from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe
+from segzero_train.rewards import RewardContext, build_rewards
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "config" / "grpo").glob("*.yaml"))
+PUBLISHED = ("seg_zero_3b", "seg_zero_7b", "vision_reasoner_7b")
+LARGE = (*PUBLISHED, "qwen3_vl_8b")
+GPUS = 8
+
+
+def read(*words: str) -> tuple[GrpoOptions, Any]:
+    # Without GPU, transformers refuses bf16, which is of no interest here.
+    options, config = read_recipe((GrpoOptions, GRPOConfig), [*words, "--use_cpu", "true"])
+    return options, config
+
+
+def shipped(name: str) -> tuple[GrpoOptions, Any]:
+    return read("--config", str(ROOT / "config" / "grpo" / f"{name}.yaml"))
+
+
+def write(folder: Path, text: str) -> str:
+    file = folder / "recipe.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_the_promised_recipes_are_there() -> None:
+    assert set(RECIPES) == {*LARGE, "demo"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_recipe_is_complete(name: str) -> None:
+    options, config = shipped(name)
+    profile = load_profile(options.profile)
+    context = RewardContext(
+        (840, 840), profile.coordinates, profile.rounding, profile.answer_format, _NoSegmenter()
+    )
+    functions, weights = build_rewards(options.rewards, context)
+    assert len(functions) == len(weights) > 0
+    assert config.report_to == ["tensorboard"]
+    assert config.save_steps and options.held_out_size and options.samples_every
+
+
+class _NoSegmenter(Segmenter):
+    """Stands where rewards are only built."""
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_papers_optimizer(name: str) -> None:
+    _, config = shipped(name)
+    assert config.learning_rate == 1e-6
+    assert config.lr_scheduler_type == "constant"
+    assert config.warmup_steps == 0
+    assert (config.weight_decay, config.max_grad_norm, config.seed) == (0.01, 1.0, 42)
+    assert config.num_train_epochs == 1
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_papers_loss(name: str) -> None:
+    _, config = shipped(name)
+    assert config.loss_type == "grpo"
+    assert config.use_bias_correction_kl is False
+    assert (config.entropy_coef, config.epsilon, config.temperature) == (1e-3, 0.2, 1.0)
+
+
+@pytest.mark.parametrize("name", ["seg_zero_3b", "seg_zero_7b"])
+def test_the_papers_weight_of_the_divergence(name: str) -> None:
+    assert shipped(name)[1].beta == 5e-3
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_sixteen_questions_with_eight_completions_a_step(name: str) -> None:
+    _, config = shipped(name)
+    assert config.num_generations == 8
+    step = config.per_device_train_batch_size * config.gradient_accumulation_steps * GPUS
+    assert step == 16 * 8
+    # One optimizer step for each rollout.
+    assert config.steps_per_generation == config.gradient_accumulation_steps
+    assert config.num_iterations == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("seg_zero_3b", 1300), ("seg_zero_7b", 1300), ("vision_reasoner_7b", 2000)],
+)
+def test_the_papers_lengths(name: str, tokens: int) -> None:
+    options, config = shipped(name)
+    assert config.max_completion_length == tokens
+    assert options.max_prompt_length == 1300
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "prompt", "rewards"),
+    [
+        ("seg_zero_3b", "Qwen/Qwen2.5-VL-3B-Instruct", "seg_zero", ["seg_zero_strict"]),
+        ("seg_zero_7b", "Qwen/Qwen2.5-VL-7B-Instruct", "seg_zero", ["seg_zero_strict"]),
+        (
+            "vision_reasoner_7b",
+            "Qwen/Qwen2.5-VL-7B-Instruct",
+            "vision_reasoner",
+            ["vision_reasoner"],
+        ),
+    ],
+)
+def test_the_papers_model_prompt_and_rewards(
+    name: str, weights: str, prompt: str, rewards: list[str]
+) -> None:
+    options, _ = shipped(name)
+    profile = load_profile(options.profile)
+    assert (options.weights, options.rewards) == (weights, rewards)
+    assert (profile.prompt, profile.answer_format) == (prompt, prompt)
+    assert (profile.coordinates, profile.image_size) == ("absolute_pixels", 840)
+    assert not options.freeze_vision and not options.lora_rank
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeeds_stage_is_the_files(stage: int) -> None:
+    launch = yaml.safe_load((ROOT / f"config/accelerate/8gpu_zero{stage}.yaml").read_text())
+    file = launch["deepspeed_config"]["deepspeed_config_file"]
+    assert launch["num_processes"] == GPUS
+    assert json.loads((ROOT / file).read_text())["zero_optimization"]["stage"] == stage
+
+
+def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, "profile: demo\nlearning_rate: 1.0e-5\nlora_rank: 4\nrewards: [a, b]\n")
+    options, config = read("--config", file, "--learning_rate", "0.5", "--rewards", "c", "d=2")
+    assert (config.learning_rate, options.lora_rank, options.rewards) == (0.5, 4, ["c", "d=2"])
+
+
+def test_a_recipe_can_be_given_by_the_command_line_alone() -> None:
+    options, config = read("--profile", "demo", "--num_generations", "4")
+    assert (options.profile, config.num_generations) == ("demo", 4)
+
+
+@pytest.mark.parametrize("key", ["learning_rat", "vram", "held_out_sise"])
+def test_an_unknown_key_of_the_file_is_named(key: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"profile: demo\n{key}: 1\n")
+    with pytest.raises(BadRecipe, match=rf"recipe\.yaml has unknown keys: {key}; --help"):
+        read("--config", file)
+
+
+@pytest.mark.parametrize("option", ["--learning_rat", "--vram"])
+def test_an_unknown_key_of_the_command_line_is_named(option: str) -> None:
+    with pytest.raises(BadRecipe, match=option):
+        read("--profile", "demo", option, "1")
+
+
+@pytest.mark.parametrize("value", ["fast", ""])
+def test_an_impossible_value_of_the_command_line_is_named(value: str) -> None:
+    with pytest.raises(BadRecipe, match=f"--learning_rate.*invalid float value: '{value}'"):
+        read("--profile", "demo", "--learning_rate", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- profile: demo\n", "isn't a YAML mapping"),
+        ("", "isn't a YAML mapping"),
+        ("profile: [demo\n", "isn't valid YAML"),
+        ("profile: demo\nlearning_rate: fast\n", "fast"),
+        ("profile: demo\nnum_generations: 1\n", "generations"),
+        ("learning_rate: 1.0e-6\n", "names no profile"),
+    ],
+)
+def test_an_unusable_file_is_explained(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=message):
+        read("--config", write(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"absent\.yaml: No such file"):
+        read("--config", str(tmp_path / "absent.yaml"))
+
+
+def test_config_without_a_file_is_refused() -> None:
+    with pytest.raises(BadRecipe, match="--config needs a file"):
+        read_recipe((GrpoOptions, GRPOConfig), ["--config"])
+
+
+def test_no_profile_is_refused() -> None:
+    with pytest.raises(BadRecipe, match="names no profile"):
+        read()
+
+
+@pytest.mark.parametrize("type_", [TaskOptions, GrpoOptions, SftOptions])
+def test_every_field_is_documented(type_: type) -> None:
+    assert all(field.metadata.get("help") for field in dataclasses.fields(type_))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "demo", "--rewards", "bbox"], "unknown reward 'bbox'"),
+        (["--profile", "demo"], "names no rewards"),
+        (["--profile", "demos", "--rewards", "accuracy"], "no profile 'demos'"),
+        (["--config", "absent.yaml"], "can't read the recipe absent.yaml"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_one_line(
+    arguments: list[str],
+    message: str,
+    table: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    more = ["--dataset", str(table), "--output_dir", str(run), "--use_cpu", "true"]
+    assert grpo.main([*arguments, *more]) == 1
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not run.exists()
