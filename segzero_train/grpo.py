@@ -76,6 +76,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     from segzero_train.training.model import (
         base_profile,
         freeze,
+        keep_names,
         lora,
         refuse_lost_updates,
         whole_weights,
@@ -127,6 +128,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     )
     freeze(trainer.model, vision=options.freeze_vision)
     refuse_lost_updates(trainer)
+    keep_names(trainer.model)
     if options.samples_every:
         trainer.add_callback(
             SampledCompletions(trainer, context, space.prompt, options.samples_every)

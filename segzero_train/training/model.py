@@ -78,6 +78,18 @@ def whole_weights(config: "GRPOConfig") -> Iterator[None]:
         set_hf_deepspeed_config(active)
 
 
+def keep_names(model: Any) -> None:
+    """Make weights be saved under the names that the model itself has.
+
+    Loading under ZeRO-3, transformers 5.23 notes every renaming that it knows as if it had been
+    needed. Saving undoes them all, and the names are those of no published layout.
+    """
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    if is_deepspeed_zero3_enabled():
+        vars(model).pop("_weight_conversions", None)
+
+
 def refuse_lost_updates(trainer: Any) -> None:
     """Raise BadRecipe if a step would be smaller than what the trained weights can hold.
 
