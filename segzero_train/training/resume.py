@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,6 +114,15 @@ def reported() -> Iterator[Outcome]:
     except (ImportError, OSError, SafetensorError) as error:
         outcome.status = 1
         print(f"error: {error}. {_goes_on(outcome.folder)}", file=sys.stderr)
+    except RuntimeError as error:
+        # All that torch.save says of a full disk.
+        if not re.search("inline_container|iostream", str(error)):
+            raise
+        outcome.status = 1
+        print(
+            f"error: a file can't be written: is the disk full? {_goes_on(outcome.folder)}",
+            file=sys.stderr,
+        )
     except KeyboardInterrupt:
         outcome.stopped = True
     if outcome.stopped:
