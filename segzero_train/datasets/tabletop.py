@@ -5,11 +5,8 @@ Rendering depends on the OpenGL library in the last bits of a colour, and on not
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterator
 from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +18,7 @@ from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import TIERS, Question, SeenObject, look, sample_question
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 from segzero_train.datasets.columns import format_solution
+from segzero_train.datasets.processes import each, stopped
 from segzero_train.datasets.sample import Sample
 from segzero_train.demo.texts import thought
 
@@ -56,18 +54,12 @@ def rows(split: str, size: int) -> "Dataset":
 
     _checked(split, size)
     chunks = [range(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
-    made: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        parallel: Callable[..., Iterable[list[dict[str, Any]]]] = map
-        if len(chunks) > 1 and (os.cpu_count() or 1) > 1:
-            # Spawned: OpenGL and torch don't survive a fork.
-            pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
-            parallel = stack.enter_context(pool).map
-        bar = stack.enter_context(tqdm(total=size, desc="render", unit="row", leave=False))
-        for chunk in parallel(partial(row_dicts, split), chunks):
-            made += chunk
+    made: dict[range, list[dict[str, Any]]] = {}
+    with tqdm(total=size, desc="render", unit="row", leave=False) as bar:
+        for chunk, drawn in each(partial(row_dicts, split), chunks, os.cpu_count() or 1):
+            made[chunk] = drawn
             bar.update(len(chunk))
-    return Dataset.from_list(made, features=features())
+    return Dataset.from_list([row for chunk in chunks for row in made[chunk]], features=features())
 
 
 def features() -> Any:
@@ -115,6 +107,8 @@ def _draw(
 ) -> Iterator[tuple[str, Frame, tuple[SeenObject, ...], Question]]:
     with TabletopRenderer(_WIDTH, _HEIGHT) as renderer:
         for number in numbers:
+            if stopped():
+                raise InterruptedError("the main process stopped the work")
             frame, seen, question = _scene(
                 renderer, SPLITS[split] + number, TIERS[number % len(TIERS)]
             )
