@@ -91,7 +91,7 @@ setup(
             "tensorboard",
             "trl",
         ],
-        "dev": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+        "dev": ["hypothesis", "mypy", "pytest", "requests", "ruff", "types-PyYAML"],
         "sam2": ["sam2"],
     },
     entry_points={"console_scripts": ["segzero = segzero.cli:main"]},
