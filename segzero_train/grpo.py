@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    from segzero_train.training.resume import reported
+    from segzero_train.training.resume import reported, train_to_end
 
     # TRL counts its users over the network; a training server needn't be counted.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -27,43 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with reported() as outcome:
         options, config = read_recipe((GrpoOptions, GRPOConfig), arguments)
         outcome.folder = Path(str(config.output_dir))
-        outcome.stopped = run(options, config)
+        trainer = build_trainer(options, config)
+        outcome.stopped = train_to_end(trainer, (options, config))
     return outcome.status
 
 
-def run(options: GrpoOptions, config: "GRPOConfig") -> bool:
-    """Train to the end, from the newest checkpoint on if there is one.
-
-    Returns whether a signal ended it early. Raises SegZeroError before any work if something that
-    it was given can't be used.
-    """
-    from segzero_train.training.resume import (
-        StopOnSignal,
-        finished,
-        last_checkpoint,
-        record_recipe,
-    )
-
-    folder = Path(str(config.output_dir))
-    trainer = build_trainer(options, config)
-    if trainer.accelerator.is_main_process:
-        record_recipe(folder, (options, config))
-    trainer.accelerator.wait_for_everyone()
-    if finished(folder, config):
-        print(f"{folder} is finished: raise max_steps or num_train_epochs to go on from there")
-        return False
-    checkpoint = config.resume_from_checkpoint or last_checkpoint(folder)
-    signals = StopOnSignal()
-    trainer.add_callback(signals)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not signals.stopped:
-        trainer.save_model()
-        trainer.save_state()
-    return signals.stopped
-
-
 def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
-    """TRL's trainer with everything that the recipe asks for."""
+    """TRL's trainer with everything that the recipe asks for.
+
+    Raises SegZeroError before any work if something that it was given can't be used.
+    """
     from transformers import AutoProcessor
     from trl import GRPOTrainer
 

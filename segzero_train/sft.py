@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    from segzero_train.training.resume import reported
+    from segzero_train.training.resume import reported, train_to_end
 
     # TRL counts its users over the network; a training server needn't be counted.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -35,35 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with reported() as outcome:
         options, config = read_recipe((SftOptions, SFTConfig), arguments)
         outcome.folder = Path(str(config.output_dir))
-        outcome.stopped = run(options, config)
+        trainer = build_trainer(options, config)
+        outcome.stopped = train_to_end(trainer, (options, config))
     return outcome.status
 
 
-def run(options: SftOptions, config: "SFTConfig") -> bool:
-    """Train to the end, from the newest checkpoint on if there is one.
-
-    Returns whether a signal ended it early. Raises SegZeroError before any work if something that
-    it was given can't be used.
-    """
-    from segzero_train.training.resume import StopOnSignal, last_checkpoint, record_recipe
-
-    folder = Path(str(config.output_dir))
-    trainer = build_trainer(options, config)
-    if trainer.accelerator.is_main_process:
-        record_recipe(folder, (options, config))
-    trainer.accelerator.wait_for_everyone()
-    checkpoint = config.resume_from_checkpoint or last_checkpoint(folder)
-    signals = StopOnSignal()
-    trainer.add_callback(signals)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not signals.stopped:
-        trainer.save_model()
-        trainer.save_state()
-    return signals.stopped
-
-
 def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
-    """TRL's trainer on the recipe's rows, with the loss on the completions only."""
+    """TRL's trainer on the recipe's rows, with the loss on the completions only.
+
+    Raises SegZeroError before any work if something that it was given can't be used.
+    """
     from transformers import AutoProcessor
     from trl import SFTTrainer
 

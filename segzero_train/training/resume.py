@@ -38,6 +38,28 @@ _FREE = frozenset(
 )
 
 
+def train_to_end(trainer: Any, recipe: Sequence[Any]) -> bool:
+    """Train from the newest checkpoint on, if there is one, and save the model at the end.
+
+    recipe: the dataclasses that the run was read into. Returns whether a signal ended it early.
+    """
+    folder = Path(trainer.args.output_dir)
+    if trainer.accelerator.is_main_process:
+        record_recipe(folder, recipe)
+    trainer.accelerator.wait_for_everyone()
+    if finished(folder, trainer.args):
+        print(f"{folder} is finished: raise max_steps or num_train_epochs to go on from there")
+        return False
+    checkpoint = trainer.args.resume_from_checkpoint or last_checkpoint(folder)
+    signals = StopOnSignal()
+    trainer.add_callback(signals)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not signals.stopped:
+        trainer.save_model()
+        trainer.save_state()
+    return signals.stopped
+
+
 def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
     """Write the whole recipe to `folder/recipe.yaml`, or compare it with the one that is there.
 
