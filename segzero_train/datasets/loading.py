@@ -53,7 +53,7 @@ def load_split(name_or_path: str, split: str) -> "Dataset":
         raise BadData(
             f"{name_or_path} has no split {split!r}; it has {', '.join(map(str, splits))}"
         )
-    return _undecoded(splits[name])
+    return undecoded(splits[name])
 
 
 def _tabletop(split: str, size: int | None) -> "Dataset":
@@ -62,7 +62,7 @@ def _tabletop(split: str, size: int | None) -> "Dataset":
     if size is None:
         raise BadData("the tabletop has as many rows as are wanted: say how many")
     try:
-        return _undecoded(tabletop.rows(split, size))
+        return undecoded(tabletop.rows(split, size))
     except ValueError as error:
         raise BadData(f"tabletop: {error}") from error
 
@@ -100,7 +100,8 @@ def _from_hub(name: str) -> "Mapping[str, Dataset]":
         ) from error
 
 
-def _undecoded(rows: "Dataset") -> "Dataset":
+def undecoded(rows: "Dataset") -> "Dataset":
+    """The rows with pictures as `{"bytes", "path"}`, so that a corrupt one fails as a named row."""
     from datasets import Image
 
     for name, feature in rows.features.items():

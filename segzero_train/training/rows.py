@@ -27,6 +27,7 @@ from segzero_train.datasets.columns import (
     row_name,
     row_objects,
 )
+from segzero_train.datasets.loading import undecoded
 from segzero_train.errors import BadData
 
 if TYPE_CHECKING:
@@ -117,16 +118,6 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
     if "thinking" in row:
         made["thinking"] = row["thinking"]
     return made
-
-
-def undecoded(dataset: "Dataset") -> "Dataset":
-    """The dataset with its pictures as bytes, so that a corrupt one fails as a named row."""
-    from datasets import Image as ImageColumn
-
-    for name, feature in dataset.features.items():
-        if isinstance(feature, ImageColumn):
-            dataset = dataset.cast_column(name, ImageColumn(decode=False))
-    return dataset
 
 
 def _rewrite(batch: Mapping[str, Sequence[Any]], space: ModelSpace) -> dict[str, list[Any]]:
