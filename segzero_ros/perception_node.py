@@ -1,6 +1,5 @@
 """The lifecycle node `segzero`: camera frames and questions in, masks and reasoning out."""
 
-import contextlib
 import gc
 import os
 import sys
@@ -16,7 +15,7 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -35,6 +34,7 @@ from segzero_ros.diagnostics import Health
 from segzero_ros.frames import LatestFrame
 from segzero_ros.msg import Segmentation as SegmentationMessage
 from segzero_ros.parameters import Parameters
+from segzero_ros.shutdown import until_shutdown
 
 CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -259,7 +259,7 @@ def main(args: list[str] | None = None) -> None:
     executor.add_node(node)
     if node.get_parameter("autostart").value:
         executor.create_task(node.start)
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+    with until_shutdown():
         executor.spin()
     executor.shutdown()
     node.close()

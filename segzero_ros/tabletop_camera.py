@@ -1,11 +1,9 @@
 """A camera node that looks at the simulated tabletop, and tells the truth about what it shows."""
 
-import contextlib
 import sys
 from dataclasses import dataclass
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -15,6 +13,7 @@ from std_msgs.msg import Header
 from segzero_ros import parameters
 from segzero_ros.conversions import from_array
 from segzero_ros.parameters import parameter
+from segzero_ros.shutdown import until_shutdown
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import NoOpenGL, TabletopRenderer, is_usable
 
@@ -96,7 +95,7 @@ def main(args: list[str] | None = None) -> int:
     except NoOpenGL as error:
         print(f"tabletop_camera: {error}", file=sys.stderr)
         return 1
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+    with until_shutdown():
         rclpy.spin(camera)
     camera.destroy_node()
     rclpy.try_shutdown()

@@ -68,7 +68,7 @@ def test_what_the_robot_imports_is_a_dependency(folder: str) -> None:
     rosdep = {"PIL": "python3-pil", "cv2": "python3-opencv", "yaml": "python3-yaml"}
     rosdep |= {"numpy": "python3-numpy"}
     environment = {"huggingface_hub", "mujoco", "safetensors", "torch", "transformers"}
-    optional = {"cv_bridge", "sam2"}  # taken where they are installed
+    optional = {"cv_bridge", "sam2", "triton"}  # taken where they are installed
     imported = {
         match[1]
         for path in (ROOT / folder).rglob("*.py")
