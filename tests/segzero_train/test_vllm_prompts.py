@@ -85,7 +85,6 @@ def processor(profile: Path) -> Any:
 
 
 def check(trainer: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("requests")  # which TRL's client needs, and vLLM brings
     monkeypatch.setattr(vllm_client, "is_vllm_available", lambda: True)
     client = vllm_client.VLLMClient(base_url=url)
     monkeypatch.setattr(
