@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import GenerationConfig, Trainer, TrainerCallback
 from trl.data_utils import prepare_multimodal_messages
 from trl.models import unwrap_model_for_generation
 
-from segzero.metrics import Overlap, overlap, summarize
+from segzero.metrics import Overlap, bootstrap, overlap, summarize
 from segzero_train.errors import BadData
 from segzero_train.rewards import RewardContext
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from trl import GRPOTrainer
-
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,27 +201,19 @@ class GreedyEvaluation(TrainerCallback):
 
 def summary(scored: Sequence[Scored]) -> dict[str, float]:
     """`giou` (convention lisa) and mean `reward`, with their 95 % intervals `_low` and `_high`."""
-    giou = summarize([item.overlap for item in scored], "lisa", resamples=_RESAMPLES).giou
+    giou = summarize([item.overlap for item in scored], "lisa").giou
     rewards = np.array([item.reward for item in scored])
-    low, high = _interval(rewards)
+    reward = bootstrap(lambda pick: float(rewards[pick].mean()), len(rewards))
     return {
         "giou": giou.value,
         "giou_low": giou.low,
         "giou_high": giou.high,
-        "reward": float(rewards.mean()),
-        "reward_low": low,
-        "reward_high": high,
+        "reward": reward.value,
+        "reward_low": reward.low,
+        "reward_high": reward.high,
         "malformed": float(np.mean([item.overlap.failed for item in scored])),
         "n": float(len(scored)),
     }
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile bootstrap of the mean (Efron 1979), 95 %."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(_RESAMPLES, len(values)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _best(folder: Path) -> float:

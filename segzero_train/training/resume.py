@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from segzero.errors import SegZeroError
 from segzero_train.errors import BadRecipe
+from segzero_train.runs import checkpoints
 
 # What may change between the parts of one run: how long, how watched, how saved.
 _FREE = frozenset(
@@ -104,8 +105,7 @@ def finished(folder: Path, config: Any) -> bool:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole `checkpoint-N` of a run; one whose writing was cut off is passed over."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()]
-    for path in sorted(found, key=lambda path: int(path.name[11:]), reverse=True):
+    for path in reversed(checkpoints(folder).values()):
         try:
             # It is written last.
             json.loads((path / "trainer_state.json").read_text())
