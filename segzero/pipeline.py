@@ -4,6 +4,7 @@ import gc
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from segzero.prompts import clean_question
 from segzero.reasoners import Completion, Reasoner
 from segzero.segmenters import Segmenter
 from segzero.types import Answer, GroundedObject, Segmentation, SegmentedObject
+
+if TYPE_CHECKING:
+    from segzero.tracker import Tracker
 
 MIN_SIDE, MAX_SIDE = 8, 16384
 """Usable image sides in pixels."""
@@ -147,6 +151,24 @@ class SegZero:
             SegmentedObject(id=number, box=item.box, points=item.points, mask=mask, score=score)
             for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
         )
+
+    def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
+        """Follow objects through the frames after `image`, the one that they were found in.
+
+        Trackers are independent of each other and of ask(); close() them before this SegZero.
+        Raises BadImage, DeviceOutOfMemory, or CheckpointError if the segmenter has no video memory.
+        """
+        check_image(image)
+        if not objects:
+            raise ValueError("there are no objects to follow: track only what segment() found")
+        for item in objects:
+            if item.mask.shape != image.shape[:2]:
+                raise BadImage(
+                    f"object {item.id} was found in a picture of another size than this: "
+                    f"give the frame that was asked about"
+                )
+        _, segmenter = self._models()
+        return segmenter.track(image, objects)
 
     def close(self) -> None:
         """Free the models' memory; asking afterwards is an error. Closing twice is fine."""

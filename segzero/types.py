@@ -69,6 +69,21 @@ class SegmentedObject:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TrackedObject:
+    """One object of a SegmentedObject's id, in a later frame.
+
+    box: around the mask, in pixels of the image; None while the object is not seen.
+    mask: (H, W) bool; all False while the object is not seen.
+    score: the model's probability that the object is seen, in [0, 1].
+    """
+
+    id: int
+    box: Box | None
+    mask: NDArray[np.bool_]
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
     """The full result for one image and one question.
 

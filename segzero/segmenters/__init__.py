@@ -1,4 +1,4 @@
-"""Segmentation models: image + boxes and points → masks."""
+"""Segmentation models: image + boxes and points → masks, then the masks in later frames."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.types import GroundedObject
+from segzero.types import GroundedObject, SegmentedObject
 
 if TYPE_CHECKING:
     import torch
+
+    from segzero.tracker import Tracker
 
 ScoredMask = tuple[NDArray[np.bool_], float]
 
@@ -20,7 +22,7 @@ _BATCH = 16
 
 
 class Segmenter(Protocol):
-    """Anything that turns boxes and points into masks."""
+    """Anything that turns boxes and points into masks and follows them."""
 
     def segment(
         self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
@@ -30,6 +32,13 @@ class Segmenter(Protocol):
         image: (H, W, 3) uint8 RGB; objects: in its pixels.
         A mask is (H, W) bool; its score is the model's own estimate of its IoU, in [0, 1].
         An object's mask depends on no other object. Raises DeviceOutOfMemory.
+        """
+        ...
+
+    def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
+        """Follow objects, one at least, from their masks in this image.
+
+        Raises CheckpointError if the model has no video memory, or DeviceOutOfMemory.
         """
         ...
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from transformers import AutoConfig
 from segzero.devices import memory_errors
 from segzero.errors import CheckpointError
 from segzero.segmenters import ScoredMask, batches
-from segzero.types import GroundedObject
+from segzero.types import GroundedObject, SegmentedObject
 from segzero.weights import load_pretrained
 
 # transformers' names → Meta's, applied in order; the layers of heads are numbered before, by _HEAD.
@@ -127,6 +127,13 @@ class MetaSegmenter:
                 masks.update(zip(batch, self._decode([objects[i] for i in batch]), strict=True))
             self._predictor.reset_predictor()
         return [masks[index] for index in range(len(objects))]
+
+    def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> NoReturn:
+        """See `Segmenter.track`: only transformers' adapter has the memory."""
+        raise CheckpointError(
+            "Meta's sam2 package can't follow objects here: set `segmenter_adapter: transformers` "
+            "in the profile"
+        )
 
     def _decode(self, objects: Sequence[GroundedObject]) -> list[ScoredMask]:
         """Masks of objects that have equally many points."""

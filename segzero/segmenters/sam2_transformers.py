@@ -7,31 +7,40 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForMaskGeneration, Sam2Processor
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskGeneration,
+    Sam2Model,
+    Sam2Processor,
+    Sam2VideoModel,
+)
 
 from segzero.devices import memory_errors
+from segzero.errors import CheckpointError
 from segzero.segmenters import ScoredMask, batches
-from segzero.types import GroundedObject
+from segzero.tracker import Tracker
+from segzero.types import GroundedObject, SegmentedObject
 from segzero.weights import load_model, load_pretrained
 
 
 class TransformersSegmenter:
     """Implements `Segmenter`."""
 
-    def __init__(self, model: Any, processor: Any) -> None:
-        """Wrap a loaded Sam2Model with its Sam2Processor."""
+    def __init__(self, model: Any, processor: Any, video: Sam2VideoModel | None) -> None:
+        """Wrap a loaded Sam2Model and its processor; `video` has the same modules and a memory."""
         self._model = model
         self._processor = processor
+        self._video = video
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "TransformersSegmenter":
-        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError.
-
-        The memory of a video checkpoint is left out.
-        """
+        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
         processor = load_pretrained(Sam2Processor, folder)
+        if load_pretrained(AutoConfig, folder).model_type == "sam2_video":
+            video = load_model(Sam2VideoModel, folder, dtype=dtype, device=device)
+            return cls(_still(video), processor, video)
         model = load_model(AutoModelForMaskGeneration, folder, dtype=dtype, device=device)
-        return cls(model, processor)
+        return cls(model, processor, None)
 
     def segment(
         self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
@@ -45,12 +54,24 @@ class TransformersSegmenter:
                 masks.update(zip(batch, found, strict=True))
         return [masks[index] for index in range(len(objects))]
 
+    def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> Tracker:
+        """See `Segmenter.track`. The masks are the prompt: following starts with the answer."""
+        if self._video is None:
+            raise CheckpointError(
+                "this segmenter has no video memory: choose a profile whose segmenter is a video "
+                "checkpoint (facebook/sam2.1-hiera-*)"
+            )
+        return Tracker(self._video, self._prepare, image, objects)
+
     def _encode(self, image: NDArray[np.uint8]) -> list[torch.Tensor]:
+        return self._model.get_image_embeddings(self._prepare(image))
+
+    def _prepare(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """(1, 3, S, S) pixel values on the model's device."""
         # A copy: torch takes no negative strides and warns about read-only arrays.
         own = torch.from_numpy(np.array(image, order="C"))
         pixels = self._processor(images=own.permute(2, 0, 1), return_tensors="pt")
-        pixels = pixels["pixel_values"].to(self._model.device, self._model.dtype)
-        return self._model.get_image_embeddings(pixels)
+        return pixels["pixel_values"].to(self._model.device, self._model.dtype)
 
     def _decode(
         self,
@@ -74,3 +95,12 @@ class TransformersSegmenter:
         logits = found.pred_masks[0][torch.arange(len(objects)), best].float()
         masks = self._processor.post_process_masks([logits[:, None]], [shape])[0][:, 0]
         return list(zip(masks.cpu().numpy(), scores.float().tolist(), strict=True))
+
+
+def _still(video: Any) -> Sam2Model:
+    """The image model over the very same modules: weights lie in memory once."""
+    with torch.device("meta"):
+        model = Sam2Model(video.config).eval()
+    for name, _ in [*model.named_children(), *model.named_parameters(recurse=False)]:
+        setattr(model, name, getattr(video, name))
+    return model
