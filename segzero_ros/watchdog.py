@@ -1,0 +1,130 @@
+"""What can be wrong between the node and its neighbours: a dead camera, topics that don't match."""
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from segzero_ros.diagnostics import Rate, status
+from segzero_ros.frames import LatestFrame
+
+
+class Watchdog:
+    """Notices that the camera falls silent and that it returns; for the thread that spins."""
+
+    def __init__(self, node: Node, frames: LatestFrame) -> None:
+        self._node = node
+        self._frames = frames
+        self._rate = Rate()
+        self._listening_since: float | None = None
+        self._silent_since: float | None = None
+
+    def look(self, topic: str, timeout: float, *, active: bool) -> list[DiagnosticStatus]:
+        """Return the state of the camera and of the connections; call it once a second.
+
+        topic: full name of the camera's. timeout: seconds without a frame that make it silent.
+        active: whether the node listens to it.
+        """
+        name = self._node.get_fully_qualified_name()
+        return [
+            self._camera_status(f"{name}: camera", topic, timeout, active),
+            self._connection_status(f"{name}: connections"),
+        ]
+
+    def _camera_status(
+        self, name: str, topic: str, timeout: float, active: bool
+    ) -> DiagnosticStatus:
+        now = time.monotonic()
+        newest = self._frames.newest()
+        rate = self._rate.update(self._frames.received)
+        values = {
+            "topic": topic,
+            "rate [Hz]": f"{rate:.1f}",
+            "frames received": str(self._frames.received),
+            "frames lost": str(self._frames.lost),
+        }
+        if newest:
+            values["age of newest frame [s]"] = f"{now - newest.received:.2f}"
+        if not active:
+            self._listening_since = self._silent_since = None
+            return status(
+                name, DiagnosticStatus.OK, "not subscribed: the node isn't active", values
+            )
+        self._listening_since = self._listening_since or now
+        last = newest.received if newest else self._listening_since
+        if now - last > timeout:
+            text = f"no frame for {now - last:.0f} s: {why_silent(self._node, topic)}"
+            if self._silent_since is None:
+                self._silent_since = last
+                self._node.get_logger().error(f"The camera is silent: {text}")
+            return status(name, DiagnosticStatus.ERROR, text, values)
+        if newest is None:
+            return status(name, DiagnosticStatus.WARN, f"no frame yet on {topic}", values)
+        if self._silent_since is not None:
+            gap = newest.received - self._silent_since
+            self._silent_since = None
+            self._node.get_logger().info(f"Frames come again on {topic}, after {gap:.0f} s.")
+        return status(name, DiagnosticStatus.OK, f"{rate:.1f} Hz", values)
+
+    def _connection_status(self, name: str) -> DiagnosticStatus:
+        complaints = list(mismatches(self._node))
+        if not complaints:
+            return status(name, DiagnosticStatus.OK, "every topic fits its neighbours", {})
+        return status(name, DiagnosticStatus.WARN, "; ".join(complaints), {})
+
+
+def why_silent(node: Node, topic: str) -> str:
+    """Say why no frame comes on the topic, as far as can be told, and what to do."""
+    offered = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
+    wanted = {_type_name(item) for item in node.subscriptions if item.topic_name == topic}
+    if not offered:
+        return f"nothing publishes on {topic}; start the camera or remap `image`"
+    if not offered & wanted:
+        return (
+            f"{topic} carries {', '.join(sorted(offered))}, not {', '.join(sorted(wanted))}; "
+            "set image_transport or remap `image`"
+        )
+    return f"{topic} has a publisher that sends nothing; check the camera and the network"
+
+
+def mismatches(node: Node) -> Iterator[str]:
+    """Say of each neighbour that the node can't hear, or that can't hear the node, why."""
+    for own in node.subscriptions:
+        for info in node.get_publishers_info_by_topic(own.topic_name):
+            reason = _mismatch(info, own, info.qos_profile, own.qos_profile)
+            if reason:
+                yield f"can't hear {_who(info)} on {own.topic_name}: {reason}"
+    for out in node.publishers:
+        for info in node.get_subscriptions_info_by_topic(out.topic_name):
+            reason = _mismatch(info, out, out.qos_profile, info.qos_profile)
+            if reason:
+                yield f"{_who(info)} can't hear {out.topic_name}: {reason}"
+
+
+def _mismatch(
+    info: TopicEndpointInfo,
+    own: Publisher | Subscription,
+    publisher_qos: QoSProfile,
+    subscription_qos: QoSProfile,
+) -> str:
+    if info.topic_type != _type_name(own):
+        return f"its type is {info.topic_type}, not {_type_name(own)}"
+    compatible, reason = qos_check_compatible(publisher_qos, subscription_qos)
+    if compatible == QoSCompatibility.ERROR:
+        return f"change its QoS ({reason.removeprefix('ERROR: ').rstrip(';')})"
+    return ""
+
+
+def _type_name(own: Publisher | Subscription) -> str:
+    kind = cast(type, own.msg_type)
+    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+
+
+def _who(info: TopicEndpointInfo) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
