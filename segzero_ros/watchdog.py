@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from typing import cast
+from itertools import product
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
-from rclpy.subscription import Subscription
+from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from segzero_ros.diagnostics import Rate, status
@@ -82,7 +80,8 @@ class Watchdog:
 def why_silent(node: Node, topic: str) -> str:
     """Say why no frame comes on the topic, as far as can be told, and what to do."""
     offered = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
-    wanted = {_type_name(item) for item in node.subscriptions if item.topic_name == topic}
+    readers = node.get_subscriptions_info_by_topic(topic)
+    wanted = {info.topic_type for info in readers if _is_of(node, info)}
     if not offered:
         return f"nothing publishes on {topic}; start the camera or remap `image`"
     if not offered & wanted:
@@ -90,40 +89,34 @@ def why_silent(node: Node, topic: str) -> str:
             f"{topic} carries {', '.join(sorted(offered))}, not {', '.join(sorted(wanted))}; "
             "set image_transport or remap `image`"
         )
-    return f"{topic} has a publisher that sends nothing; check the camera and the network"
+    return f"{topic} has a publisher, but nothing arrives; check the camera and the network"
 
 
 def mismatches(node: Node) -> Iterator[str]:
     """Say of each neighbour that the node can't hear, or that can't hear the node, why."""
-    for own in node.subscriptions:
-        for info in node.get_publishers_info_by_topic(own.topic_name):
-            reason = _mismatch(info, own, info.qos_profile, own.qos_profile)
-            if reason:
-                yield f"can't hear {_who(info)} on {own.topic_name}: {reason}"
-    for out in node.publishers:
-        for info in node.get_subscriptions_info_by_topic(out.topic_name):
-            reason = _mismatch(info, out, out.qos_profile, info.qos_profile)
-            if reason:
-                yield f"{_who(info)} can't hear {out.topic_name}: {reason}"
+    heard = {item.topic_name for item in node.subscriptions}
+    sent = {item.topic_name for item in node.publishers}
+    for topic in sorted(heard | sent):
+        for writer, reader in product(
+            node.get_publishers_info_by_topic(topic), node.get_subscriptions_info_by_topic(topic)
+        ):
+            if _is_of(node, writer) or _is_of(node, reader):
+                reason = _mismatch(writer, reader)
+                if reason:
+                    yield f"{_who(reader)} can't hear {_who(writer)} on {topic}: {reason}"
 
 
-def _mismatch(
-    info: TopicEndpointInfo,
-    own: Publisher | Subscription,
-    publisher_qos: QoSProfile,
-    subscription_qos: QoSProfile,
-) -> str:
-    if info.topic_type != _type_name(own):
-        return f"its type is {info.topic_type}, not {_type_name(own)}"
-    compatible, reason = qos_check_compatible(publisher_qos, subscription_qos)
+def _mismatch(writer: TopicEndpointInfo, reader: TopicEndpointInfo) -> str:
+    if writer.topic_type != reader.topic_type:
+        return f"the one takes {reader.topic_type}, the other sends {writer.topic_type}"
+    compatible, reason = qos_check_compatible(writer.qos_profile, reader.qos_profile)
     if compatible == QoSCompatibility.ERROR:
-        return f"change its QoS ({reason.removeprefix('ERROR: ').rstrip(';')})"
+        return f"change the QoS of one ({reason.replace('ERROR: ', '').rstrip(';')})"
     return ""
 
 
-def _type_name(own: Publisher | Subscription) -> str:
-    kind = cast(type, own.msg_type)
-    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+def _is_of(node: Node, info: TopicEndpointInfo) -> bool:
+    return _who(info) == node.get_fully_qualified_name()
 
 
 def _who(info: TopicEndpointInfo) -> str:

@@ -1,18 +1,17 @@
 """What /diagnostics says."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from sensor_msgs.msg import Image
 
-from segzero_ros.diagnostics import Health
-from segzero_ros.frames import Frame, LatestFrame
+from segzero.errors import DeviceOutOfMemory
+from segzero_ros.diagnostics import ANSWERS, FOLLOWED, Health
 
 
-def report(
-    health: Health, frames: LatestFrame | None = None, *, active: bool = True
-) -> dict[str, DiagnosticStatus]:
-    statuses = health.report("/segzero", "/camera", frames or LatestFrame(), active=active)
-    return {status.name.removeprefix("/segzero: "): status for status in statuses}
+def report(health: Health) -> dict[str, DiagnosticStatus]:
+    return {item.name.removeprefix("/segzero: "): item for item in health.report("/segzero")}
 
 
 def values(status: DiagnosticStatus) -> dict[str, str]:
@@ -48,14 +47,15 @@ def test_questions_are_counted_by_their_end() -> None:
     assert (questions.level, questions.message) == (DiagnosticStatus.OK, "nothing")
 
 
-def test_latency_is_that_of_answers() -> None:
+def test_latency_is_that_of_the_last_answers() -> None:
     health = Health()
-    health.ended("answered", latency=1.0)
-    health.ended("nothing", latency=2.0)
+    for latency in (9.0, *np.linspace(1, 2, ANSWERS)):
+        health.ended("answered", latency=latency)
     health.ended("replaced")
     told = values(report(health)["questions"])
     assert told["latency of last answer [s]"] == "2.000"
-    assert told["mean latency [s]"] == "1.500"
+    assert told["latency p50 [s]"] == "1.500"
+    assert told["latency p95 [s]"] == "1.950"
 
 
 def test_a_failed_question_warns_until_one_succeeds() -> None:
@@ -70,31 +70,87 @@ def test_a_failed_question_warns_until_one_succeeds() -> None:
     assert values(questions)["last error"] == "no image"
 
 
-def test_frames_are_counted_and_their_rate_is_told() -> None:
-    health, frames = Health(), LatestFrame()
-    report(health, frames)
-    for _ in range(30):
-        frames.put(Image())
-    frames.lost = 4
-    camera = report(health, frames)["camera"]
-    assert camera.level == DiagnosticStatus.OK
-    told = values(camera)
-    assert (told["frames received"], told["frames lost"]) == ("30", "4")
-    assert float(told["rate [Hz]"]) > 0
+def test_nothing_is_followed_at_first() -> None:
+    following = report(Health())["following"]
+    assert following.message == "nothing is followed"
+    assert values(following)["frames followed"] == "0"
 
 
-@pytest.mark.parametrize("active", [True, False])
-def test_a_camera_that_never_came_warns_while_active(active: bool) -> None:
-    camera = report(Health(), active=active)["camera"]
-    assert (camera.level == DiagnosticStatus.WARN) == active
-    assert ("no frame yet on /camera" in camera.message) == active
+def test_followed_and_skipped_frames_are_counted() -> None:
+    health = Health()
+    health.following("the red ball")
+    for number in range(1, 101):
+        health.followed(number / 100, number / 10, seen=1, lost=2)
+    health.dropped(3)
+    health.dropped(4)
+    following = report(health)["following"]
+    assert following.message == "1 of 3 objects seen"
+    expected = {
+        "question": "the red ball",
+        "frames followed": "100",
+        "frames skipped": "7",
+        "latency p50 [s]": "0.505",
+        "age p95 [s]": "9.505",
+    }
+    assert expected.items() <= values(following).items()
+    assert float(values(following)["rate [Hz]"]) > 0
 
 
-def test_a_camera_that_fell_silent_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = LatestFrame()
-    frames.put(Image())
-    newest = frames.newest()
-    monkeypatch.setattr(frames, "newest", lambda: Frame(newest.message, newest.received - 100))
-    camera = report(Health(), frames)["camera"]
-    assert camera.level == DiagnosticStatus.WARN
-    assert "no frame for 100 s on /camera" in camera.message
+def test_what_is_followed_no_more_is_told_no_more() -> None:
+    health = Health()
+    health.following("the red ball")
+    health.followed(0.1, 0.1, seen=1)
+    health.following("")
+    following = report(health)["following"]
+    assert following.message == "nothing is followed"
+    assert values(following)["question"] == ""
+
+
+def test_bad_images_are_counted_with_the_last_reason() -> None:
+    health = Health()
+    health.bad_image("step is wrong")
+    health.bad_image("the image is empty")
+    told = report(health)
+    assert values(told["following"])["bad images"] == "2"
+    assert values(told["questions"])["last error"] == "the image is empty"
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda health: health.ended("answered"),
+        lambda health: health.followed(0.1, 0.1),
+        lambda health: health.models("demo is ready"),
+    ],
+)
+def test_a_model_error_stands_until_the_models_work_again(work: Callable[[Health], None]) -> None:
+    health = Health()
+    health.models("demo is ready")
+    health.error(RuntimeError("the cable is out"))
+    models = report(health)["models"]
+    assert models.level == DiagnosticStatus.ERROR
+    assert models.message == "demo is ready, but failed: the cable is out"
+    health.ended("stopped")
+    assert report(health)["models"].level == DiagnosticStatus.ERROR
+    work(health)
+    assert report(health)["models"].level == DiagnosticStatus.OK
+
+
+def test_memory_that_is_short_again_and_again_brings_advice() -> None:
+    health = Health()
+    health.error(DeviceOutOfMemory("the device is full"))
+    assert "times in a row" not in report(health)["models"].message
+    health.error(DeviceOutOfMemory("the device is full"))
+    assert "2 times in a row: choose a profile" in report(health)["models"].message
+    health.ended("answered")
+    health.error(DeviceOutOfMemory("the device is full"))
+    assert "times in a row" not in report(health)["models"].message
+
+
+def test_memory_is_bounded() -> None:
+    health = Health()
+    for _ in range(1000):
+        health.ended("answered", latency=0.1)
+        health.followed(0.1, 0.1)
+    sizes = [len(item) for item in vars(health).values() if hasattr(item, "__len__")]
+    assert max(sizes) <= FOLLOWED
