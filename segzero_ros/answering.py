@@ -1,109 +1,98 @@
-"""From question to answer, off the callbacks: every question ends exactly once."""
+"""From question to answer and on from frame to frame, off the callbacks."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event
 
-import numpy as np
-from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Header
+from sensor_msgs.msg import Image
 
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
 from segzero.prompts import clean_question
 from segzero.types import Segmentation
-from segzero_ros.conversions import compressed_to_rgb, to_rgb
+from segzero_ros.following import Following
 from segzero_ros.frames import Frame, LatestFrame
+from segzero_ros.parameters import Parameters
+from segzero_ros.questions import NoFrame, Question, Replaced, Stopped
+from segzero_ros.reporting import Reporter
 from segzero_ros.worker import Worker
 
 
-class NoFrame(SegZeroError):
-    """A question came, but no picture did."""
-
-
-class Stopped(SegZeroError):
-    """The question was given up before its answer was there; the text says why."""
-
-
-class Replaced(Stopped):
-    """A newer question took the place of this one."""
-
-
-@dataclass(slots=True)
-class Question:
-    """A question as received.
-
-    frame: the picture it is about: the newest when it came, or None until the first one came.
-    received: seconds of `time.monotonic()`.
-    """
-
-    id: int
-    text: str
-    frame: Frame | None
-    received: float
-
-    @property
-    def header(self) -> Header:
-        """The header of the picture; empty without one."""
-        return self.frame.message.header if self.frame else Header()
-
-
 class Answering:
-    """Answers the newest question; call its methods from one thread at a time.
+    """Answers the newest question and follows what it found; call it from one thread at a time.
 
-    on_end: called once for every question with its answer or the error that it ended with, from
-    the caller's or the worker's thread; must not raise.
-    first_frame_timeout: seconds that a question waits for the first frame.
+    reporter: told once about every question's end, and about every followed frame, from the
+    caller's or the worker's thread.
+    wanted: returns the parameters as they are now.
     """
 
     def __init__(
         self,
         segzero: SegZero,
         frames: LatestFrame,
-        first_frame_timeout: float,
-        on_end: Callable[[Question, Segmentation | Exception], None],
+        wanted: Callable[[], Parameters],
+        reporter: Reporter,
     ) -> None:
         self._segzero = segzero
         self._frames = frames
-        self._first_frame_timeout = first_frame_timeout
-        self._on_end = on_end
-        self._worker = Worker(self._answer, on_end)
+        self._wanted = wanted
+        self._reporter = reporter
+        self._worker = Worker(self._answer, reporter.ended, self._follow, frames.wake)
 
-    def ask(self, question_id: int, text: str) -> None:
-        """Answer `text` instead of the question under way; blank text only stops that one."""
-        question = Question(question_id, text, self._frames.newest(), time.monotonic())
-        if not text.strip():
-            stopped = self._worker.cancel()
-            self._end(stopped, Stopped("stopped by an empty question"))
-            if stopped:
-                return
+    def question(self, question_id: int, text: str, image: Image | None = None) -> Question:
+        """Make a question about the newest frame, or about `image`, for `ask`."""
+        now = time.monotonic()
+        frame = Frame(image, now) if image else self._frames.newest()
+        return Question(question_id, text, frame, now, follow=image is None)
+
+    def ask(self, question: Question) -> None:
+        """Answer `question` instead of the one under way, which a bad question leaves alone."""
         try:
-            clean_question(text)
+            clean_question(question.text)
         except SegZeroError as error:
-            self._on_end(question, error)
+            self._reporter.ended(question, error)
             return
-        self._end(self._worker.submit(question), Replaced(f"replaced by question {question_id}"))
+        wanted = self._wanted()
+        if question.follow and wanted.follow:
+            question.history = self._frames.record(wanted.history)
+        displaced = self._worker.submit(question)
+        self._end(displaced, Replaced(f"replaced by question {question.id}"))
+
+    def stop(self, reason: str) -> tuple[list[Question], list[Question]]:
+        """Give up what is under way; return the questions not yet answered, and those followed."""
+        unanswered, followed = self._worker.cancel()
+        self._end(unanswered, Stopped(reason))
+        return unanswered, followed
 
     def close(self, reason: str) -> None:
-        """Give up the question under way and wait until nothing runs any more."""
+        """Give up what is under way and wait until nothing runs any more."""
         self._end(self._worker.close(), Stopped(reason))
 
     def _end(self, questions: list[Question], error: Stopped) -> None:
         for question in questions:
-            self._on_end(question, error)
+            self._frames.release(question.history)
+            self._reporter.ended(question, error)
 
     def _answer(self, question: Question, stop: Event) -> Segmentation:
         if question.frame is None:
-            question.frame = self._frames.wait(self._first_frame_timeout, stop)
-        if question.frame is None:
-            raise NoFrame(f"no image came within {self._first_frame_timeout:g} s")
-        return self._segzero.ask(pixels(question.frame), question.text, stop=stop)
+            timeout = self._wanted().first_frame_timeout
+            question.frame = self._frames.wait(stop, timeout)
+            if question.frame is None:
+                raise NoFrame(f"no image came within {timeout:g} s")
+        return self._segzero.ask(
+            question.frame.pixels(),
+            question.text,
+            on_text=lambda piece: self._reporter.thought(question, piece),
+            stop=stop,
+        )
 
-
-def pixels(frame: Frame) -> NDArray[np.uint8]:
-    """Return the frame as (H, W, 3) uint8 RGB. Raises ConversionError."""
-    if isinstance(frame.message, CompressedImage):
-        return compressed_to_rgb(frame.message)
-    return to_rgb(frame.message)
+    def _follow(self, question: Question, result: Segmentation | Exception, stop: Event) -> None:
+        try:
+            if not isinstance(result, Segmentation) or not result.objects:
+                return
+            if question.follow and self._wanted().follow:
+                Following(
+                    self._segzero, self._frames, self._wanted, self._reporter, question, stop
+                ).run(result.objects)
+        finally:
+            self._frames.release(question.history)

@@ -13,6 +13,11 @@ from segzero.errors import SegZeroError
 Values = TypeVar("Values")
 
 
+CONFIGURED = "the models are loaded: clean the node up before you change"
+ACTIVE = "the node is active: deactivate it before you change"
+"""Why a value can't change now."""
+
+
 class BadParameter(SegZeroError):
     """A parameter has a value that the node can't use."""
 
@@ -24,42 +29,95 @@ def parameter(
     span: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
     read_only: bool = False,
+    fixed: str = "",
+    may_be_empty: bool = False,
 ) -> Any:
     """Make a dataclass field that carries what its ParameterDescriptor says.
 
     span: lowest and highest number. choices: the texts that are allowed.
+    fixed: CONFIGURED or ACTIVE, in which the value can't change.
     """
     metadata = {
         "description": description,
         "span": span,
         "choices": choices,
         "read_only": read_only,
+        "fixed": fixed,
+        "may_be_empty": may_be_empty,
     }
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Parameters of the perception node; fixed from configure to cleanup."""
+    """Parameters of the perception node; those without `fixed` may change at any time."""
 
     profile: str = parameter(
         "demo",
         "Which models answer: the name of a profile (`segzero profiles` lists them) or the path "
         "of a profile's YAML file.",
+        fixed=CONFIGURED,
     )
     device: str = parameter(
-        "auto", "Where the models run: auto, cpu, cuda or cuda:N; auto takes a GPU where one is."
+        "auto",
+        "Where the models run: auto, cpu, cuda or cuda:N; auto takes a GPU where one is.",
+        fixed=CONFIGURED,
     )
     image_transport: str = parameter(
         "raw",
         "raw subscribes to sensor_msgs/Image on `image`; compressed to sensor_msgs/CompressedImage "
         "on `image`/compressed, as image_transport does.",
         choices=("raw", "compressed"),
+        fixed=ACTIVE,
     )
     first_frame_timeout: float = parameter(
         2.0,
         "Seconds that a question waits for the camera's first frame before it fails.",
         span=(0.0, 60.0),
+    )
+    camera_timeout: float = parameter(
+        2.0,
+        "Seconds without a frame after which the camera counts as silent.",
+        span=(0.1, 3600.0),
+    )
+    follow: bool = parameter(True, "Follow the objects of an answer through the frames after it.")
+    reask: str = parameter(
+        "never",
+        "When to ask a followed question again by itself: never, on_lost (an object wasn't seen "
+        "for a second) or every (each reask_period).",
+        choices=("never", "on_lost", "every"),
+    )
+    reask_period: float = parameter(
+        10.0,
+        "Seconds from one time that a question is asked again to the next, at least.",
+        span=(0.1, 86400.0),
+    )
+    history: int = parameter(
+        64,
+        "Frames kept at most while a question is answered; when full, every second one goes.",
+        span=(2, 1000),
+    )
+    catch_up: int = parameter(
+        8,
+        "Frames at most, evenly spread over the history, through which objects are followed from "
+        "the answered frame to the present; none of them is published.",
+        span=(0, 1000),
+    )
+    use_depth: bool = parameter(
+        False,
+        "Subscribe to `depth` (registered with the image) and `camera_info`, and place the objects "
+        "in 3D.",
+        fixed=ACTIVE,
+    )
+    depth_tolerance: float = parameter(
+        0.05,
+        "Seconds at most between the stamps of an image and of the depth image used with it.",
+        span=(0.0, 10.0),
+    )
+    target_frame: str = parameter(
+        "",
+        "The tf frame of points, centroids and extents; empty leaves them in the camera's.",
+        may_be_empty=True,
     )
     autostart: bool = parameter(
         False,
@@ -98,11 +156,14 @@ def read(node: Node, kind: type[Values]) -> Values:
     return kind(**{item.name: item.value for item in current})
 
 
-def refusal(changes: Sequence[Parameter], kind: type) -> str:
-    """Say why `changes` can't be made, or return "" if they can.
+def refusal(
+    changes: Sequence[Parameter], kind: type, *, configured: bool = False, active: bool = False
+) -> str:
+    """Say why `changes` can't be made in this state of the node, or return "" if they can.
 
     Types, ranges and read-only parameters are rclpy's own business.
     """
+    fixing = [reason for reason, now in ((CONFIGURED, configured), (ACTIVE, active)) if now]
     known = {item.name: item.metadata for item in fields(kind)}
     for change in changes:
         about = known.get(change.name)
@@ -110,8 +171,11 @@ def refusal(changes: Sequence[Parameter], kind: type) -> str:
             continue
         if about["choices"] and change.value not in about["choices"]:
             return f"{change.name} must be {_one_of(about['choices'])}, not {change.value!r}"
-        if isinstance(change.value, str) and not change.value.strip():
+        empty = isinstance(change.value, str) and not change.value.strip()
+        if empty and not about["may_be_empty"]:
             return f"{change.name} must not be empty"
+        if about["fixed"] in fixing:
+            return f"{about['fixed']} {change.name}"
     return ""
 
 

@@ -3,10 +3,7 @@
 import gc
 import os
 import sys
-import time
-import traceback
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import rclpy
@@ -14,31 +11,23 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
-from segzero import overlay
-from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
-from segzero.types import Segmentation
-from segzero_ros import parameters, results
-from segzero_ros.answering import Answering, NoFrame, Question, Replaced, Stopped, pixels
-from segzero_ros.conversions import from_array
+from segzero_ros import camera, parameters
+from segzero_ros.answering import Answering
 from segzero_ros.diagnostics import Health
 from segzero_ros.frames import LatestFrame
-from segzero_ros.msg import Segmentation as SegmentationMessage
 from segzero_ros.parameters import Parameters
+from segzero_ros.reporting import RELIABLE_QOS, Reporter
+from segzero_ros.segment_action import SegmentAction
 from segzero_ros.shutdown import until_shutdown
-
-CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-_FIXED = frozenset(item.name for item in fields(Parameters))
+from segzero_ros.watchdog import Watchdog
 
 
 class PerceptionNode(LifecycleNode):
@@ -63,18 +52,18 @@ class PerceptionNode(LifecycleNode):
         self._segzero: SegZero | None = None
         self._answering: Answering | None = None
         self._inputs: list[Subscription] = []
-        self._health = Health()
         self._query_count = 0
 
         parameters.declare(self, Parameters)
+        self._wanted = Parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.add_post_set_parameters_callback(lambda _: self._read_parameters())
 
-        publisher = self.create_lifecycle_publisher
-        self._segmentation = publisher(SegmentationMessage, "~/segmentation", RELIABLE_QOS)
-        self._mask = publisher(Image, "~/mask", RELIABLE_QOS)
-        self._reasoning = publisher(String, "~/reasoning", RELIABLE_QOS)
-        self._overlay = publisher(Image, "~/overlay", RELIABLE_QOS)
-
+        self._health = Health()
+        self._watchdog = Watchdog(self, self.frames)
+        self._reporter = Reporter(self, self._health)
+        self._action = SegmentAction(self, lambda: self._answering, self._next_id)
+        self.create_service(Trigger, "~/clear", self._on_clear)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self.create_timer(1.0, self._report, clock=steady)
@@ -94,7 +83,7 @@ class PerceptionNode(LifecycleNode):
             wanted = parameters.read(self, Parameters)
             self._segzero = self._load(wanted.profile, wanted.device)
         except Exception as error:
-            reason = self._explain(error)
+            reason = self._reporter.explain(error)
             self._health.models(f"not loaded: {reason}", failed=True)
             self.get_logger().error(f"Can't load the models: {reason}")
             return TransitionCallbackReturn.FAILURE
@@ -105,18 +94,12 @@ class PerceptionNode(LifecycleNode):
         """Listen to the camera and to questions."""
         assert self._segzero is not None  # only a configured node can be activated
         outcome = super().on_activate(state)
-        wanted = parameters.read(self, Parameters)
+        self._read_parameters()
         self._answering = Answering(
-            self._segzero, self.frames, wanted.first_frame_timeout, self._on_end
+            self._segzero, self.frames, lambda: self._wanted, self._reporter
         )
         self._inputs = [
-            self.create_subscription(
-                CompressedImage if wanted.image_transport == "compressed" else Image,
-                self._image_topic(),
-                self.frames.put,
-                CAMERA_QOS,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self.frames.count_lost),
-            ),
+            camera.subscribe(self, self.frames),
             self.create_subscription(String, "~/query", self._on_query, RELIABLE_QOS),
         ]
         return outcome
@@ -140,6 +123,11 @@ class PerceptionNode(LifecycleNode):
         """Fall back to unconfigured."""
         self.close()
         return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        """Take the node away; nobody may spin it any more."""
+        self._action.destroy()
+        super().destroy_node()
 
     def close(self) -> None:
         """Stop listening and free the models."""
@@ -174,78 +162,47 @@ class PerceptionNode(LifecycleNode):
     # Questions
 
     def _on_query(self, query: String) -> None:
-        if self._answering:
-            self._query_count += 1
-            self._answering.ask(self._query_count, query.data)
+        if not self._answering:
+            return
+        question = self._answering.question(self._next_id(), query.data)
+        if not query.data.strip() and any(self._answering.stop("stopped by an empty question")):
+            return
+        self._answering.ask(question)
 
-    def _on_end(self, question: Question, result: Segmentation | Exception) -> None:
-        """Publish how a question ended; called from the worker's thread, too."""
-        try:
-            if isinstance(result, Segmentation):
-                self._publish(question, result)
-            elif isinstance(result, Replaced):
-                self._health.ended("replaced")
-                self.get_logger().info(f"Question {question.id} was {result}.")
-            else:
-                self._fail(question, result)
-        except Exception as error:
-            if self.context.ok():  # else nothing can be published any more
-                self._fail(question, error)
+    def _next_id(self) -> int:
+        self._query_count += 1
+        return self._query_count
 
-    def _publish(self, question: Question, result: Segmentation) -> None:
-        message = results.answered(result, question.header, question.text, question.id)
-        if question.frame and self._overlay.get_subscription_count():
-            picture = overlay.draw(pixels(question.frame), result)
-            self._overlay.publish(from_array(picture, message.header))
-        latency = time.monotonic() - question.received
-        self._health.ended(results.state_name(message), latency=latency)
-        self._mask.publish(message.mask)
-        self._reasoning.publish(String(data=message.reasoning))
-        self._segmentation.publish(message)
-
-    def _fail(self, question: Question, error: Exception) -> None:
-        reason = self._explain(error)
-        stopped = isinstance(error, Stopped)
-        self._health.ended("stopped" if stopped else "failed", error=reason)
-        self.get_logger().warning(f"Question {question.id} failed: {reason}")
-        self._segmentation.publish(
-            results.failed(reason, question.header, question.text, question.id)
-        )
-
-    def _explain(self, error: Exception) -> str:
-        """Say what happened; an error that nobody foresaw goes to the log with its traceback."""
-        if isinstance(error, NoFrame):
-            topic = self._image_topic()
-            if self.count_publishers(topic):
-                return f"{error} on {topic}, though it has a publisher: check the camera"
-            return f"{error}: nothing publishes on {topic}; start the camera or remap `image`"
-        if isinstance(error, SegZeroError):
-            return str(error)
-        self.get_logger().error("".join(traceback.format_exception(error)))
-        return f"unexpected {type(error).__name__}: {error}"
+    def _on_clear(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if not self._answering:
+            response.message = "the node isn't active: there is nothing to clear"
+            return response
+        unanswered, followed = self._answering.stop("stopped by ~/clear")
+        stopped = [f"stopped question {question.id}" for question in unanswered]
+        stopped += [f"forgot the objects of question {question.id}" for question in followed]
+        response.success, response.message = True, ", ".join(stopped) or "nothing was under way"
+        return response
 
     # Parameters and diagnostics
 
-    def _image_topic(self) -> str:
-        topic = self.resolve_topic_name("image")
-        compressed = self.get_parameter("image_transport").value == "compressed"
-        return f"{topic}/compressed" if compressed else topic
+    def _read_parameters(self) -> None:
+        self._wanted = parameters.read(self, Parameters)
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        reason = parameters.refusal(changes, Parameters)
-        if self._segzero and any(change.name in _FIXED for change in changes):
-            reason = "the models are loaded: clean the node up before you change its parameters"
+        reason = parameters.refusal(
+            changes, Parameters, configured=bool(self._segzero), active=bool(self._answering)
+        )
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _report(self) -> None:
         report = DiagnosticArray()
         report.header.stamp = self.get_clock().now().to_msg()
-        report.status = self._health.report(
-            self.get_fully_qualified_name(),
-            self._image_topic(),
-            self.frames,
-            active=bool(self._inputs),
-        )
+        report.status = [
+            *self._health.report(self.get_fully_qualified_name()),
+            *self._watchdog.look(
+                camera.topic(self), self._wanted.camera_timeout, active=bool(self._inputs)
+            ),
+        ]
         self._diagnostics.publish(report)
 
 

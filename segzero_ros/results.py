@@ -1,5 +1,7 @@
 """Answers as ROS messages."""
 
+from collections.abc import Sequence
+
 from geometry_msgs.msg import Point32
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -24,6 +26,16 @@ def answered(
         objects=[_object(item) for item in segmentation.objects],
         mask=from_array(segmentation.mask(), header),
     )
+
+
+def followed(
+    segmentation: Segmentation, lost: Sequence[int], header: Header, query: str, query_id: int
+) -> SegmentationMessage:
+    """Make the message for a later frame: the objects seen in it, and the ids of the others."""
+    tracked = SegmentationMessage.TRACKED if segmentation.objects else SegmentationMessage.LOST
+    message = answered(segmentation, header, query, query_id)
+    message.state, message.lost = tracked, lost
+    return message
 
 
 def failed(reason: str, header: Header, query: str, query_id: int) -> SegmentationMessage:

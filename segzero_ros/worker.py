@@ -13,23 +13,31 @@ class Worker(Generic[Job, Result]):
 
     Every submitted job ends in exactly one of two ways: `deliver(job, result)` is called with what
     `work` returned or raised, or the job is in the list that a later `submit` or `cancel`
-    returns.
+    returns. After its delivery a job may go on in `follow_up` until the next one comes.
 
     work: called in the thread with the job and an event that is set when the job is no longer
     wanted; it should return or raise soon after.
     deliver: called in the thread, for wanted jobs only; must not raise.
+    follow_up: called in the thread after deliver, with the job, its result and its event; must
+    not raise.
+    on_stop: called by whoever set a job's event, to wake what waits for something else.
     """
 
     def __init__(
         self,
         work: Callable[[Job, threading.Event], Result],
         deliver: Callable[[Job, Result | Exception], None],
+        follow_up: Callable[[Job, Result | Exception, threading.Event], None] = lambda *_: None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._work = work
         self._deliver = deliver
+        self._follow_up = follow_up
+        self._on_stop = on_stop
         self._change = threading.Condition()
         self._waiting: list[Job] = []
         self._running: list[Job] = []
+        self._delivered: list[Job] = []
         self._stop = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="segzero-worker", daemon=True)
@@ -48,13 +56,14 @@ class Worker(Generic[Job, Result]):
             self._change.notify()
         return displaced
 
-    def cancel(self) -> list[Job]:
-        """Stop and return the running and the waiting job."""
+    def cancel(self) -> tuple[list[Job], list[Job]]:
+        """Stop everything; return the jobs without result, and the delivered one that went on."""
         with self._change:
-            return self._displace()
+            followed = self._delivered
+            return self._displace(), followed
 
     def close(self) -> list[Job]:
-        """Cancel, and wait until the thread has ended."""
+        """Cancel, and wait until the thread has ended; return the jobs without result."""
         with self._change:
             displaced = self._displace()
             self._closed = True
@@ -64,8 +73,9 @@ class Worker(Generic[Job, Result]):
 
     def _displace(self) -> list[Job]:
         displaced = self._running + self._waiting
-        self._running, self._waiting = [], []
+        self._running, self._waiting, self._delivered = [], [], []
         self._stop.set()
+        self._on_stop()
         return displaced
 
     def _run(self) -> None:
@@ -84,6 +94,10 @@ class Worker(Generic[Job, Result]):
                 result = error
             with self._change:
                 wanted = not stop.is_set()
-                self._running = []
+                if wanted:
+                    self._running, self._delivered = [], [job]
             if wanted:
                 self._deliver(job, result)
+                self._follow_up(job, result, stop)
+            with self._change:
+                self._delivered = []

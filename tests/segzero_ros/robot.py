@@ -17,13 +17,14 @@ from tests.segzero_ros.waiting import wait_until
 class Robot:
     """The node, spinning, and the operator that talks to it.
 
-    options: further parameters of the node; `load` replaces `SegZero.load`.
+    options: further parameters of the node, which doesn't follow without them; `load` replaces
+    `SegZero.load`.
     """
 
     def __init__(self, operator: Operator, namespace: str, profile: str, **options: object) -> None:
         self.operator = operator
         load = {"load": options.pop("load")} if "load" in options else {}
-        overrides = {"profile": profile, "first_frame_timeout": 0.2, **options}
+        overrides = {"profile": profile, "first_frame_timeout": 0.2, "follow": False, **options}
         self.node = PerceptionNode(
             namespace=namespace,
             parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],

@@ -29,15 +29,15 @@ def test_wait_returns_the_first_frame_that_comes() -> None:
     frames, first = LatestFrame(), Image()
     camera = threading.Timer(0.05, frames.put, [first])
     camera.start()
-    assert frames.wait(DEADLINE, threading.Event()).message is first
+    assert frames.wait(threading.Event(), DEADLINE).message is first
     camera.join()
 
 
 def test_wait_gives_up_in_time() -> None:
-    assert LatestFrame().wait(0.01, threading.Event()) is None
+    assert LatestFrame().wait(threading.Event(), 0.01) is None
 
 
 def test_wait_gives_up_when_stopped() -> None:
     stop = threading.Event()
     stop.set()
-    assert LatestFrame().wait(DEADLINE, stop) is None
+    assert LatestFrame().wait(stop) is None
