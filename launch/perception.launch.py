@@ -10,6 +10,8 @@ from launch_ros.actions import LifecycleNode
 
 CONFIG = Path(get_package_share_directory("segzero_ros"), "config")
 FAST_DDS = "FASTRTPS_DEFAULT_PROFILES_FILE"
+RESPAWN_DELAY = 2.0
+"""Seconds; a node that can't start must not keep the robot busy with trying."""
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
@@ -20,6 +22,20 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "image", default_value="/camera/image_raw", description="The camera's image topic."
+    ),
+    DeclareLaunchArgument(
+        "depth",
+        default_value="/camera/depth/image_raw",
+        description="The camera's depth, registered to its colour image.",
+    ),
+    DeclareLaunchArgument(
+        "camera_info", default_value="/camera/camera_info", description="The camera's calibration."
+    ),
+    DeclareLaunchArgument(
+        "use_depth",
+        default_value="",
+        choices=["", "true", "false"],
+        description="Publish the objects in 3D; empty: as the params_file says.",
     ),
     DeclareLaunchArgument(
         "profile",
@@ -36,6 +52,12 @@ ARGUMENTS = [
         default_value="true",
         choices=["true", "false"],
         description="Configure and activate the node; with false, `ros2 lifecycle set` does.",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="true",
+        choices=["true", "false"],
+        description="Start the node again when its process ends.",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -61,7 +83,8 @@ def perception_node(context: LaunchContext) -> list[LifecycleNode]:
     overrides: dict[str, str | bool] = {
         name: given[name] for name in ("profile", "device") if given[name]
     }
-    overrides |= {name: given[name] == "true" for name in ("autostart", "use_sim_time")}
+    switches = [name for name in ("autostart", "use_depth", "use_sim_time") if given[name]]
+    overrides |= {name: given[name] == "true" for name in switches}
     return [
         LifecycleNode(
             package="segzero_ros",
@@ -69,9 +92,11 @@ def perception_node(context: LaunchContext) -> list[LifecycleNode]:
             name="segzero",
             namespace=given["namespace"],
             parameters=[given["params_file"], overrides],
-            remappings=[("image", given["image"])],
+            remappings=[(name, given[name]) for name in ("image", "depth", "camera_info")],
             ros_arguments=["--log-level", given["log_level"]],
             prefix=given["python"] or None,
+            respawn=given["respawn"] == "true",
+            respawn_delay=RESPAWN_DELAY,
             output="screen",
         )
     ]
