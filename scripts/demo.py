@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from segzero.metrics import overlap
-from segzero_ros.ask import NoAnswer, ask_once
+from segzero_ros.client import NoAnswer, SegZeroClient
 from segzero_ros.msg import Segmentation
 from segzero_ros.results import state_name
 from segzero_sim.questions import Question, look, sample_question
@@ -102,6 +102,7 @@ class Witness(Node):
         self._ids: dict[int, NDArray[np.uint8]] = {}
         self._overlays: dict[int, NDArray[np.uint8]] = {}
         self._camera = AsyncParameterClient(self, "tabletop_camera")
+        self._segzero = SegZeroClient(self)
         self.create_subscription(Image, "tabletop_camera/ids", self._on_ids, 10)
         self.create_subscription(Image, "segzero/overlay", self._on_overlay, 10)
 
@@ -129,6 +130,16 @@ class Witness(Node):
             lambda: next((ids for stamp, ids in self._ids.items() if stamp > changed), None),
             "a frame",
         )
+
+    def ask(self, text: str) -> Segmentation:
+        """Ask, seeing on meanwhile."""
+        question = self._segzero.ask(text, timeout=TIMEOUT)
+        self.wait(lambda: question.done or None, "an answer")
+        return question.wait().segmentation
+
+    def close(self) -> None:
+        self._segzero.close()
+        self.destroy_node()
 
     def truth(self, answer: Segmentation) -> NDArray[np.uint8]:
         """The (H, W) instance ids of the very frame that was answered."""
@@ -188,9 +199,9 @@ def _ros(arguments: argparse.Namespace) -> Iterator[Witness]:
             profile=arguments.profile,
             device=arguments.device,
         )
-        witness = Witness(processes)
-        witness.activate()
-        yield witness
+        with closing(Witness(processes)) as witness:
+            witness.activate()
+            yield witness
     finally:
         processes.stop()
         rclpy.try_shutdown()
@@ -203,7 +214,7 @@ def _ask_all(witness: Witness, seed: int) -> tuple[list[float], list[NDArray[np.
             f"\n{number}/{len(TIERS)}  {question.text}  ({TIER_NAMES[question.tier]})", flush=True
         )
         try:
-            answer = ask_once(witness, question.text, TIMEOUT)
+            answer = witness.ask(question.text)
         except NoAnswer as error:
             witness.wait(lambda: True, "the nodes")
             raise DemoFailed(str(error)) from error

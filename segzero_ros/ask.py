@@ -1,144 +1,94 @@
-"""Ask a running perception node a question and wait for the answer."""
+"""Ask a running perception node a question; print its thinking and the answer."""
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
-from std_msgs.msg import String
 
-from segzero.errors import BadQuestion, SegZeroError
-from segzero.prompts import clean_question
-from segzero_ros.msg import Segmentation
+from segzero.errors import BadQuestion
+from segzero_ros.client import NoAnswer, Question, SegZeroClient
+from segzero_ros.msg import Segmentation, SegmentedObject
 from segzero_ros.results import state_name
 
-_QUEUE = 10
-
-
-class NoAnswer(SegZeroError):
-    """The question got no result of its own; the text says why."""
-
-
-def ask_once(
-    node: Node, question: str, timeout: float = 60.0, perception: str = "segzero"
-) -> Segmentation:
-    """Ask the perception node and return the result for this very question, in any state.
-
-    node: any node that nobody spins meanwhile.
-    timeout: seconds for finding the perception node and for its answer together.
-    perception: name of the perception node, absolute or in the namespace of `node`.
-
-    Raises BadQuestion before anything is sent, and NoAnswer if no active node listens, the time is
-    over or somebody else's question took the place of this one.
-    """
-    clean_question(question)
-    exchange = _Exchange(node, question, perception)
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    deadline = time.monotonic() + timeout
-
-    def spin_until(condition: Callable[[], bool]) -> bool:
-        while not condition() and (left := deadline - time.monotonic()) > 0:
-            executor.spin_once(min(left, 0.1))  # the graph changes without waking the executor
-        return condition()
-
-    try:
-        if not spin_until(exchange.connected):
-            raise NoAnswer(
-                f"no active node {exchange.perception} within {timeout:g} s: start and activate "
-                "it; what it says about itself is in /diagnostics"
-            )
-        exchange.send()
-        if not spin_until(exchange.ended):
-            raise NoAnswer(f"no answer within {timeout:g} s")
-    finally:
-        executor.shutdown()
-        exchange.close()
-    if exchange.result is None:
-        raise NoAnswer("another question took the place of this one")
-    return exchange.result
-
-
-class _Exchange:
-    """One question, and what is heard about it.
-
-    A result carries the text of its question, not who asked. Hearing the questions, too, shows
-    which ones came after this one; a result for one of those says that this one was replaced.
-    """
-
-    def __init__(self, node: Node, question: str, perception: str) -> None:
-        self._node = node
-        self._question = question
-        self._sent = self._heard = self._replaced = False
-        self._later: set[str] = set()
-        self.perception = node.resolve_topic_name(perception)
-        self.result: Segmentation | None = None
-        topic = f"{self.perception}/query"
-        self._results = node.create_subscription(
-            Segmentation, f"{self.perception}/segmentation", self._on_result, _QUEUE
-        )
-        self._questions = node.create_subscription(String, topic, self._on_question, _QUEUE)
-        self._publisher = node.create_publisher(String, topic, _QUEUE)
-
-    def connected(self) -> bool:
-        """Whether the node will hear the question and its result will be heard."""
-        listeners = self._node.get_subscriptions_info_by_topic(self._publisher.topic_name)
-        names = {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in listeners}
-        return (
-            self.perception in names
-            and self._publisher.get_subscription_count() >= len(listeners)
-            and self._results.get_publisher_count() > 0
-        )
-
-    def send(self) -> None:
-        self._publisher.publish(String(data=self._question))
-        self._sent = True
-
-    def ended(self) -> bool:
-        return self._replaced or self.result is not None
-
-    def close(self) -> None:
-        self._node.destroy_subscription(self._results)
-        self._node.destroy_subscription(self._questions)
-        self._node.destroy_publisher(self._publisher)
-
-    def _on_question(self, message: String) -> None:
-        if self._sent and message.data == self._question:
-            self._heard = True
-        elif self._heard:
-            self._later.add(message.data)
-
-    def _on_result(self, result: Segmentation) -> None:
-        if self._sent and result.query == self._question:
-            self.result = result
-        elif result.query in self._later and not _is_bad(result.query):
-            self._replaced = True
+_LINE_PERIOD = 0.25  # seconds between the lines about followed frames
+_CANCEL_TIMEOUT = 5.0  # seconds for the node's word that it has stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0, 1 without an answer, 2 if what was asked makes no sense."""
+    """Run the command.
+
+    Returns 0, 1 without an answer, 2 if what was asked makes no sense, 130 if ctrl-C cancelled
+    the question.
+    """
     argv = list(sys.argv if argv is None else ["ask", *argv])
     arguments = _parser().parse_args(remove_ros_args(argv)[1:])
-    rclpy.init(args=argv)
-    node = rclpy.create_node("ask", start_parameter_services=False)
     try:
-        result = ask_once(node, arguments.question, arguments.timeout, arguments.node)
+        # rclpy's own handler would cut the line before the question can be cancelled.
+        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+        with SegZeroClient(perception=arguments.node) as client:
+            return _ask(client, arguments)
     except BadQuestion as error:
         return _fail(error, 2)
     except NoAnswer as error:
         return _fail(error, 1)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return _fail("interrupted", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # as with `| head -n 1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     finally:
-        node.destroy_node()
         rclpy.try_shutdown()
-    print(_json(result) if arguments.json else _text(result))
-    return 1 if result.state == Segmentation.FAILED else 0
+
+
+def _ask(client: SegZeroClient, arguments: argparse.Namespace) -> int:
+    deadline = time.monotonic() + arguments.timeout
+    question = client.ask(arguments.question, timeout=arguments.timeout)
+    try:
+        told = "" if arguments.json else _tell(question, deadline - time.monotonic())
+        result = question.wait(deadline - time.monotonic()).segmentation
+    except (KeyboardInterrupt, BrokenPipeError, NoAnswer):
+        question.cancel()
+        with suppress(NoAnswer):
+            question.wait(_CANCEL_TIMEOUT)
+        raise
+    print(_json(result) if arguments.json else _text(result, told), flush=True)
+    if result.state == Segmentation.FAILED:
+        return 1
+    if arguments.follow and result.state == Segmentation.ANSWERED:
+        _follow(client, question, arguments)
+    return 0
+
+
+def _tell(question: Question, timeout: float) -> str:
+    """Print the thinking as it is written; returns it."""
+    try:
+        for piece in question.stream(timeout):
+            print(piece, end="", flush=True)
+    finally:
+        if question.text:
+            print(flush=True)
+    return question.text
+
+
+def _follow(client: SegZeroClient, question: Question, arguments: argparse.Namespace) -> None:
+    printed = 0.0
+    try:
+        for result in question.follow(arguments.timeout):
+            if arguments.json:
+                print(_json(result), flush=True)
+            elif time.monotonic() - printed > _LINE_PERIOD:
+                printed = time.monotonic()
+                print(f"{_line(result)} ({client.age(result):.2f} s old)", flush=True)
+    except KeyboardInterrupt:
+        return  # the ordinary end
+    raise NoAnswer("following ended: another question took the place of this one")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,21 +102,40 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="S", help="seconds (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--follow", action="store_true", help="go on with the frames that follow, until ctrl-C"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print each result as a line of JSON, and only that"
+    )
     return parser
 
 
-def _text(result: Segmentation) -> str:
+def _text(result: Segmentation, told: str) -> str:
     lines = [f"{state_name(result)}: {result.error or result.query}"]
-    if result.reasoning:
-        lines.append(result.reasoning)
+    if result.reasoning.strip() != told.strip():  # pieces were lost on the way
+        lines.insert(0, result.reasoning)
     for item in result.objects:
-        x1, y1, x2, y2 = (round(float(value)) for value in item.box)
         area = result.mask.data.count(item.id)
-        lines.append(
-            f"{item.id}: box {x1},{y1} to {x2},{y2}, {area} pixels, score {item.score:.2f}"
-        )
+        lines.append(f"{item.id}: {_place(item)}, {area} pixels, score {item.score:.2f}")
     return "\n".join(lines)
+
+
+def _line(result: Segmentation) -> str:
+    """A followed frame in one line."""
+    seen = {item.id: _place(item) for item in result.objects}
+    lost = {int(item_id): "lost" for item_id in result.lost}
+    items = [f"{item_id}: {what}" for item_id, what in sorted((seen | lost).items())]
+    return "; ".join(filter(None, [state_name(result), *items, result.error]))
+
+
+def _place(item: SegmentedObject) -> str:
+    x1, y1, x2, y2 = (round(float(value)) for value in item.box)
+    place = f"box {x1},{y1} to {x2},{y2}"
+    if item.located:
+        where = item.centroid
+        place += f", at {where.x:.3f} {where.y:.3f} {where.z:.3f} m"
+    return place
 
 
 def _json(result: Segmentation) -> str:
@@ -180,27 +149,25 @@ def _json(result: Segmentation) -> str:
         "reasoning": result.reasoning,
         "error": result.error,
         "size": [result.mask.width, result.mask.height],
-        "objects": [
-            {
-                "id": item.id,
-                "box": [float(value) for value in item.box],
-                "points": [[point.x, point.y] for point in item.points],
-                "score": item.score,
-                "area": result.mask.data.count(item.id),
-            }
-            for item in result.objects
-        ],
+        "objects": [_item(item, result) for item in result.objects],
+        "lost": list(result.lost),
+        "points_frame_id": result.points_frame_id,
     }
     return json.dumps(summary, ensure_ascii=False)
 
 
-def _is_bad(question: str) -> bool:
-    """Whether the perception node refuses this text without stopping what runs."""
-    try:
-        clean_question(question)
-    except BadQuestion:
-        return True
-    return False
+def _item(item: SegmentedObject, result: Segmentation) -> dict[str, object]:
+    summary = {
+        "id": item.id,
+        "box": [float(value) for value in item.box],
+        "points": [[point.x, point.y] for point in item.points],
+        "score": item.score,
+        "area": result.mask.data.count(item.id),
+    }
+    if item.located:
+        summary["centroid"] = [item.centroid.x, item.centroid.y, item.centroid.z]
+        summary["extent"] = [item.extent.x, item.extent.y, item.extent.z]
+    return summary
 
 
 def _fail(reason: object, code: int) -> int:

@@ -1,30 +1,20 @@
-"""The client: its own answer, or a clear reason why there is none."""
+"""The command: the thinking as it is written, the answer, and a clear end."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
-import rclpy
-from rclpy.node import Node
 
-from segzero.errors import BadQuestion
-from segzero_ros.ask import NoAnswer, ask_once
-from segzero_ros.msg import Segmentation
+from tests.segzero_ros.filming import filming
 from tests.segzero_ros.robot import Robot, picture
-from tests.segzero_ros.waiting import DEADLINE, wait_until
+from tests.segzero_ros.waiting import DEADLINE
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture
-def client(namespace: str) -> Iterator[Node]:
-    node = rclpy.create_node("client", namespace=namespace)
-    yield node
-    node.destroy_node()
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,85 +29,30 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_answer_comes_back(robot: Robot, client: Node) -> None:
-    robot.see(picture(4))
-    result = ask_once(client, "the red ball", DEADLINE)
-    assert (result.state, result.query) == (Segmentation.ANSWERED, "the red ball")
-    assert result.header == picture(4).header
-
-
-def test_one_client_asks_again_and_again(robot: Robot, client: Node) -> None:
-    robot.see(picture(4))
-    ids = [ask_once(client, "the red ball", DEADLINE).query_id for _ in range(3)]
-    assert ids == [1, 2, 3]
-
-
-def test_a_failure_is_a_result(robot: Robot, client: Node) -> None:
-    result = ask_once(client, "the red ball", DEADLINE)
-    assert result.state == Segmentation.FAILED
-    assert "no image came" in result.error
-
-
-def test_a_bad_question_is_not_even_sent(robot: Robot, client: Node) -> None:
-    with pytest.raises(BadQuestion, match="empty"):
-        ask_once(client, " ", DEADLINE)
-
-
-def test_without_an_active_node_the_client_says_so(
-    make_robot: Callable[..., Robot], client: Node, namespace: str
-) -> None:
-    make_robot()
-    with pytest.raises(NoAnswer, match=f"no active node {namespace}/segzero within 0.3 s"):
-        ask_once(client, "the red ball", 0.3)
-
-
-def test_a_slow_answer_is_given_up_in_time(make_robot: Callable[..., Robot], client: Node) -> None:
-    robot = make_robot("endless")
-    robot.operator.activate()
-    robot.see(picture(4))
-    with pytest.raises(NoAnswer, match="no answer within 2 s"):
-        ask_once(client, "the red ball", 2.0)
-
-
-def test_a_replaced_question_says_so(make_robot: Callable[..., Robot], client: Node) -> None:
-    robot = make_robot("slow")
-    robot.operator.activate()
-    robot.see(picture(4))
-    asked = threading.Event()
-    robot.operator.on_question(lambda text: asked.set())
-
-    def interrupt() -> None:
-        assert asked.wait(DEADLINE)
-        robot.operator.ask("the blue ball")
-
-    other = threading.Thread(target=interrupt)
-    other.start()
-    with pytest.raises(NoAnswer, match="took the place"):
-        ask_once(client, "the red ball", DEADLINE)
-    other.join()
-
-
-def test_a_refused_question_of_others_does_not_matter(
-    make_robot: Callable[..., Robot], client: Node
-) -> None:
-    robot = make_robot("slow")
-    robot.operator.activate()
-    robot.see(picture(4))
-    robot.operator.on_question(
-        lambda text: robot.operator.ask("?!") if text == "the red ball" else None
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m segzero_ros.ask` while it runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "segzero_ros.ask", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
-    result = ask_once(client, "the red ball", DEADLINE)
-    assert (result.state, result.query) == (Segmentation.ANSWERED, "the red ball")
-    wait_until(lambda: robot.operator.results.qsize() == 2, "both results")
+    try:
+        with process:
+            yield process
+    finally:
+        process.kill()
 
 
 def test_the_command_prints_reasoning_and_objects(robot: Robot, namespace: str) -> None:
     robot.see(picture(4))
     done = command("the red ball", "--ros-args", "-r", f"__ns:={namespace}")
     assert (done.returncode, done.stderr) == (0, "")
-    first, reasoning, item = done.stdout.splitlines()
-    assert first == "answered: the red ball"
-    assert reasoning == "the red thing"
+    reasoning, state, item = done.stdout.splitlines()
+    assert reasoning.strip() == "the red thing"
+    assert state == "answered: the red ball"
     assert item.startswith("1: box 6,10 to 32,29, ")
 
 
@@ -146,3 +81,65 @@ def test_the_command_refuses_a_bad_question() -> None:
     done = command("  ")
     assert done.returncode == 2
     assert "the question is empty" in done.stderr
+
+
+def test_the_thinking_is_printed_as_it_is_written_and_ctrl_c_cancels(
+    make_robot: Callable[..., Robot], namespace: str
+) -> None:
+    robot = make_robot("endless")
+    robot.operator.activate()
+    robot.see(picture(4))
+    with running("the red ball", "--node", f"{namespace}/segzero") as ask:
+        assert ask.stdout is not None and ask.stderr is not None
+        assert ask.stdout.read(4) == "and0"  # the model thinks on for minutes
+        ask.send_signal(signal.SIGINT)
+        assert ask.wait(DEADLINE) == 130
+        assert ask.stderr.read() == "ask: interrupted\n"
+    assert "cancelled" in robot.operator.result().error
+
+
+def test_a_question_given_up_is_cancelled(make_robot: Callable[..., Robot], namespace: str) -> None:
+    robot = make_robot("endless")
+    robot.operator.activate()
+    robot.see(picture(4))
+    done = command("the red ball", "--node", f"{namespace}/segzero", "--timeout", "3")
+    assert (done.returncode, done.stderr) == (1, "ask: no answer in time\n")
+    assert "cancelled" in robot.operator.result().error
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_follow_prints_frames_until_ctrl_c(
+    make_robot: Callable[..., Robot], namespace: str, form: str
+) -> None:
+    robot = make_robot(follow=True)
+    robot.operator.activate()
+    robot.see(picture(4))
+    arguments = ["the red ball", "--node", f"{namespace}/segzero", "--follow"]
+    with filming(robot), running(*arguments, *(["--json"] if form == "json" else [])) as ask:
+        assert ask.stdout is not None and ask.stderr is not None
+        lines = [ask.stdout.readline() for _ in range(5)]
+        ask.send_signal(signal.SIGINT)
+        assert ask.wait(DEADLINE) == 0
+        assert ask.stderr.read() == ""
+    followed = lines[3:] if form == "text" else lines[1:]
+    for line in followed:
+        state = json.loads(line)["state"] if form == "json" else line.split(";")[0]
+        assert state in ("tracked", "lost")
+    if form == "text":
+        assert followed[0].rstrip().endswith("s old)")
+        assert "1: " in followed[0]
+
+
+def test_a_closed_pipe_ends_following(make_robot: Callable[..., Robot], namespace: str) -> None:
+    robot = make_robot(follow=True)
+    robot.operator.activate()
+    robot.see(picture(4))
+    with (
+        filming(robot),
+        running("the red ball", "--node", f"{namespace}/segzero", "--follow") as ask,
+    ):
+        assert ask.stdout is not None and ask.stderr is not None
+        ask.stdout.readline()
+        ask.stdout.close()
+        assert ask.wait(DEADLINE) == 1
+        assert ask.stderr.read() == ""

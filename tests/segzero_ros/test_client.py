@@ -1,0 +1,247 @@
+"""The client for behaviour code: every question ends in one way that the caller can tell."""
+
+import contextlib
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+from segzero.errors import BadQuestion
+from segzero_ros.client import NoAnswer, Outcome, SegZeroClient
+from segzero_ros.msg import Segmentation
+from tests.segzero_ros.filming import filming
+from tests.segzero_ros.process import NodeProcess
+from tests.segzero_ros.robot import Robot, picture
+from tests.segzero_ros.waiting import DEADLINE, wait_until
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def make_client(namespace: str) -> Iterator[Callable[[], SegZeroClient]]:
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(SegZeroClient(perception=f"{namespace}/segzero"))
+
+
+@pytest.fixture
+def client(make_client: Callable[[], SegZeroClient]) -> SegZeroClient:
+    return make_client()
+
+
+@pytest.fixture
+def thinker(make_robot: Callable[..., Robot]) -> Robot:
+    """An active node that thinks for minutes."""
+    robot = make_robot("endless")
+    robot.operator.activate()
+    robot.see(picture(4))
+    return robot
+
+
+@pytest.fixture
+def follower(make_robot: Callable[..., Robot]) -> Robot:
+    """An active node that follows the object it finds."""
+    robot = make_robot(follow=True)
+    robot.operator.activate()
+    robot.see(picture(4))
+    return robot
+
+
+def test_an_answer_comes_with_its_thinking(robot: Robot, client: SegZeroClient) -> None:
+    robot.see(picture(4))
+    question = client.ask("the red ball", timeout=DEADLINE)
+    assert "".join(question.stream(DEADLINE)).strip() == "the red thing"
+    reply = question.wait()
+    assert (reply.outcome, reply.segmentation.query) == (Outcome.ANSWERED, "the red ball")
+    assert reply.segmentation.header == picture(4).header
+    assert question.text == reply.segmentation.reasoning == "the red thing"
+    assert question.latest() == reply.segmentation
+
+
+def test_an_image_of_ones_own_needs_no_camera(robot: Robot, client: SegZeroClient) -> None:
+    question = client.ask("the red ball", picture(7), timeout=DEADLINE)
+    reply = question.wait(DEADLINE)
+    assert (reply.outcome, reply.segmentation.header) == (Outcome.ANSWERED, picture(7).header)
+    with pytest.raises(NoAnswer, match="nothing is followed"):
+        next(question.follow())
+
+
+def test_nothing_there_is_an_answer(
+    make_robot: Callable[..., Robot], client: SegZeroClient
+) -> None:
+    robot = make_robot("nothing")
+    robot.operator.activate()
+    robot.see(picture(4))
+    question = client.ask("the red ball", timeout=DEADLINE)
+    assert question.wait(DEADLINE).outcome is Outcome.NOTHING
+    assert list(question.follow()) == []
+
+
+def test_a_failure_says_why(robot: Robot, client: SegZeroClient) -> None:
+    reply = client.ask("the red ball", timeout=DEADLINE).wait(DEADLINE)
+    assert reply.outcome is Outcome.FAILED
+    assert "no image came" in reply.segmentation.error
+
+
+def test_a_bad_question_is_not_even_sent(robot: Robot, client: SegZeroClient) -> None:
+    with pytest.raises(BadQuestion, match="empty"):
+        client.ask(" ")
+
+
+def test_a_node_that_is_not_active_is_not_waited_for(
+    make_robot: Callable[..., Robot], client: SegZeroClient, namespace: str
+) -> None:
+    make_robot()
+    with pytest.raises(NoAnswer, match=f"no active node {namespace}/segzero within 0.3 s"):
+        client.ask("the red ball", timeout=0.3)
+
+
+def test_a_slow_answer_can_be_waited_for_again(thinker: Robot, client: SegZeroClient) -> None:
+    question = client.ask("the red ball", timeout=DEADLINE)
+    for _ in range(2):
+        with pytest.raises(NoAnswer, match="no answer in time"):
+            question.wait(0.1)
+    assert not question.done
+    assert question.latest() is None
+
+
+def test_cancel_silences_the_model_at_once(thinker: Robot, client: SegZeroClient) -> None:
+    silences = []
+    for _ in range(5):
+        question = client.ask("the red ball", timeout=DEADLINE)
+        next(question.stream(DEADLINE))
+        start = time.monotonic()
+        question.cancel()
+        assert question.wait(DEADLINE).outcome is Outcome.CANCELED
+        silences.append(time.monotonic() - start)
+        text = question.text
+    time.sleep(0.2)
+    assert question.text == text
+    assert statistics.median(silences) < 0.2, silences  # a busy machine may be late once
+
+
+def test_cancelled_before_it_is_known_to_be_accepted(thinker: Robot, client: SegZeroClient) -> None:
+    question = client.ask("the red ball", timeout=DEADLINE)
+    question.cancel()
+    assert question.wait(DEADLINE).outcome is Outcome.CANCELED
+
+
+def test_of_two_clients_the_later_one_is_answered(
+    make_robot: Callable[..., Robot], make_client: Callable[[], SegZeroClient]
+) -> None:
+    robot = make_robot("slow")
+    robot.operator.activate()
+    robot.see(picture(4))
+    earlier = make_client().ask("the red ball", timeout=DEADLINE)
+    next(earlier.stream(DEADLINE))
+    later = make_client().ask("the blue ball", timeout=DEADLINE)
+    assert earlier.wait(DEADLINE).outcome is Outcome.REPLACED
+    reply = later.wait(DEADLINE)
+    assert (reply.outcome, reply.segmentation.query) == (Outcome.ANSWERED, "the blue ball")
+
+
+def test_a_question_on_the_topic_replaces_too(thinker: Robot, client: SegZeroClient) -> None:
+    question = client.ask("the red ball", timeout=DEADLINE)
+    next(question.stream(DEADLINE))
+    thinker.operator.ask("the blue ball")
+    assert question.wait(DEADLINE).outcome is Outcome.REPLACED
+
+
+def test_follow_yields_the_frames_of_its_own_question(
+    follower: Robot, make_client: Callable[[], SegZeroClient]
+) -> None:
+    with filming(follower):
+        first = make_client().ask("the red ball", timeout=DEADLINE)
+        frames = first.follow(DEADLINE)
+        seen = list(islice(frames, 10))
+        answer = first.wait().segmentation
+        stamps = [frame.header.stamp.sec for frame in [answer, *seen]]
+        assert stamps == sorted(set(stamps))
+        assert {frame.query_id for frame in seen} == {answer.query_id}
+        assert {frame.state for frame in seen} <= {Segmentation.TRACKED, Segmentation.LOST}
+        latest = first.latest()
+        assert latest is not None and latest.header.stamp.sec >= stamps[-1]
+
+        follower.operator.ask("?!")  # refused: it changes nothing
+        wait_until(lambda: follower.operator.count("failed"), "the refusal")
+        assert next(frames).query_id == answer.query_id
+
+        second = make_client().ask("the blue ball", timeout=DEADLINE)
+        assert next(second.follow(DEADLINE)).query == "the blue ball"
+        assert {frame.query_id for frame in frames} <= {answer.query_id}  # and it ends
+
+
+def test_clear_ends_following(follower: Robot, client: SegZeroClient) -> None:
+    with filming(follower):
+        question = client.ask("the red ball", timeout=DEADLINE)
+        next(question.follow(DEADLINE))
+        client.clear(DEADLINE)
+        with pytest.raises(NoAnswer, match="no frame was followed for 1 s"):
+            list(question.follow(1.0))
+
+
+def test_a_callback_of_a_node_that_somebody_spins_may_ask(robot: Robot, namespace: str) -> None:
+    robot.see(picture(4))
+    node = rclpy.create_node("behaviour", namespace=namespace)
+    replies = []
+
+    def behave() -> None:
+        timer.cancel()
+        replies.append(client.ask("the red ball", timeout=DEADLINE).wait(DEADLINE))
+
+    timer = node.create_timer(0.0, behave)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    with SegZeroClient(node) as client:
+        while not replies:
+            executor.spin_once(1.0)
+    executor.shutdown()
+    node.destroy_node()
+    assert replies[0].outcome is Outcome.ANSWERED
+
+
+def test_deactivation_ends_a_question(thinker: Robot, client: SegZeroClient) -> None:
+    question = client.ask("the red ball", timeout=DEADLINE)
+    next(question.stream(DEADLINE))
+    assert thinker.operator.transition(4)
+    try:
+        reply = question.wait(DEADLINE)
+    except NoAnswer as error:  # the node may take its action down before its last word is out
+        assert "deactivated" in str(error)
+    else:
+        assert "deactivated" in reply.segmentation.error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [False, True], ids=["killed", "killed and started again"])
+def test_a_killed_node_is_not_waited_for(
+    start_node: Callable[..., NodeProcess],
+    profiles: dict[str, Path],
+    client: SegZeroClient,
+    again: bool,
+) -> None:
+    options = {"profile": profiles["endless"], "autostart": True, "first_frame_timeout": 600.0}
+    process = start_node("perception_node", **options)
+    question = client.ask("the red ball", timeout=DEADLINE)
+    wait_until(lambda: question._handle, "the node to accept")
+    process.signal(signal.SIGKILL)
+    if again:
+        start_node("perception_node", **options)
+    with pytest.raises(NoAnswer, match="has gone"):
+        question.wait(DEADLINE)
+
+
+def test_a_closed_client_says_so(thinker: Robot, make_client: Callable[[], SegZeroClient]) -> None:
+    client = make_client()
+    question = client.ask("the red ball", timeout=DEADLINE)
+    closing = threading.Timer(0.2, client.close)
+    closing.start()
+    with pytest.raises(NoAnswer, match="closed"):
+        question.wait(DEADLINE)
+    closing.join()
