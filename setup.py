@@ -65,6 +65,7 @@ setup(
     package_dir=DATA,
     package_data={package: ["*"] for package in DATA},
     install_requires=[
+        "httpx2",
         "huggingface-hub",
         "numpy",
         "opencv-python-headless",

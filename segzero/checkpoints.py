@@ -8,6 +8,7 @@ accuracy without any error. The shipped ones are `config/profiles/<name>.yaml`.
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -34,6 +35,8 @@ class Profile:
     reasoner_dtype, segmenter_dtype: one of DTYPES.
     attention: an attention implementation of transformers, for the reasoner.
     segmenter_adapter: one of ADAPTERS: the library that runs the segmenter.
+    server: address of an OpenAI chat API, such as `http://localhost:8000/v1`, that runs the
+        reasoner; `reasoner` is then the model's name there. Empty: the reasoner runs here.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Profile:
     segmenter_dtype: str = "float32"
     attention: str = "sdpa"
     segmenter_adapter: str = "transformers"
+    server: str = ""
 
 
 _CHOICES = {
@@ -61,6 +65,8 @@ _CHOICES = {
     "segmenter_dtype": DTYPES,
     "segmenter_adapter": ADAPTERS,
 }
+_PATCHES = 28
+"""Qwen2.5-VL's processor makes the sides of an image multiples of so many pixels."""
 
 
 def resource_root() -> Path:
@@ -96,7 +102,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
     bases = (path.resolve().parent, root)
     return replace(
         profile,
-        reasoner=_resolve(profile.reasoner, bases),
+        reasoner=profile.reasoner if profile.server else _resolve(profile.reasoner, bases),
         segmenter=_resolve(profile.segmenter, bases),
     )
 
@@ -126,9 +132,31 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
             choices = ", ".join(_CHOICES[key])
             raise CheckpointError(f"{key} in the profile {path} is {value!r}, not one of {choices}")
     try:
-        return Profile(name=name, **content)
+        profile = Profile(name=name, **content)
     except TypeError as error:
         raise CheckpointError(f"the profile {path} is incomplete: {error}") from error
+    if profile.server:
+        _check_served(path, profile)
+    return profile
+
+
+def _check_served(path: Path, profile: Profile) -> None:
+    try:
+        address = urlsplit(profile.server)
+        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise CheckpointError(
+            f"server in the profile {path} is {profile.server!r}, not an address such as "
+            f"http://localhost:8000/v1"
+        )
+    if profile.coordinates == "absolute_pixels" and profile.image_size % _PATCHES:
+        raise CheckpointError(
+            f"image_size in the profile {path} is {profile.image_size}: for absolute_pixels on a "
+            f"server it must be a multiple of {_PATCHES}, or the server's processor resizes the "
+            f"image and nobody knows what its pixels count"
+        )
 
 
 def _resolve(weights: str, bases: tuple[Path, ...]) -> str:

@@ -77,14 +77,17 @@ def _fetch(arguments: argparse.Namespace) -> None:
     from segzero.weights import fetch
 
     profile = load_profile(arguments.profile)
-    for weights in (profile.reasoner, profile.segmenter):
+    here = (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)
+    for weights in here:
         print(f"{weights}: {fetch(weights)}")
 
 
 def _profiles(arguments: argparse.Namespace) -> None:
     names = profile_names()
     for name in names:
-        print(f"{name:{max(map(len, names))}}  {load_profile(name).summary}")
+        profile = load_profile(name)
+        server = f" ({profile.server})" if profile.server else ""
+        print(f"{name:{max(map(len, names))}}  {profile.summary}{server}")
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:

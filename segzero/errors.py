@@ -30,6 +30,10 @@ class DeviceOutOfMemory(SegZeroError):
     """The device ran out of memory; the models are still loaded and the next call may succeed."""
 
 
+class ServerError(SegZeroError):
+    """The language model's server is away, refused or broke off; the next call may succeed."""
+
+
 class Cancelled(SegZeroError):
     """The caller asked to stop before the answer was complete."""
 

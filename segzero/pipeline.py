@@ -18,6 +18,8 @@ from segzero.segmenters import Segmenter
 from segzero.types import Answer, GroundedObject, Segmentation, SegmentedObject
 
 if TYPE_CHECKING:
+    import torch
+
     from segzero.tracker import Tracker
 
 MIN_SIDE, MAX_SIDE = 8, 16384
@@ -51,28 +53,19 @@ class SegZero:
         """Load both models of a profile (its name, its YAML file or itself) from this disk.
 
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, …
+        A reasoner on a server isn't looked for before the first question.
         Raises CheckpointError or DeviceOutOfMemory.
         """
         # Imported here: torch and transformers take seconds, which only loading should cost.
         from segzero.devices import resolve_device
-        from segzero.reasoners.local import LocalReasoner
         from segzero.segmenters import load_segmenter
         from segzero.weights import locate
 
         if not isinstance(profile, Profile):
             profile = load_profile(profile)
         where = resolve_device(device)
-        reasoner_folder = locate(profile.reasoner, profile.name)
         segmenter_folder = locate(profile.segmenter, profile.name)
-        reasoner = LocalReasoner.load(
-            reasoner_folder,
-            prompt=profile.prompt,
-            image_size=profile.image_size,
-            max_new_tokens=profile.max_new_tokens,
-            dtype=profile.reasoner_dtype,
-            attention=profile.attention,
-            device=where,
-        )
+        reasoner = _load_reasoner(profile, where)
         segmenter = load_segmenter(
             profile.segmenter_adapter, segmenter_folder, dtype=profile.segmenter_dtype, device=where
         )
@@ -98,8 +91,8 @@ class SegZero:
         on_text: called with each piece of the completion as it is generated.
         stop: set it, from any thread, to end within a token.
 
-        Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled or
-        DeviceOutOfMemory. After any of them the next call works.
+        Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled,
+        DeviceOutOfMemory or ServerError. After any of them the next call works.
         """
         answer = self.reason(image, question, on_text=on_text, stop=stop)
         if stop is not None and stop.is_set():
@@ -112,7 +105,7 @@ class SegZero:
         """Answer several questions at once, each about its own image.
 
         An answer that can't be parsed is the error in its place; the others are as from ask().
-        Raises BadImage or BadQuestion before any model runs, or DeviceOutOfMemory.
+        Raises BadImage or BadQuestion before any model runs, DeviceOutOfMemory or ServerError.
         """
         for image in images:
             check_image(image)
@@ -204,6 +197,31 @@ class SegZero:
         if self._reasoner is None or self._segmenter is None:
             raise RuntimeError("this SegZero is closed; load another one")
         return self._reasoner, self._segmenter
+
+
+def _load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
+    if profile.server:
+        from segzero.reasoners.remote import RemoteReasoner
+
+        return RemoteReasoner(
+            profile.server,
+            profile.reasoner,
+            prompt=profile.prompt,
+            image_size=profile.image_size,
+            max_new_tokens=profile.max_new_tokens,
+        )
+    from segzero.reasoners.local import LocalReasoner
+    from segzero.weights import locate
+
+    return LocalReasoner.load(
+        locate(profile.reasoner, profile.name),
+        prompt=profile.prompt,
+        image_size=profile.image_size,
+        max_new_tokens=profile.max_new_tokens,
+        dtype=profile.reasoner_dtype,
+        attention=profile.attention,
+        device=device,
+    )
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

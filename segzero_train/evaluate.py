@@ -204,7 +204,8 @@ def _identity(options: argparse.Namespace, profile: Profile, size: int) -> dict[
     """What answers depend on; with another of these they can't be mixed."""
     from segzero.weights import locate
 
-    folders = [locate(weights, profile.name) for weights in (profile.reasoner, profile.segmenter)]
+    here = (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)
+    folders = [locate(weights, profile.name) for weights in here]
     files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
     dataset = Path(options.dataset)
     return {

@@ -209,7 +209,7 @@ def _profile_text(base: Profile, checkpoint: Path) -> str:
         content["segmenter"] = str(segmenter.relative_to(root))
     content["summary"] = f"{checkpoint.parent.name}/{checkpoint.name}, trained from {base.name}"
     content["reasoner"] = "reasoner"
-    del content["name"]
+    del content["name"], content["server"]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

@@ -40,7 +40,7 @@ class Reasoner(Protocol):
         on_text: called with each piece of text as it is generated; the pieces join to the text.
         stop: once set, generation ends within a token.
 
-        Raises BadQuestion, DeviceOutOfMemory, and Cancelled after `stop`.
+        Raises BadQuestion, DeviceOutOfMemory or ServerError, and Cancelled after `stop`.
         """
         ...
 
@@ -50,6 +50,6 @@ class Reasoner(Protocol):
         """Complete several prompts at once, each of an image and its question.
 
         A completion is what `complete` writes, up to the rounding of half precision.
-        Raises BadQuestion before anything is generated, or DeviceOutOfMemory.
+        Raises BadQuestion before anything is generated, DeviceOutOfMemory or ServerError.
         """
         ...

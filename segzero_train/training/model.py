@@ -23,10 +23,15 @@ def base_profile(options: TaskOptions) -> Profile:
     """The recipe's profile with the weights that training starts from."""
     profile = load_profile(options.profile)
     if not options.weights:
+        if profile.server:
+            raise BadRecipe(
+                f"the profile {options.profile} has its reasoner on a server, where it can't be "
+                f"trained: name another profile, or its weights as `weights`"
+            )
         return profile
     folder = Path(options.weights).expanduser()
     weights = str(folder.resolve()) if folder.is_dir() else options.weights
-    return replace(profile, reasoner=weights)
+    return replace(profile, reasoner=weights, server="")
 
 
 def lora(options: TaskOptions) -> "LoraConfig":

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from segzero.errors import CheckpointError
 
 SHIPPED = (
     *("demo", "qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-8b", "seg-zero-7b", "vision-reasoner-7b"),
+    "vision-reasoner-7b-served",
 )
 VALID = {
     "summary": "for tests",
@@ -90,6 +92,32 @@ def test_a_missing_file_is_named(tmp_path):
 def test_wrong_values_are_named(tmp_path, change, message):
     with pytest.raises(CheckpointError, match=message):
         load_profile(write(tmp_path, VALID | change))
+
+
+def test_a_served_profile_differs_from_the_local_one_by_its_server_alone():
+    served, local = load_profile("vision-reasoner-7b-served"), load_profile("vision-reasoner-7b")
+    assert served.server == "http://localhost:8000/v1"
+    assert replace(served, server="", name=local.name, summary=local.summary) == local
+
+
+@pytest.mark.parametrize("name", ["plain", "owner/name", "/models/tuned", "./tuned"])
+def test_a_name_on_a_server_stays_as_it_is(tmp_path, name):
+    (tmp_path / "plain").mkdir()
+    change = {"server": "https://gpu:8443/v1", "reasoner": name}
+    assert load_profile(write(tmp_path, VALID | change)).reasoner == name
+
+
+@pytest.mark.parametrize("server", ["localhost:8000", "http://", "ftp://gpu/v1", "http://gpu:x/v1"])
+def test_a_server_needs_an_address(tmp_path, server):
+    with pytest.raises(CheckpointError, match="not an address such as http://localhost:8000/v1"):
+        load_profile(write(tmp_path, VALID | {"server": server}))
+
+
+def test_pixels_of_a_server_are_counted_only_in_sizes_that_it_keeps(tmp_path):
+    change = {"server": "http://gpu:8000/v1", "image_size": 850}
+    with pytest.raises(CheckpointError, match=r"850: .* multiple of 28"):
+        load_profile(write(tmp_path, VALID | change))
+    assert load_profile(write(tmp_path, VALID | change | {"coordinates": "relative_1000"}))
 
 
 @pytest.mark.parametrize("missing", VALID)

@@ -105,6 +105,7 @@ def test_profiles_are_listed(capsys):
     assert main(["profiles"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines][:2] == ["demo", "qwen2.5-vl-3b"]
+    assert lines[-1].endswith("(http://localhost:8000/v1)")
 
 
 def test_fetch_without_network(monkeypatch, tmp_path, capsys):
@@ -120,6 +121,13 @@ def test_fetch_of_folders_checks_them(profile, capsys, qwen3_vl, sam2):
         f"{qwen3_vl}: {qwen3_vl}",
         f"{sam2}: {sam2}",
     ]
+
+
+def test_fetch_leaves_a_servers_weights_to_the_server(profile, tmp_path, capsys, sam2):
+    served = tmp_path / "served.yaml"
+    served.write_text(f"{profile.read_text()}server: http://localhost:8000/v1\n")
+    assert main(["fetch", str(served)]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{sam2}: {sam2}"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["ask"], ["shout"], ["ask", "a.png", "b", "c"]])
