@@ -11,13 +11,16 @@ import sys
 from pathlib import Path
 
 import torch
+from transformers import Sam2VideoModel
 
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets import tabletop
 from segzero_train.demo.card import write_card
+from segzero_train.demo.clips import render_clips
 from segzero_train.demo.frames import SIDE, render_frames
+from segzero_train.demo.memory import train_memory
 from segzero_train.demo.reasoner import save_reasoner, train_reasoner
 from segzero_train.demo.segmenter import save_segmenter, train_segmenter
 from segzero_train.evaluate import evaluate, report, table
@@ -33,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
     parser.add_argument("--scenes", type=int, default=20_000, help="training scenes to render")
     parser.add_argument("--segmenter-steps", type=int, default=4_500)
+    parser.add_argument("--clips", type=int, default=1_000, help="training clips to render")
+    parser.add_argument("--memory-steps", type=int, default=5_000)
     parser.add_argument("--looking-steps", type=int, default=1_000)
     parser.add_argument("--writing-steps", type=int, default=1_000)
     parser.add_argument("--naming-steps", type=int, default=400)
@@ -47,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     segmenter = train_segmenter(frames, options.run, options.segmenter_steps, device)
     save_segmenter(segmenter.cpu(), options.out / "segmenter")
+    clips = render_clips(options.run / "clips", options.clips, os.cpu_count() or 1)
+    video = Sam2VideoModel.from_pretrained(options.out / "segmenter")
+    video = train_memory(video, clips, options.run, options.memory_steps, device)
+    video.cpu().save_pretrained(options.out / "segmenter")
     steps = (
         options.looking_steps,
         options.writing_steps,

@@ -19,7 +19,7 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 - `reasoner/`: Qwen3-VL architecture, {reasoner} parameters, own tokenizer, {side} px pictures;
   coordinates relative to 1000; prompt and answer format `vision_reasoner`.
 - `segmenter/`: SAM2 architecture (video checkpoint), small Hiera, {segmenter} parameters,
-  {side} px. Only its image half is trained; the memory for video is initialised and **untrained**.
+  {side} px, with a video memory; object pointers carry no time, as in SAM 2.0.
 
 ## How they were made
 
@@ -29,6 +29,7 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 | stage | steps | what |
 | --- | --- | --- |
 | segmenter | {segmenter_steps} | masks for jittered boxes with one or two points |
+| memory | {memory_steps} | masks followed through 3 to 8 frames of {clips} clips; the rest frozen |
 | looking | {looking_steps} | the vision tower: at each place, which shape, colour, box and point |
 | writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
 | naming | {naming_steps} | the same without the vision tower, three questions of tier 1 a picture |
@@ -48,6 +49,8 @@ intervals, convention `{convention}`
 
 Tiers: 1 names, 2 comparisons and relations, 3 reasoning, 4 several objects, 5 nothing there.
 *Segmenter alone* is given the true boxes and points. Malformed completions: {malformed}.
+
+How well the memory follows: `python benchmarks/follow_tabletop.py`.
 
 ## What they can't do
 

@@ -61,16 +61,21 @@ def render_frames(folder: Path, count: int, processes: int) -> Frames:
     folder.mkdir(parents=True, exist_ok=True)
     shards = list(range(-(-count // SHARD)))
     missing = [shard for shard in shards if not _files(folder, shard)[-1].exists()]
+    render_shards(partial(_render_shard, folder), missing, processes)
+    return open_frames(folder, shards)
+
+
+def render_shards(render: Callable[[int], None], shards: Sequence[int], processes: int) -> None:
+    """Call `render` for every shard, in several processes and with a progress bar."""
     parallel: Callable[..., Iterable[None]] = map
     with ExitStack() as stack:
-        if processes > 1 and len(missing) > 1:
+        if processes > 1 and len(shards) > 1:
             # Spawned: OpenGL and torch don't survive a fork.
             pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
             parallel = stack.enter_context(pool).map
-        jobs = parallel(partial(_render_shard, folder), missing)
-        for _ in tqdm(jobs, total=len(missing), desc="render", unit="shard", disable=not missing):
+        jobs = parallel(render, shards)
+        for _ in tqdm(jobs, total=len(shards), desc="render", unit="shard", disable=not shards):
             pass
-    return open_frames(folder, shards)
 
 
 def open_frames(folder: Path, shards: Sequence[int]) -> Frames:
@@ -99,8 +104,12 @@ def _render_shard(folder: Path, shard: int) -> None:
         seeds[row] = scene.seed
     for renderer in renderers.values():
         renderer.close()
-    arrays: tuple[NDArray, ...] = (rgb, ids, seeds)
-    for path, array in zip(_files(folder, shard), arrays, strict=True):
+    save_arrays(_files(folder, shard), (rgb, ids, seeds))
+
+
+def save_arrays(files: Sequence[Path], arrays: Sequence[NDArray]) -> None:
+    """Save each array whole or not at all, in this order."""
+    for path, array in zip(files, arrays, strict=True):
         unfinished = path.with_suffix(".partial.npy")
         np.save(unfinished, array)
         unfinished.rename(path)

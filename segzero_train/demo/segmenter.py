@@ -114,7 +114,10 @@ def save_segmenter(model: Sam2Model, folder: Path) -> None:
         memory_attention_num_layers=2,
         memory_attention_rope_feat_sizes=[SIDE // 16, SIDE // 16],
         memory_encoder_hidden_size=WIDTH,
-        memory_encoder_output_channels=16,
+        memory_encoder_output_channels=64,  # the only size that transformers' layers take
+        enable_temporal_pos_encoding_for_object_pointers=False,  # as in SAM 2.0: see memory.py
+        memory_attention_dropout=0.0,
+        memory_attention_rope_dropout=0.0,
         mask_downsampler_embed_dim=WIDTH,
         memory_fuser_embed_dim=WIDTH,
         memory_fuser_intermediate_dim=2 * WIDTH,

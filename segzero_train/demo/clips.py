@@ -1,0 +1,99 @@
+"""Short clips of moving tabletops on disk, in shards: what the demo's video memory learns from."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero_sim.motion import PERIOD, Leave, Motion, set_in_motion
+from segzero_sim.scene import MAX_OBJECTS
+from segzero_sim.tabletop import TabletopRenderer, draw_usable
+from segzero_train.demo.frames import OBJECTS, SIDE, render_shards, save_arrays
+
+LENGTH = 12
+"""Frames in a clip."""
+SHARD = 25
+FIRST_SEED = 2_000_000
+"""Clips for training start here; the scenes of `frames` and of tests are below."""
+_CAMERAS = ((320, 240),) * 4 + ((640, 480),)
+_RATE = 30
+"""Frames that the camera takes in a second; a clip skips up to five between two of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clips:
+    """Clips of LENGTH frames; each shard is memory mapped.
+
+    rgb: shards of (SHARD, LENGTH, SIDE, SIDE, 3) uint8. ids: shards of (SHARD, LENGTH, SIDE, SIDE)
+    uint8, the same number for the same object in all frames of a clip.
+    """
+
+    rgb: tuple[NDArray[np.uint8], ...]
+    ids: tuple[NDArray[np.uint8], ...]
+
+    def areas(self) -> NDArray[np.int64]:
+        """(clips, LENGTH, MAX_OBJECTS) pixels that each object shows in each frame."""
+        counts = [
+            np.bincount(frame.ravel(), minlength=MAX_OBJECTS + 1)[1:]
+            for shard in self.ids
+            for frame in shard.reshape(-1, SIDE * SIDE)
+        ]
+        return np.array(counts).reshape(-1, LENGTH, MAX_OBJECTS)
+
+
+def render_clips(folder: Path, count: int, processes: int) -> Clips:
+    """Render what is missing of `count` clips (rounded up to whole shards) and open them all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = range(-(-count // SHARD))
+    missing = [shard for shard in shards if not _files(folder, shard)[-1].exists()]
+    render_shards(partial(_render_shard, folder), missing, processes)
+    arrays = [[np.load(path, mmap_mode="r") for path in _files(folder, s)] for s in shards]
+    rgb, ids = zip(*arrays, strict=True)
+    return Clips(rgb=rgb, ids=ids)
+
+
+def clip_times(motion: Motion, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(LENGTH,) rising times in seconds, where possible around an object's leaving and return."""
+    steps = (rng.integers(1, 6) + rng.integers(0, 2, LENGTH)) / _RATE
+    times = np.cumsum(steps) - steps[0]
+    leaves = [path.leave for path in motion.paths if path.leave is not None]
+    if not leaves:
+        return times + rng.uniform(0, PERIOD)
+    (leave,) = leaves
+    times += leave.start + rng.uniform(-0.3, 0.4) * leave.travel
+    if rng.random() < 0.5:
+        _skip_absence(times, leave, rng)
+    return times
+
+
+def _skip_absence(times: NDArray[np.float64], leave: Leave, rng: np.random.Generator) -> None:
+    """Let the later half of the times come when the object returns."""
+    middle = LENGTH // 2
+    again = leave.back + rng.uniform(0.0, 0.6) * leave.travel
+    times[middle:] += max(0.0, again - times[middle])
+
+
+def _files(folder: Path, shard: int) -> list[Path]:
+    """RGB, and ids, which are written last: where they are, the shard is whole."""
+    return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "ids")]
+
+
+def _render_shard(folder: Path, shard: int) -> None:
+    rgb = np.zeros((SHARD, LENGTH, SIDE, SIDE, 3), np.uint8)
+    ids = np.zeros((SHARD, LENGTH, SIDE, SIDE), np.uint8)
+    renderers = {size: TabletopRenderer(*size) for size in set(_CAMERAS)}
+    for row in range(SHARD):
+        seed = FIRST_SEED + shard * SHARD + row
+        renderer = renderers[_CAMERAS[row % len(_CAMERAS)]]
+        scene, _ = draw_usable(renderer, seed, OBJECTS, depth=False)
+        motion = set_in_motion(scene)
+        for k, seconds in enumerate(clip_times(motion, np.random.default_rng(seed))):
+            frame = renderer.render(motion.at(float(seconds)), depth=False)
+            rgb[row, k] = cv2.resize(frame.rgb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+            ids[row, k] = cv2.resize(frame.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+    for renderer in renderers.values():
+        renderer.close()
+    save_arrays(_files(folder, shard), (rgb, ids))
