@@ -54,8 +54,7 @@ class Tracker:
         with memory_errors(), torch.inference_mode():
             for item in objects:
                 index = self._session.obj_id_to_idx(item.id)
-                mask = _resize(torch.from_numpy(item.mask)[None, None].float(), model.image_size)
-                self._session.add_mask_inputs(index, _START, mask)
+                self._session.add_mask_inputs(index, _START, _resize(item.mask, model.image_size))
             self._session.obj_with_new_inputs = list(self._ids)
             self._infer(image)
 
@@ -148,9 +147,11 @@ def _draw(
     ]
 
 
-def _resize(mask: torch.Tensor, side: int) -> torch.Tensor:
-    """A (1, 1, H, W) mask of 0 and 1 at the model's resolution."""
-    small = functional.interpolate(mask, (side, side), mode="bilinear", antialias=True)
+def _resize(mask: NDArray[np.bool_], side: int) -> torch.Tensor:
+    """A mask at the model's resolution: (1, 1, side, side) of 0 and 1."""
+    # A copy in C order: torch takes no negative strides and warns about read-only arrays.
+    large = torch.from_numpy(mask.astype(np.float32, order="C"))[None, None]
+    small = functional.interpolate(large, (side, side), mode="bilinear", antialias=True)
     return (small >= 0.5).float()
 
 

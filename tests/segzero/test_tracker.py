@@ -186,6 +186,18 @@ def test_frames_unlike_the_first_are_refused_and_the_next_good_one_followed(shar
     assert run(tracker) == expected
 
 
+def test_views_and_read_only_arrays_are_fine(shared, recwarn):
+    expected = run(shared.track(START, OBJECTS[:1]), [STREAM[0]])
+    item = OBJECTS[0]
+    flipped = item.mask[::-1].copy()
+    flipped.flags.writeable = False
+    view = SegmentedObject(item.id, item.box, (), flipped[::-1], 0.9)
+    frame = STREAM[0].copy()
+    frame.flags.writeable = False
+    assert run(shared.track(START[:, ::-1].copy()[:, ::-1], [view]), [frame]) == expected
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_two_trackers_do_not_disturb_each_other(shared):
     expected = run(shared.track(START, OBJECTS[:1]))
     others = run(shared.track(STREAM[5], OBJECTS[1:]))
