@@ -41,9 +41,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 FIRST_SEED = 300_000
 """No training scene or clip has seeds from here to a million."""
 FRAMES, RATE = 150, 30
-WIDTH, HEIGHT = 640, 480
+WIDTH, HEIGHT = 320, 240
 _VISIBLE = 0.0003
-"""Share of the picture from which an object counts as visible: 92 pixels."""
+"""Share of the picture from which an object counts as visible: 23 pixels."""
 _GONE = 10
 """Frames without a pixel of an object after which it has left, and in which that must be told."""
 
