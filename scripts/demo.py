@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,7 +102,6 @@ class Witness(Node):
         self._ids: dict[int, NDArray[np.uint8]] = {}
         self._overlays: dict[int, NDArray[np.uint8]] = {}
         self._camera = AsyncParameterClient(self, "tabletop_camera")
-        self._segzero = SegZeroClient(self)
         self.create_subscription(Image, "tabletop_camera/ids", self._on_ids, 10)
         self.create_subscription(Image, "segzero/overlay", self._on_overlay, 10)
 
@@ -133,13 +132,10 @@ class Witness(Node):
 
     def ask(self, text: str) -> Segmentation:
         """Ask, seeing on meanwhile."""
-        question = self._segzero.ask(text, timeout=TIMEOUT)
-        self.wait(lambda: question.done or None, "an answer")
-        return question.wait().segmentation
-
-    def close(self) -> None:
-        self._segzero.close()
-        self.destroy_node()
+        with SegZeroClient(self) as client:
+            question = client.ask(text, timeout=TIMEOUT)
+            self.wait(lambda: question.done or None, "an answer")
+            return question.wait().segmentation
 
     def truth(self, answer: Segmentation) -> NDArray[np.uint8]:
         """The (H, W) instance ids of the very frame that was answered."""
@@ -176,7 +172,7 @@ def main() -> int:
     try:
         with _ros(arguments) as witness:
             ious, pictures = _ask_all(witness, arguments.seed)
-    except DemoFailed as error:
+    except (DemoFailed, NoAnswer) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
     target = arguments.out / "overlay.png"
@@ -199,9 +195,9 @@ def _ros(arguments: argparse.Namespace) -> Iterator[Witness]:
             profile=arguments.profile,
             device=arguments.device,
         )
-        with closing(Witness(processes)) as witness:
-            witness.activate()
-            yield witness
+        witness = Witness(processes)
+        witness.activate()
+        yield witness
     finally:
         processes.stop()
         rclpy.try_shutdown()
@@ -213,11 +209,7 @@ def _ask_all(witness: Witness, seed: int) -> tuple[list[float], list[NDArray[np.
         print(
             f"\n{number}/{len(TIERS)}  {question.text}  ({TIER_NAMES[question.tier]})", flush=True
         )
-        try:
-            answer = witness.ask(question.text)
-        except NoAnswer as error:
-            witness.wait(lambda: True, "the nodes")
-            raise DemoFailed(str(error)) from error
+        answer = witness.ask(question.text)
         iou = _report(witness, question, answer)
         ious.append(iou)
         if answer.state != Segmentation.FAILED:

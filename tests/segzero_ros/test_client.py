@@ -226,10 +226,10 @@ def test_a_killed_node_is_not_waited_for(
     client: SegZeroClient,
     again: bool,
 ) -> None:
-    options = {"profile": profiles["endless"], "autostart": True, "first_frame_timeout": 600.0}
+    options = {"profile": profiles["endless"], "autostart": True}
     process = start_node("perception_node", **options)
-    question = client.ask("the red ball", timeout=DEADLINE)
-    wait_until(lambda: question._handle, "the node to accept")
+    question = client.ask("the red ball", picture(4), timeout=DEADLINE)
+    next(question.stream(DEADLINE))
     process.signal(signal.SIGKILL)
     if again:
         start_node("perception_node", **options)
