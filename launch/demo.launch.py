@@ -1,6 +1,6 @@
 """Start the perception node and a simulated camera for it.
 
-Then, in another shell: `ros2 run segzero_ros ask "the red ball"`.
+Then, in another shell: `ros2 run segzero_ros ask "the red ball" --follow`.
 """
 
 from pathlib import Path
@@ -27,6 +27,19 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="0.0",
                 description="Seconds after which the next scene comes; 0 keeps the first.",
             ),
+            DeclareLaunchArgument(
+                "motion",
+                default_value="true",
+                choices=["true", "false"],
+                description="Whether camera and objects move.",
+            ),
+            # Before perception.launch.py declares it: the simulated camera has depth.
+            DeclareLaunchArgument(
+                "use_depth",
+                default_value="true",
+                choices=["true", "false"],
+                description="Publish the objects in 3D.",
+            ),
             # Declares the other arguments and, for both nodes, settles Fast DDS: it must be first.
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(PERCEPTION))),
             Node(
@@ -36,13 +49,15 @@ def generate_launch_description() -> LaunchDescription:
                 namespace=LaunchConfiguration("namespace"),
                 parameters=[
                     {
-                        "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
-                        "scene_period": ParameterValue(
-                            LaunchConfiguration("scene_period"), value_type=float
-                        ),
+                        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+                        for name, kind in (("seed", int), ("scene_period", float), ("motion", bool))
                     }
                 ],
-                remappings=[("camera/image_raw", LaunchConfiguration("image"))],
+                remappings=[
+                    ("camera/image_raw", LaunchConfiguration("image")),
+                    ("camera/depth/image_raw", LaunchConfiguration("depth")),
+                    ("camera/camera_info", LaunchConfiguration("camera_info")),
+                ],
                 ros_arguments=["--log-level", LaunchConfiguration("log_level")],
                 prefix=LaunchConfiguration("python"),
                 output="screen",

@@ -62,11 +62,13 @@ def ros2(ros_environment: dict[str, str]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def launch(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., None]]:
+def launch(
+    ros_environment: dict[str, str], tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start a launch file with arguments; it is interrupted, as by ctrl-C, after the test."""
     processes = []
 
-    def launch(name: str, **arguments: object) -> None:
+    def launch(name: str, **arguments: object) -> subprocess.Popen[bytes]:
         words = [f"{key}:={value}" for key, value in arguments.items()]
         with (tmp_path / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
@@ -77,8 +79,10 @@ def launch(ros_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable
                 start_new_session=True,
             )
         processes.append(process)
+        return process
 
     yield launch
     for process in processes:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(60)

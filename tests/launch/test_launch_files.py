@@ -1,6 +1,11 @@
 """What the launch files promise, seen from outside."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +25,13 @@ EXPECTED = {
     "namespace",
     "params_file",
     "image",
+    "depth",
+    "camera_info",
+    "use_depth",
     "profile",
     "device",
     "autostart",
+    "respawn",
     "use_sim_time",
     "log_level",
     "python",
@@ -61,6 +70,51 @@ def test_the_demo_brings_its_camera(
     answer = ask(ros2)
     assert answer["state"] == "answered"
     assert answer["objects"]
+
+
+def test_a_killed_node_comes_back_and_answers(
+    launch: Callable[..., subprocess.Popen[bytes]], ros2: Callable[..., str], tiny_profile: Path
+) -> None:
+    process = launch("demo.launch.py", profile=tiny_profile)
+    assert ask(ros2)["state"] == "answered"
+    killed = perception_of(process)
+    os.kill(killed, signal.SIGKILL)
+    while perception_of(process) in (killed, None):
+        time.sleep(0.1)
+    assert ask(ros2)["state"] == "answered"
+
+
+def test_without_respawn_a_killed_node_stays_away(
+    launch: Callable[..., subprocess.Popen[bytes]], ros2: Callable[..., str], tiny_profile: Path
+) -> None:
+    process = launch("perception.launch.py", profile=tiny_profile, respawn="false")
+    ask(ros2)
+    os.kill(perception_of(process), signal.SIGKILL)
+    assert process.wait(60) is not None  # nothing is left to do
+
+
+def test_each_camera_has_a_node_of_its_own(
+    launch: Callable[..., subprocess.Popen[bytes]], ros2: Callable[..., str], tiny_profile: Path
+) -> None:
+    launch(
+        "cameras.launch.py",
+        cameras="front, rear",
+        image="/{camera}/color/image_raw",
+        profile=tiny_profile,
+    )
+    for camera in ("front", "rear"):
+        error = ask(ros2, f"--node=/{camera}/segzero")["error"]
+        assert f"nothing publishes on /{camera}/color/image_raw" in error
+
+
+def perception_of(launched: subprocess.Popen[bytes]) -> int | None:
+    """The process id of the perception node that a launch file runs."""
+    children = Path(f"/proc/{launched.pid}/task/{launched.pid}/children").read_text().split()
+    for child in children:
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            if b"perception_node" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
 
 
 def ask(ros2: Callable[..., str], *options: str) -> dict:
