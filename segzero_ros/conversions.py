@@ -53,10 +53,40 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
             f"a {message.encoding} image needs an even width, this one has {message.width} "
             "columns: check the camera driver"
         )
-    pixels = _pixels(message, encoding)
+    pixels = as_array(message, encoding.dtype, encoding.channels)
     if encoding.bridged and bridge.works():
         return bridge.to_rgb(pixels, message.encoding)
     return encoding.to_rgb(pixels)
+
+
+def as_array(message: Image, dtype: str, channels: int) -> NDArray:
+    """Return (H, W, channels) in native byte order: a view unless bytes must be swapped.
+
+    dtype: of one channel, without byte order. Padding (`step`) is honoured.
+    Raises ConversionError.
+    """
+    height, width = message.height, message.width
+    if not height or not width:
+        raise ConversionError(f"the image is empty ({width}×{height}): is the camera running?")
+    kind = np.dtype(dtype)
+    row = width * channels * kind.itemsize
+    if message.step < row:
+        raise ConversionError(
+            f"image step is {message.step} bytes, but a row of {width} {message.encoding} pixels "
+            f"takes {row}: correct `step` or `encoding` in the camera driver"
+        )
+    if len(message.data) != message.step * height:
+        raise ConversionError(
+            f"the image has {len(message.data)} bytes of data, but step × height is "
+            f"{message.step} × {height} = {message.step * height}: check the camera driver"
+        )
+    pixels: NDArray = np.ndarray(
+        (height, width, channels),
+        kind.newbyteorder(">" if message.is_bigendian else "<"),
+        memoryview(message.data),
+        strides=(message.step, channels * kind.itemsize, kind.itemsize),
+    )
+    return pixels.astype(kind, copy=False)
 
 
 def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
@@ -78,48 +108,28 @@ def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
     return rgb
 
 
-def from_array(pixels: NDArray[np.uint8], header: Header) -> Image:
-    """Make a message of (H, W) uint8 as mono8 or of (H, W, 3) uint8 as rgb8."""
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.shape[2:] == (3,)):
+def from_array(pixels: NDArray, header: Header) -> Image:
+    """Make a message of a picture or of depth.
+
+    uint8 becomes mono8 if it is (H, W), rgb8 if it is (H, W, 3); (H, W) uint16 becomes 16UC1 and
+    (H, W) float32 32FC1. Raises ConversionError for anything else.
+    """
+    encoding = _ENCODING_OF.get((pixels.dtype.str, pixels.shape[2:])) if pixels.ndim > 1 else None
+    if encoding is None:
         raise ConversionError(
-            f"only (H, W) or (H, W, 3) uint8 become an image, not {pixels.shape} {pixels.dtype}"
+            "only (H, W) or (H, W, 3) uint8, (H, W) uint16 and (H, W) float32 become an image, not "
+            f"{pixels.shape} {pixels.dtype}"
         )
     message = Image(
         header=header,
         height=pixels.shape[0],
         width=pixels.shape[1],
-        encoding="mono8" if pixels.ndim == 2 else "rgb8",
-        step=math.prod(pixels.shape[1:]),
+        encoding=encoding,
+        step=math.prod(pixels.shape[1:]) * pixels.itemsize,
     )
     # Straight into the message's own array: passed to the constructor, data is copied per element.
-    message.data.frombytes(np.ascontiguousarray(pixels).data)
+    message.data.frombytes(np.ascontiguousarray(pixels).view(np.uint8).data)
     return message
-
-
-def _pixels(message: Image, encoding: Encoding) -> NDArray:
-    """(H, W, channels) in native byte order: a view unless bytes must be swapped."""
-    height, width = message.height, message.width
-    if not height or not width:
-        raise ConversionError(f"the image is empty ({width}×{height}): is the camera running?")
-    dtype = np.dtype(encoding.dtype)
-    row = width * encoding.channels * dtype.itemsize
-    if message.step < row:
-        raise ConversionError(
-            f"image step is {message.step} bytes, but a row of {width} {message.encoding} pixels "
-            f"takes {row}: correct `step` or `encoding` in the camera driver"
-        )
-    if len(message.data) != message.step * height:
-        raise ConversionError(
-            f"the image has {len(message.data)} bytes of data, but step × height is "
-            f"{message.step} × {height} = {message.step * height}: check the camera driver"
-        )
-    pixels: NDArray = np.ndarray(
-        (height, width, encoding.channels),
-        dtype.newbyteorder(">" if message.is_bigendian else "<"),
-        memoryview(message.data),
-        strides=(message.step, encoding.channels * dtype.itemsize, dtype.itemsize),
-    )
-    return pixels.astype(dtype, copy=False)
 
 
 def _undecodable(message: CompressedImage) -> str:
@@ -163,6 +173,14 @@ def _from_unit_range(code: int) -> Callable[[NDArray], NDArray[np.uint8]]:
 
     return convert
 
+
+_ENCODING_OF = {
+    ("|u1", ()): "mono8",
+    ("|u1", (3,)): "rgb8",
+    ("<u2", ()): "16UC1",
+    ("<f4", ()): "32FC1",
+}
+"""By dtype and shape behind (H, W)."""
 
 _PACKED_YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 
