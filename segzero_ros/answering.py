@@ -79,6 +79,7 @@ class Answering:
             question.frame = self._frames.wait(stop, timeout)
             if question.frame is None:
                 raise NoFrame(f"no image came within {timeout:g} s")
+        self._reporter.asking(question.frame)
         return self._segzero.ask(
             question.frame.pixels(),
             question.text,

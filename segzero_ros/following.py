@@ -156,6 +156,7 @@ class Following:
         """Ask about this frame; where that finds nothing, following goes on as before."""
         history = self._frames.record(self._wanted().history)
         try:
+            self._reporter.asking(frame)
             answer = self._try(image)
             if self._stop.is_set():
                 return

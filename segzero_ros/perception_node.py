@@ -18,10 +18,12 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
-from segzero_ros import camera, parameters
+from segzero_ros import camera, parameters, transforms
 from segzero_ros.answering import Answering
-from segzero_ros.diagnostics import Health
+from segzero_ros.depth import Locator
+from segzero_ros.diagnostics import Health, status
 from segzero_ros.frames import LatestFrame
 from segzero_ros.parameters import Parameters
 from segzero_ros.reporting import RELIABLE_QOS, Reporter
@@ -93,8 +95,14 @@ class PerceptionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen to the camera and to questions."""
         assert self._segzero is not None  # only a configured node can be activated
-        outcome = super().on_activate(state)
         self._read_parameters()
+        try:
+            if self._wanted.use_depth:
+                self._reporter.locator = Locator(self, lambda: self._wanted)
+        except SegZeroError as error:
+            self.get_logger().error(f"Can't activate: {error}")
+            return TransitionCallbackReturn.FAILURE
+        outcome = super().on_activate(state)
         self._answering = Answering(
             self._segzero, self.frames, lambda: self._wanted, self._reporter
         )
@@ -141,6 +149,9 @@ class PerceptionNode(LifecycleNode):
         if self._answering:
             self._answering.close(reason)
             self._answering = None
+        if self._reporter.locator:
+            self._reporter.locator.close()
+            self._reporter.locator = None
         self.frames.clear()
 
     def _unload(self) -> None:
@@ -187,22 +198,29 @@ class PerceptionNode(LifecycleNode):
 
     def _read_parameters(self) -> None:
         self._wanted = parameters.read(self, Parameters)
+        if self._reporter.locator:
+            self._reporter.locator.adapt()
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         reason = parameters.refusal(
             changes, Parameters, configured=bool(self._segzero), active=bool(self._answering)
         )
+        if any(change.name == "target_frame" and change.value for change in changes):
+            reason = reason or transforms.refusal()
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _report(self) -> None:
         report = DiagnosticArray()
         report.header.stamp = self.get_clock().now().to_msg()
+        name, wanted = self.get_fully_qualified_name(), self._wanted
         report.status = [
-            *self._health.report(self.get_fully_qualified_name()),
+            *self._health.report(name),
             *self._watchdog.look(
-                camera.topic(self), self._wanted.camera_timeout, active=bool(self._inputs)
+                camera.topic(self), wanted.camera_timeout, active=bool(self._inputs)
             ),
         ]
+        if self._reporter.locator:
+            report.status.append(status(f"{name}: depth", *self._reporter.locator.status(), {}))
         self._diagnostics.publish(report)
 
 

@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 
 from segzero import overlay
@@ -19,6 +19,7 @@ from segzero.errors import DeviceOutOfMemory, SegZeroError
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero_ros import camera, results
 from segzero_ros.conversions import ConversionError, from_array
+from segzero_ros.depth import Locator
 from segzero_ros.diagnostics import Health
 from segzero_ros.frames import Frame
 from segzero_ros.msg import ReasoningText
@@ -35,7 +36,10 @@ _COMPLAINT_PERIOD = 5.0
 
 
 class Reporter:
-    """Publishes, counts and logs; its methods are for any thread and raise nothing."""
+    """Publishes, counts and logs; its methods are for any thread and raise nothing.
+
+    locator: places the objects in 3D, where there is depth; change it only while nothing works.
+    """
 
     def __init__(self, node: LifecycleNode, health: Health) -> None:
         self._node = node
@@ -48,8 +52,15 @@ class Reporter:
         self._reasoning = publisher(String, "~/reasoning", RELIABLE_QOS)
         self._stream = publisher(ReasoningText, "~/reasoning/stream", TEXT_QOS)
         self._overlay = publisher(Image, "~/overlay", RELIABLE_QOS)
+        self._points = publisher(PointCloud2, "~/points", RELIABLE_QOS)
+        self.locator: Locator | None = None
 
     # Questions
+
+    def asking(self, frame: Frame) -> None:
+        """Tell that the model begins with a frame."""
+        if self.locator:
+            self.locator.hold(frame.message.header.stamp)
 
     def thought(self, question: Question, piece: str) -> None:
         """Pass on the thinking in a piece of the completion."""
@@ -193,7 +204,10 @@ class Reporter:
             picture = overlay.draw(frame.pixels(), segmentation)
             self._publish(self._overlay, from_array(picture, message.header))
         self._publish(self._mask, message.mask)
+        points = self.locator.locate(message) if self.locator else None
         self._publish(self._segmentation, message)
+        if points:
+            self._publish(self._points, points)
 
     def _publish(self, publisher: Publisher, message: Any) -> None:
         with self._until_shutdown():

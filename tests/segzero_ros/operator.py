@@ -69,6 +69,12 @@ class Operator(Peer):
             self._cameras[topic] = camera
         self._cameras[topic].publish(image)
 
+    def unplug(self) -> None:
+        """Take the camera away; `show` plugs in another."""
+        for camera in self._cameras.values():
+            self.node.destroy_publisher(camera)
+        self._cameras = {}
+
     def ask(self, text: str) -> None:
         self.queries.publish(String(data=text))
 

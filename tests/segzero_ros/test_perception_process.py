@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
 
 from segzero_ros.msg import Segmentation
 from tests.segzero_ros.operator import Operator
@@ -66,6 +67,29 @@ def test_memory_stays_flat_over_many_questions(
             memory.append(process.memory())
     wait_until(lambda: operator.count("answered") >= 6, "diagnostics")
     assert max(memory[2:]) - memory[1] < 16, memory  # MiB; a leak of every picture would be 60
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_200_lifecycles(
+    start_node: StartNode, operator: Operator, profiles: dict[str, Path]
+) -> None:
+    process = start_node(
+        "perception_node", profile=profiles["answer"], follow=True, first_frame_timeout=60.0
+    )
+    memory = []
+    for cycle in range(200):
+        operator.activate()
+        if cycle % 10 == 0:  # also with a model that has answered and a stream that was followed
+            with filming(operator):
+                assert operator.answer("the red ball").state == Segmentation.ANSWERED
+                assert operator.result().state in (Segmentation.TRACKED, Segmentation.LOST)
+        assert operator.transition(Transition.TRANSITION_DEACTIVATE)
+        assert operator.transition(Transition.TRANSITION_CLEANUP)
+        while not operator.results.empty():
+            operator.results.get()
+        memory.append(process.memory())
+    print(f"resident memory every 20 cycles: {[round(used) for used in memory[::20]]} MiB")
+    assert memory[-1] - memory[1] < 50, memory
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

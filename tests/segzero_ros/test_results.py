@@ -52,6 +52,25 @@ def test_no_objects_mean_nothing_with_an_empty_mask(header: Header) -> None:
     assert not any(message.mask.data)
 
 
+@pytest.mark.parametrize(
+    ("objects", "lost", "state"),
+    [
+        ((ball(),), [], SegmentationMessage.TRACKED),
+        ((ball(),), [2, 3], SegmentationMessage.TRACKED),
+        ((), [1, 2], SegmentationMessage.LOST),
+    ],
+)
+def test_a_followed_frame_tells_who_is_seen_and_who_is_lost(
+    header: Header, objects: tuple[SegmentedObject, ...], lost: list[int], state: int
+) -> None:
+    message = results.followed(segmentation(*objects), lost, header, "The ball?", 7)
+    assert (message.state, message.query, message.query_id) == (state, "The ball?", 7)
+    assert [item.id for item in message.objects] == [item.id for item in objects]
+    assert list(message.lost) == lost
+    assert message.header == message.mask.header == header
+    assert set(message.mask.data) == {0, *(item.id for item in objects)}
+
+
 def test_a_failure_says_why_and_has_no_mask(header: Header) -> None:
     message = results.failed("no image", header, "the ball", 3)
     assert message.state == SegmentationMessage.FAILED

@@ -1,0 +1,61 @@
+"""Real, tiny models that are slow, fail or lose sight when a test wants it."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero.errors import Cancelled
+from segzero.pipeline import SegZero
+from segzero.types import TrackedObject
+
+
+class Models(SegZero):
+    """A SegZero with faults on demand.
+
+    seconds: how long an answer takes. ask_errors, step_errors: raised, one by one, instead of
+    working. blind: no object is seen.
+    on_step: called after every step.
+    """
+
+    seconds = 0.0
+    blind = False
+
+    @classmethod
+    def load(cls, profile: str, device: str = "auto") -> "Models":
+        models = super().load(profile, device)
+        assert isinstance(models, Models)
+        models.ask_errors: list[Exception] = []
+        models.step_errors: list[Exception] = []
+        models.on_step: Callable[[], object] = lambda: None
+        return models
+
+    def ask(self, image, question, *, on_text=None, stop=None):
+        if self.ask_errors:
+            raise self.ask_errors.pop(0)
+        if self.seconds and (stop or threading.Event()).wait(self.seconds):
+            raise Cancelled("stopped while it was slow")
+        return super().ask(image, question, on_text=on_text, stop=stop)
+
+    def track(self, image, objects):
+        return Steps(self, super().track(image, objects))
+
+
+class Steps:
+    """A real tracker's steps, with the faults of its models."""
+
+    def __init__(self, models: Models, tracker) -> None:
+        self._models = models
+        self._tracker = tracker
+        self.close = tracker.close
+
+    def step(self, image: NDArray[np.uint8]) -> tuple[TrackedObject, ...]:
+        models = self._models
+        if models.step_errors:
+            raise models.step_errors.pop(0)
+        found = self._tracker.step(image)
+        models.on_step()
+        if not models.blind:
+            return found
+        return tuple(TrackedObject(item.id, None, np.zeros_like(item.mask), 0.0) for item in found)
