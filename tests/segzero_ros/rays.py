@@ -1,0 +1,46 @@
+"""What a camera above the simulated table sees, found without drawing: by casting rays."""
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero_sim.scene import Scene
+from segzero_sim.tabletop import TabletopRenderer
+
+
+def cast(
+    renderer: TabletopRenderer, scene: Scene, width: int, height: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Points (N, 3) in the optical frame that the rays through all pixels hit, and their ids (N,).
+
+    The camera stands where `Camera` says, whatever the renderer does with it.
+    """
+    renderer.render(scene, depth=False)  # poses MuJoCo's geometry
+    position, axes = _pose(scene)
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    f = 0.5 * height / np.tan(np.radians(scene.camera.fovy) / 2)
+    ways = np.stack([(u - (width - 1) / 2) / f, (v - (height - 1) / 2) / f, np.ones_like(u)], -1)
+    ways = ways.reshape(-1, 3) / np.linalg.norm(ways.reshape(-1, 3), axis=1, keepdims=True)
+    distances, ids = np.empty(len(ways)), np.zeros(len(ways), int)
+    model, data, geom = renderer._model, renderer._data, np.zeros(1, np.int32)
+    for index, way in enumerate(ways @ axes.T):
+        distances[index] = mujoco.mj_ray(model, data, position, way, None, 1, -1, geom)
+        name = model.geom(geom[0]).name if geom[0] >= 0 else ""
+        ids[index] = int(name[6]) + 1 if name.startswith("object") else 0
+    return ways * distances[:, None], ids
+
+
+def _pose(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the camera is, and its optical frame's axes as columns."""
+    camera = scene.camera
+    away = np.array(
+        [
+            -np.sin(camera.azimuth) * np.cos(camera.elevation),
+            -np.cos(camera.azimuth) * np.cos(camera.elevation),
+            np.sin(camera.elevation),
+        ]
+    )
+    right = np.cross([0, 0, 1], away)
+    right /= np.linalg.norm(right)
+    position = np.array([*camera.target, 0]) + camera.distance * away
+    return position, np.stack([right, np.cross(-away, right), -away], axis=1)
