@@ -12,12 +12,15 @@ import json
 import os
 import select
 import socket
+import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -282,6 +285,30 @@ MODELS: dict[str, Callable[[Handler, dict], None]] = {
         '{"choices": [{"delta": {}, "finish_reason": "stop"}]}',
     ),
 }
+
+
+class ServerProcess:
+    """This file as a process, with the demo's reasoner."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.segzero.openai_server", "demo"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,  # it ends with whoever started it
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        assert self.url, "the server didn't start"
+
+    def seen(self, what: str) -> int:
+        """How often the server saw something: a model's name, or `<name> given up`."""
+        with urllib.request.urlopen(self.url.replace("/v1", "/seen")) as response:
+            return json.load(response).get(what, 0)
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def main() -> None:

@@ -1,13 +1,9 @@
 """Against a real server: a process of its own that speaks the OpenAI chat API on loopback."""
 
 import gc
-import json
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,33 +22,13 @@ from segzero.reasoners.local import LocalReasoner
 from segzero.reasoners.remote import RemoteReasoner
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer
-from tests.segzero.openai_server import SECRET
+from tests.segzero.openai_server import SECRET, ServerProcess
 
-ROOT = Path(__file__).parents[2]
 DEMO = load_profile("demo")
 QUESTIONS = ["the red ball", "the leftmost object.", "What could I drink from?", "all the boxes"]
 PROMPT = 0.3
 """Seconds: at most 0.1 on an idle machine."""
 QUICK = Timeouts(connect=1.0, first_token=0.5, next_token=0.5)
-
-
-class ServerProcess:
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.segzero.openai_server", "demo"],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
-        assert self.url, "the server didn't start"
-
-    def seen(self, what: str) -> int:
-        """How often the server saw something: a model's name, or `<name> given up`."""
-        with urllib.request.urlopen(self.url.replace("/v1", "/seen")) as response:
-            return json.load(response).get(what, 0)
-
-    def close(self) -> None:
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
