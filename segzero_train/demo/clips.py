@@ -19,6 +19,7 @@ SHARD = 25
 FIRST_SEED = 2_000_000
 """Clips for training start here; the scenes of `frames` and of tests are below."""
 _CAMERAS = ((320, 240),) * 4 + ((640, 480),)
+_NEAR = 6
 _RATE = 30
 """Frames that the camera takes in a second; a clip skips up to five between two of its own."""
 
@@ -42,6 +43,13 @@ class Clips:
             for frame in shard.reshape(-1, SIDE * SIDE)
         ]
         return np.array(counts).reshape(-1, LENGTH, MAX_OBJECTS)
+
+    def crowds(self) -> NDArray[np.bool_]:
+        """(clips, LENGTH, MAX_OBJECTS) whether another object is within _NEAR pixels of its box."""
+        flags = [
+            _is_crowded(frame) for shard in self.ids for frame in shard.reshape(-1, SIDE, SIDE)
+        ]
+        return np.array(flags).reshape(-1, LENGTH, MAX_OBJECTS)
 
 
 def render_clips(folder: Path, count: int, processes: int) -> Clips:
@@ -74,6 +82,16 @@ def _skip_absence(times: NDArray[np.float64], leave: Leave, rng: np.random.Gener
     middle = LENGTH // 2
     again = leave.back + rng.uniform(0.0, 0.6) * leave.travel
     times[middle:] += max(0.0, again - times[middle])
+
+
+def _is_crowded(ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    crowded = np.zeros(MAX_OBJECTS, bool)
+    for number in np.unique(ids[ids > 0]):
+        rows, columns = np.nonzero(ids == number)
+        top, left = max(0, rows.min() - _NEAR), max(0, columns.min() - _NEAR)
+        around = ids[top : rows.max() + 1 + _NEAR, left : columns.max() + 1 + _NEAR]
+        crowded[number - 1] = ((around > 0) & (around != number)).any()
+    return crowded
 
 
 def _files(folder: Path, shard: int) -> list[Path]:

@@ -94,12 +94,12 @@ def train_memory(
         parameter.requires_grad = name.startswith(_TRAINED)
     _initialise(model)
     encoded = encode_clips(model, clips, folder / "features")
-    areas = clips.areas()
+    areas, crowds = clips.areas(), clips.crowds()
 
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((2, step))
-        length = int(rng.integers(3, 5 if step < steps // 4 else 9))
-        track = sample_track(clips, encoded, areas, length, rng, device)
+        length = int(rng.integers(3, 5 if step < steps // 4 else LENGTH + 1))
+        track = sample_track(clips, encoded, areas, crowds, length, rng, device)
         with torch.autocast(device.type, torch.bfloat16):
             found = list(follow(model, track.frames, track.masks[0]))
         return track_losses(found, track.masks[1:])
@@ -153,18 +153,23 @@ def sample_track(
     clips: Clips,
     encoded: Sequence[tuple[NDArray[np.float16], ...]],
     areas: NDArray[np.int64],
+    crowds: NDArray[np.bool_],
     length: int,
     rng: np.random.Generator,
     device: torch.device,
 ) -> Track:
-    """Objects clearly seen at first, a third of them out of sight later where possible."""
+    """Objects clearly seen at first; where possible a third is out of sight later, a third crowded."""
     usable = areas[:, : LENGTH - length + 1] >= _CLEARLY
     windows = np.lib.stride_tricks.sliding_window_view(areas, length, axis=1)
     vanishing = usable & (windows == 0).any(-1)
-    pools = [np.argwhere(usable), np.argwhere(vanishing if vanishing.any() else usable)]
+    crowded = usable & crowds[:, : LENGTH - length + 1]
+    pools = [
+        np.argwhere(usable),
+        *(np.argwhere(some) for some in (vanishing, crowded) if some.any()),
+    ]
     picks = []
     for _ in range(BATCH // length):
-        pool = pools[int(rng.random() < 0.33)]
+        pool = pools[rng.integers(len(pools))]
         picks.append(pool[rng.integers(len(pool))])
     masks, levels = [], []
     for clip, first, item in picks:
