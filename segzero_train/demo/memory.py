@@ -158,7 +158,7 @@ def sample_track(
     rng: np.random.Generator,
     device: torch.device,
 ) -> Track:
-    """Objects clearly seen at first; where possible a third is out of sight later, a third crowded."""
+    """Objects clearly seen at first; where possible a third leaves later, a third is crowded."""
     usable = areas[:, : LENGTH - length + 1] >= _CLEARLY
     windows = np.lib.stride_tricks.sliding_window_view(areas, length, axis=1)
     vanishing = usable & (windows == 0).any(-1)
