@@ -1,6 +1,5 @@
 """What a camera above the simulated table sees, found without drawing: by casting rays."""
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +22,9 @@ def cast(
     ways = ways.reshape(-1, 3) / np.linalg.norm(ways.reshape(-1, 3), axis=1, keepdims=True)
     distances, ids = np.empty(len(ways)), np.zeros(len(ways), int)
     model, data, geom = renderer._model, renderer._data, np.zeros(1, np.int32)
+    mj_ray = renderer._mujoco.mj_ray
     for index, way in enumerate(ways @ axes.T):
-        distances[index] = mujoco.mj_ray(model, data, position, way, None, 1, -1, geom)
+        distances[index] = mj_ray(model, data, position, way, None, 1, -1, geom)
         name = model.geom(geom[0]).name if geom[0] >= 0 else ""
         ids[index] = int(name[6]) + 1 if name.startswith("object") else 0
     return ways * distances[:, None], ids
