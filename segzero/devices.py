@@ -47,6 +47,19 @@ def memory_errors() -> Iterator[None]:
     )
 
 
+@contextmanager
+def beside(device: torch.device) -> Iterator[None]:
+    """Compute beside what other threads have this GPU do; all is done at the end."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
+
+
 def release_memory() -> None:
     """Give cached device memory back, so that others (or the next call) can have it."""
     if torch.cuda.is_available():

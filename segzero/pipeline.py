@@ -3,8 +3,9 @@
 import gc
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ class SegZero:
         self._answer_format = answer_format
         self._coordinates = coordinates
         self._rounding = rounding
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="segzero-ahead")
 
     @classmethod
     def load(cls, profile: str | Path | Profile, device: str = "auto") -> "SegZero":
@@ -94,10 +96,15 @@ class SegZero:
         Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled,
         DeviceOutOfMemory or ServerError. After any of them the next call works.
         """
+        check_image(image)
+        clean_question(question)
+        _, segmenter = self._models()
+        # The segmenter looks at the image while the reasoner writes.
+        encoded = self._ahead.submit(segmenter.encode, image)
         answer = self.reason(image, question, on_text=on_text, stop=stop)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the masks were drawn")
-        return self._draw(image, question, answer)
+        return self._draw(image, question, answer, encoded.result())
 
     def ask_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
@@ -138,12 +145,7 @@ class SegZero:
     ) -> tuple[SegmentedObject, ...]:
         """The second half of ask(): masks for boxes and points in pixels of the image."""
         check_image(image)
-        _, segmenter = self._models()
-        found = segmenter.segment(image, objects)
-        return tuple(
-            SegmentedObject(id=number, box=item.box, points=item.points, mask=mask, score=score)
-            for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
-        )
+        return self._segment(image, objects, None)
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
         """Follow objects through the frames after `image`, the one that they were found in.
@@ -167,6 +169,7 @@ class SegZero:
         """Free the models' memory; asking afterwards is an error. Closing twice is fine."""
         if self._reasoner is None:
             return
+        self._ahead.shutdown()
         self._reasoner = self._segmenter = None
         gc.collect()  # models hold cycles
         from segzero.devices import release_memory
@@ -183,14 +186,26 @@ class SegZero:
             self._rounding,
         )
 
-    def _draw(self, image: NDArray[np.uint8], question: str, answer: Answer) -> Segmentation:
+    def _segment(
+        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject], encoded: Any
+    ) -> tuple[SegmentedObject, ...]:
+        _, segmenter = self._models()
+        found = segmenter.segment(image, objects, encoded)
+        return tuple(
+            SegmentedObject(id=number, box=item.box, points=item.points, mask=mask, score=score)
+            for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
+        )
+
+    def _draw(
+        self, image: NDArray[np.uint8], question: str, answer: Answer, encoded: Any = None
+    ) -> Segmentation:
         height, width = image.shape[:2]
         return Segmentation(
             question=question.strip(),
             reasoning=answer.reasoning,
             text=answer.text,
             size=(width, height),
-            objects=self.segment(image, answer.objects),
+            objects=self._segment(image, answer.objects, encoded),
         )
 
     def _models(self) -> tuple[Reasoner, Segmenter]:

@@ -21,6 +21,7 @@ from segzero.devices import memory_errors
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
 from segzero.prompts import PromptTemplate, build_messages
 from segzero.reasoners import Completion
+from segzero.reasoners.decoder import Decoder, suits
 from segzero.weights import load_model, load_pretrained
 
 _END = "</answer>"
@@ -44,6 +45,8 @@ class LocalReasoner:
         self._prompt = prompt
         self._image_size = image_size
         self._generation = _greedy(model, processor.tokenizer, max_new_tokens)
+        self._ends = frozenset(self._generation.eos_token_id)
+        self._decoder: Decoder | None = None  # shares weights only when it's needed
         self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
         self._template_controls = self._controls(self._chat("thing"))
 
@@ -97,7 +100,20 @@ class LocalReasoner:
         chat = self._checked_chat(question)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the model started")
-        return self._generate([image], [chat], on_text, stop)[0]
+        if not suits(self._model):
+            return self._generate([image], [chat], on_text, stop)[0]
+        with memory_errors(), torch.inference_mode():
+            if self._decoder is None:
+                self._decoder = Decoder(self._model)
+            inputs = self._prepare([image], [chat])
+            written = _Written(self._processor.tokenizer, self._ends, on_text)
+            for token in self._decoder.decode(inputs, self._generation):
+                written.hear(token)
+                if stop is not None and stop.is_set():
+                    raise Cancelled(f"stopped after {written.new_tokens} tokens")
+                if written.done:
+                    break
+        return self._completions(inputs, [written])[0]
 
     def complete_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
@@ -113,25 +129,33 @@ class LocalReasoner:
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
     ) -> list[Completion]:
-        tokenizer = self._processor.tokenizer
-        ends = frozenset(self._generation.eos_token_id)
+        """Through transformers, which knows every model and batches of prompts."""
         with memory_errors(), torch.inference_mode():
-            inputs = self._processor(
-                text=chats,
-                images=[self._squash(image) for image in images],
-                padding=True,
-                padding_side="left",  # so that all prompts end together
-                return_tensors="pt",
-            )
-            written = [_Written(tokenizer, ends, on_text) for _ in chats]
+            inputs = self._prepare(images, chats)
+            written = [_Written(self._processor.tokenizer, self._ends, on_text) for _ in chats]
             listener = _Listener(written, inputs["input_ids"].shape[1], stop)
             self._model.generate(
-                **inputs.to(self._model.device),
+                **inputs,
                 generation_config=self._generation,
                 stopping_criteria=StoppingCriteriaList([listener]),
             )
         if listener.cancelled:
             raise Cancelled(f"stopped after {written[0].new_tokens} tokens")
+        return self._completions(inputs, written)
+
+    def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
+        """The model's inputs, on its device."""
+        inputs = self._processor(
+            text=chats,
+            images=[self._squash(image) for image in images],
+            padding=True,
+            padding_side="left",  # so that all prompts end together
+            return_tensors="pt",
+            device=self._model.device,
+        )
+        return inputs.to(self._model.device)
+
+    def _completions(self, inputs: Any, written: Sequence["_Written"]) -> list[Completion]:
         patch = self._processor.image_processor.patch_size
         grids = inputs["image_grid_thw"].tolist()
         return [

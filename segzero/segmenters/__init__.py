@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,22 @@ _BATCH = 16
 class Segmenter(Protocol):
     """Anything that turns boxes and points into masks and follows them."""
 
+    def encode(self, image: NDArray[np.uint8]) -> Any:
+        """What `segment` needs of an image, (H, W, 3) uint8 RGB: it can be had beforehand.
+
+        The one method that another thread may call meanwhile. Raises DeviceOutOfMemory.
+        """
+        ...
+
     def segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
+        self,
+        image: NDArray[np.uint8],
+        objects: Sequence[GroundedObject],
+        encoded: Any = None,
     ) -> list[ScoredMask]:
         """The best mask of each object, in the order of `objects`.
 
-        image: (H, W, 3) uint8 RGB; objects: in its pixels.
+        image: (H, W, 3) uint8 RGB; objects: in its pixels; encoded: from `encode` of this image.
         A mask is (H, W) bool; its score is the model's own estimate of its IoU, in [0, 1].
         An object's mask depends on no other object. Raises DeviceOutOfMemory.
         """

@@ -6,7 +6,7 @@ instead built from config.json and filled from the safetensors of the transforme
 
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
-from segzero.devices import memory_errors
+from segzero.devices import beside, memory_errors
 from segzero.errors import CheckpointError
 from segzero.segmenters import ScoredMask, batches
 from segzero.types import GroundedObject, SegmentedObject
@@ -111,18 +111,28 @@ class MetaSegmenter:
         predictor._bb_feat_sizes = config.vision_config.backbone_feature_sizes
         return cls(predictor, getattr(torch, dtype))
 
+    def encode(self, image: NDArray[np.uint8]) -> dict[str, Any]:
+        """See `Segmenter.encode`."""
+        with memory_errors(), torch.inference_mode(), self._cast(), beside(self._predictor.device):
+            # A copy: torch takes no negative strides and warns about read-only arrays.
+            self._predictor.set_image(np.array(image, order="C"))
+            return self._predictor._features
+
     def segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
+        self,
+        image: NDArray[np.uint8],
+        objects: Sequence[GroundedObject],
+        encoded: dict[str, Any] | None = None,
     ) -> list[ScoredMask]:
         """See `Segmenter.segment`. Of SAM's three hypotheses the one with the best score counts."""
         if not objects:
             return []
         masks: dict[int, ScoredMask] = {}
-        half = self._dtype != torch.float32
-        cast = torch.autocast(self._predictor.device.type, self._dtype) if half else nullcontext()
-        with memory_errors(), torch.inference_mode(), cast:
-            # A copy: torch takes no negative strides and warns about read-only arrays.
-            self._predictor.set_image(np.array(image, order="C"))
+        encoded = encoded or self.encode(image)
+        with memory_errors(), torch.inference_mode(), self._cast():
+            # The image that was set last may be another.
+            self._predictor._features, self._predictor._orig_hw = encoded, [image.shape[:2]]
+            self._predictor._is_image_set = True
             for batch in batches(objects):
                 masks.update(zip(batch, self._decode([objects[i] for i in batch]), strict=True))
             self._predictor.reset_predictor()
@@ -134,6 +144,10 @@ class MetaSegmenter:
             "Meta's sam2 package can't follow objects here: set `segmenter_adapter: transformers` "
             "in the profile"
         )
+
+    def _cast(self) -> AbstractContextManager[Any]:
+        half = self._dtype != torch.float32
+        return torch.autocast(self._predictor.device.type, self._dtype) if half else nullcontext()
 
     def _decode(self, objects: Sequence[GroundedObject]) -> list[ScoredMask]:
         """Masks of objects that have equally many points."""

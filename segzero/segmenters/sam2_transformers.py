@@ -15,7 +15,7 @@ from transformers import (
     Sam2VideoModel,
 )
 
-from segzero.devices import memory_errors
+from segzero.devices import beside, memory_errors
 from segzero.errors import CheckpointError
 from segzero.segmenters import ScoredMask, batches
 from segzero.tracker import Tracker
@@ -42,15 +42,25 @@ class TransformersSegmenter:
         model = load_model(AutoModelForMaskGeneration, folder, dtype=dtype, device=device)
         return cls(model, processor, None)
 
+    def encode(self, image: NDArray[np.uint8]) -> list[torch.Tensor]:
+        """See `Segmenter.encode`."""
+        with memory_errors(), torch.inference_mode(), beside(self._model.device):
+            return self._model.get_image_embeddings(self._prepare(image))
+
     def segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
+        self,
+        image: NDArray[np.uint8],
+        objects: Sequence[GroundedObject],
+        encoded: list[torch.Tensor] | None = None,
     ) -> list[ScoredMask]:
         """See `Segmenter.segment`. Of SAM's three hypotheses the one with the best score counts."""
+        if not objects:
+            return []
         masks: dict[int, ScoredMask] = {}
+        encoded = encoded or self.encode(image)
         with memory_errors(), torch.inference_mode():
-            features = self._encode(image) if objects else []
             for batch in batches(objects):
-                found = self._decode(features, [objects[index] for index in batch], image.shape[:2])
+                found = self._decode(encoded, [objects[index] for index in batch], image.shape[:2])
                 masks.update(zip(batch, found, strict=True))
         return [masks[index] for index in range(len(objects))]
 
@@ -63,13 +73,10 @@ class TransformersSegmenter:
             )
         return Tracker(self._video, self._prepare, image, objects)
 
-    def _encode(self, image: NDArray[np.uint8]) -> list[torch.Tensor]:
-        return self._model.get_image_embeddings(self._prepare(image))
-
     def _prepare(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """(1, 3, S, S) pixel values on the model's device."""
         # A copy: torch takes no negative strides and warns about read-only arrays.
-        own = torch.from_numpy(np.array(image, order="C"))
+        own = torch.from_numpy(np.array(image, order="C")).to(self._model.device)
         pixels = self._processor(images=own.permute(2, 0, 1), return_tensors="pt")
         return pixels["pixel_values"].to(self._model.device, self._model.dtype)
 

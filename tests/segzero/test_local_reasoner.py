@@ -192,10 +192,10 @@ def test_out_of_memory_is_told_and_the_next_call_answers(qwen3_vl, image, monkey
     reasoner = load(qwen3_vl)
     with monkeypatch.context() as patch:
 
-        def generate(**inputs: object) -> None:
+        def forward(**inputs: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-        patch.setattr(reasoner._model, "generate", generate)
+        patch.setattr(reasoner._model, "forward", forward)
         with pytest.raises(DeviceOutOfMemory, match=r"2\.00 GiB"):
             reasoner.complete(image, "the red ball")
     assert reasoner.complete(image, "the red ball").text == ANSWER

@@ -96,7 +96,7 @@ def test_the_highest_scoring_hypothesis_is_taken(sam2, image):
     segmenter = load(sam2, "transformers")
     with torch.inference_mode():
         found = segmenter._model(
-            image_embeddings=segmenter._encode(image),
+            image_embeddings=segmenter.encode(image),
             input_boxes=torch.tensor([[[16.0, 256 / 12, 96.0, 128.0]]]),
             input_points=torch.tensor([[[[48.0, 64.0]]]]),
             multimask_output=True,
