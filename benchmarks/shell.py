@@ -150,9 +150,9 @@ def node(end: Event, pipe: Connection) -> None:
     models = IdleModels()
     put, publish = LatestFrame.put, Publisher.publish
 
-    def timed_put(frames: LatestFrame, message: Any) -> None:
+    def timed_put(frames: LatestFrame, message: Any, sequence: int) -> None:
         arrived[_stamp(message)] = time.time_ns()
-        put(frames, message)
+        put(frames, message, sequence)
 
     def timed_publish(publisher: Publisher, message: Any) -> None:
         publish(publisher, message)
@@ -180,6 +180,9 @@ class IdleModels:
 
     used: when the newest frame's pixels came, in nanoseconds since 1970.
     """
+
+    def warm_up(self) -> None:
+        """There is nothing to warm up."""
 
     def __init__(self) -> None:
         from segzero.types import Box, Point, SegmentedObject, TrackedObject

@@ -1,6 +1,7 @@
 """The camera's topic and the node's subscription to it."""
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+from typing import Any
+
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -19,13 +20,14 @@ def topic(node: Node) -> str:
 
 def subscribe(node: Node, frames: LatestFrame) -> Subscription:
     """Let `frames` have what the camera publishes."""
-    return node.create_subscription(
-        CompressedImage if _is_compressed(node) else Image,
-        topic(node),
-        frames.put,
-        CAMERA_QOS,
-        event_callbacks=SubscriptionEventCallbacks(message_lost=frames.count_lost),
-    )
+    kind = CompressedImage if _is_compressed(node) else Image
+
+    def put(message: Image | CompressedImage, info: dict[str, Any]) -> None:
+        # The middleware's own count leaves out what a newer frame displaced in its queue.
+        frames.put(message, info["publication_sequence_number"])
+
+    # rclpy also takes callbacks with two arguments; its types do not say so.
+    return node.create_subscription(kind, topic(node), put, CAMERA_QOS)  # type: ignore[arg-type]
 
 
 def _is_compressed(node: Node) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.event_handler import QoSMessageLostInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from segzero_ros.conversions import compressed_to_rgb, to_rgb
@@ -61,19 +60,24 @@ class History:
 class LatestFrame:
     """A slot for one frame; a newer one takes the place of the older. For any thread.
 
-    received, lost: frames that came, and frames that the middleware says were lost on the way.
+    received, lost: frames that came, and frames that were published in between but never came.
     """
 
     def __init__(self) -> None:
         self._frame: Frame | None = None
         self._change = threading.Condition()
         self._histories: list[History] = []
+        self._sequence: int | None = None
         self.received = 0
         self.lost = 0
 
-    def put(self, message: Image | CompressedImage) -> None:
+    def put(self, message: Image | CompressedImage, sequence: int | None = None) -> None:
+        """Take a new frame. sequence: the camera's own count of its messages, where it is known."""
         with self._change:
             self.received += 1
+            if sequence and self._sequence:
+                self.lost += max(0, sequence - self._sequence - 1)  # a new camera starts at 1
+            self._sequence = sequence
             self._frame = Frame(message, time.monotonic(), self.received)
             for history in self._histories:
                 history.add(self._frame)
@@ -121,10 +125,6 @@ class LatestFrame:
             if history in self._histories:
                 self._histories.remove(history)
 
-    def count_lost(self, event: QoSMessageLostInfo) -> None:
-        """Take over the middleware's count of frames that never arrived."""
-        self.lost = event.total_count
-
     def clear(self) -> None:
-        """Forget the frame; the counts stay."""
-        self._frame = None
+        """Forget the frame; the counts stay. What comes meanwhile is not lost."""
+        self._frame = self._sequence = None

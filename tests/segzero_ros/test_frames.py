@@ -28,6 +28,30 @@ def test_clear_forgets_the_frame_and_keeps_the_count() -> None:
     assert frames.received == 1
 
 
+@pytest.mark.parametrize(
+    ("sequences", "lost"),
+    [
+        ([5, 6, 7], 0),
+        ([5, 7, 10], 3),
+        ([5, 9, 1, 2, 4], 4),  # a new camera
+        ([None, None], 0),
+    ],
+)
+def test_gaps_in_the_cameras_count_are_lost_frames(sequences: list, lost: int) -> None:
+    frames = LatestFrame()
+    for sequence in sequences:
+        frames.put(Image(), sequence)
+    assert (frames.received, frames.lost) == (len(sequences), lost)
+
+
+def test_what_was_published_while_nobody_listened_is_not_lost() -> None:
+    frames = LatestFrame()
+    frames.put(Image(), 5)
+    frames.clear()
+    frames.put(Image(), 50)
+    assert frames.lost == 0
+
+
 def test_wait_returns_the_first_frame_that_comes() -> None:
     frames, first = LatestFrame(), Image()
     camera = threading.Timer(0.05, frames.put, [first])

@@ -1,0 +1,402 @@
+"""`python benchmarks/live.py`: is what is followed the present, and how soon is a cancel silence?
+
+A camera process plays a moving tabletop at 30 Hz over Fast DDS to the perception node with the
+demo's models. Each answer takes 2 s more than it would, by waiting; then the objects are followed.
+An age is the time from a frame's stamp to when the tracker begins with it. Afterwards, without the
+waiting, goals are cancelled once the first piece of thinking is heard.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from ctypes import c_double
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "live.json"
+WIDTH, HEIGHT, RATE = 320, 240, 30
+SEED = 300_000
+"""No training scene has this seed."""
+SLOW = 2.0
+"""Seconds that an answer takes more."""
+FOLLOW = 5.0
+"""Seconds for which the objects of one answer are followed."""
+TIMEOUT = 120.0
+
+
+@dataclass
+class Following:
+    """What the node did after one answer; times and stamps in nanoseconds since 1970.
+
+    asked: stamp of the answered frame. steps: begin and end of each step of the tracker.
+    shown: stamp of each followed frame, begin and end of its step, when its result was out.
+    """
+
+    asked: int
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    shown: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+
+@dataclass
+class Diary:
+    """What the node process sends back.
+
+    numbers: the number that each frame got, by its stamp. lost: frames that the middleware missed.
+    stopped: when the model stopped after a cancel.
+    """
+
+    numbers: dict[int, int] = field(default_factory=dict)
+    lost: int = 0
+    followings: list[Following] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+
+
+def main() -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--questions", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--cancels", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=RESULT, help="default: %(default)s")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
+    figures = {
+        "command": shlex.join(["python", "benchmarks/live.py", *sys.argv[1:]]),
+        "image": f"{WIDTH}x{HEIGHT} rgb8 at {RATE} Hz",
+        **measure(options.questions, options.cancels),
+        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU",
+        "load before": round(load, 1),
+        "versions": {name: version(name) for name in ("torch", "transformers", "ros-jazzy-rclpy")},
+        "commit": _commit(),
+    }
+    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    print(json.dumps(figures, indent=2))
+    return 0
+
+
+def measure(questions: int, cancels: int) -> dict[str, Any]:
+    """Run camera, node and asker; return the figures."""
+    start = multiprocessing.get_context("spawn")
+    end, seconds = start.Event(), start.Value(c_double, SLOW)
+    camera_end, camera_pipe = start.Pipe()
+    node_end, node_pipe = start.Pipe()
+    processes = [
+        start.Process(target=camera, args=(end, camera_pipe)),
+        start.Process(target=node, args=(end, node_pipe, seconds)),
+    ]
+    for process in processes:
+        process.start()
+    try:
+        asker = Asker(f"the {camera_end.recv()}")
+        skipped = [asker.follow() for _ in range(questions)]
+        seconds.value = 0.0
+        cancelled = [asker.cancel() for _ in range(cancels)]
+        asker.close()
+    finally:
+        end.set()
+    sent, diary = camera_end.recv(), node_end.recv()
+    for process in processes:
+        process.join()
+    return {
+        "following": following_figures(sent, diary, skipped),
+        "cancelling": cancel_figures(diary.stopped, cancelled),
+    }
+
+
+def following_figures(sent: list[int], diary: Diary, skipped: list[int]) -> dict[str, Any]:
+    """Sum up the followings; `skipped` is what /diagnostics counted in each."""
+    numbers, followings = diary.numbers, diary.followings
+    first = [item.shown[0] for item in followings]
+    exact = [
+        numbers[item.shown[-1][0]] - numbers[item.asked] == len(item.steps) + count
+        for item, count in zip(followings, skipped, strict=True)
+    ]
+    begin, last = min(numbers), max(numbers)
+    heard = [stamp for stamp in sent if begin <= stamp <= last]
+    return {
+        "answers": len(followings),
+        "seconds added to each": SLOW,
+        "first mask: frame's age when its step began [ms]": _summary(
+            [began - stamp for stamp, began, _, _ in first]
+        ),
+        "first mask: frame's age when it was published [ms]": _summary(
+            [out - stamp for stamp, _, _, out in first]
+        ),
+        "one step [ms]": _summary([b - a for item in followings for a, b in item.steps]),
+        "ages in the first second [ms]": _summary(_ages(followings, 0, 1)),
+        f"ages after {FOLLOW - 1:g} seconds [ms]": _summary(_ages(followings, FOLLOW - 1, 99)),
+        "frames followed": sum(len(item.shown) for item in followings),
+        "frames caught up with": sum(len(item.steps) - len(item.shown) for item in followings),
+        "frames skipped, as /diagnostics counts": sum(skipped),
+        "answers after which these make up all frames": sum(exact),
+        "frames sent while the node listened": len(heard),
+        "frames that arrived": len(numbers),
+        "frames lost, as /diagnostics counts": diary.lost,
+    }
+
+
+def cancel_figures(stopped: list[int], cancelled: list[tuple[int, int]]) -> dict[str, Any]:
+    """Sum up the cancels: when each was sent, and when the last was heard of it."""
+    return {
+        "goals": len(cancelled),
+        "cancel to the last word [ms]": _summary([heard - sent for sent, heard in cancelled]),
+        "cancel to the model's stop [ms]": _summary(
+            [end - sent for end, (sent, _) in zip(stopped, cancelled, strict=True)]
+        ),
+    }
+
+
+def camera(end: Event, pipe: Connection) -> None:
+    """Send the name of an object; film until the end, there and back; send the stamps."""
+    import rclpy
+    from rclpy.time import Time
+    from std_msgs.msg import Header
+
+    from segzero_ros.camera import CAMERA_QOS
+    from segzero_ros.conversions import from_array
+    from segzero_sim.motion import set_in_motion
+    from segzero_sim.tabletop import TabletopRenderer, draw_usable
+
+    with TabletopRenderer(WIDTH, HEIGHT) as renderer:
+        scene, _ = draw_usable(renderer, SEED, (3, 3), depth=False)
+        motion = set_in_motion(scene)
+        pictures = [renderer.render(motion.at(k / RATE), depth=False).rgb for k in range(6 * RATE)]
+    images = [from_array(picture, Header(frame_id="camera")) for picture in pictures]
+    rclpy.init()
+    node = rclpy.create_node("camera")
+    publisher = node.create_publisher(type(images[0]), "image", CAMERA_QOS)
+    pipe.send(f"{scene.objects[0].colour} {scene.objects[0].shape}")
+    stamps: list[int] = []
+    due = time.monotonic()
+    for image in itertools.cycle([*images, *reversed(images)]):
+        if end.is_set():
+            break
+        due += 1 / RATE
+        time.sleep(max(0.0, due - time.monotonic()))
+        stamps.append(time.time_ns())
+        image.header.stamp = Time(nanoseconds=stamps[-1]).to_msg()
+        publisher.publish(image)
+    pipe.send(stamps)
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def node(end: Event, pipe: Connection, seconds: Any) -> None:
+    """Run the perception node until the end; answers wait for `seconds`. Send the diary."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.publisher import Publisher
+
+    from segzero.errors import Cancelled
+    from segzero.pipeline import SegZero
+    from segzero_ros.frames import LatestFrame
+    from segzero_ros.perception_node import PerceptionNode
+
+    diary = Diary()
+    put, publish = LatestFrame.put, Publisher.publish
+
+    class Slow(SegZero):
+        def ask(self, *args: Any, stop: threading.Event, **options: Any) -> Any:
+            stop.wait(seconds.value)
+            try:
+                return super().ask(*args, stop=stop, **options)
+            except Cancelled:
+                diary.stopped.append(time.time_ns())
+                raise
+
+        def track(self, *args: Any) -> Any:
+            tracker = super().track(*args)
+            step = tracker.step
+
+            def timed_step(image: Any) -> Any:
+                began = time.time_ns()
+                found = step(image)
+                diary.followings[-1].steps.append((began, time.time_ns()))
+                return found
+
+            tracker.step = timed_step  # type: ignore[method-assign]
+            return tracker
+
+    def noted_put(frames: LatestFrame, message: Any, sequence: int) -> None:
+        put(frames, message, sequence)
+        diary.numbers[_stamp(message)] = frames.received
+
+    def noted_publish(publisher: Publisher, message: Any) -> None:
+        publish(publisher, message)
+        if not publisher.topic_name.endswith("/segmentation"):
+            return
+        if message.state == message.ANSWERED:
+            diary.followings.append(Following(_stamp(message)))
+        elif message.state in (message.TRACKED, message.LOST):
+            now, following = time.time_ns(), diary.followings[-1]
+            following.shown.append((_stamp(message), *following.steps[-1], now))
+
+    LatestFrame.put, Publisher.publish = noted_put, noted_publish  # type: ignore[method-assign]
+    rclpy.init()
+    node = PerceptionNode(load=Slow.load)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    node.start()
+    while not end.is_set():
+        executor.spin_once(timeout_sec=0.5)
+    diary.lost = node.frames.lost
+    pipe.send(diary)
+    executor.shutdown()
+    node.close()
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+class Asker:
+    """Asks `question`; spins only while it waits."""
+
+    def __init__(self, question: str) -> None:
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+        from rcl_interfaces.srv import SetParameters
+        from std_msgs.msg import String
+
+        from segzero_ros.client import SegZeroClient
+        from segzero_ros.msg import ReasoningText, Segmentation
+
+        rclpy.init()
+        self._question = question
+        self._node = rclpy.create_node("asker")
+        self._client = SegZeroClient(self._node)
+        self._parameters = self._node.create_client(SetParameters, "segzero/set_parameters")
+        self._query = self._node.create_publisher(String, "segzero/query", 10)
+        self._states: list[int] = []
+        self._reports: list[int] = []
+        self._text: list[tuple[int, bool]] = []
+        listen = self._node.create_subscription
+        listen(Segmentation, "segzero/segmentation", lambda m: self._states.append(m.state), 100)
+        listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        listen(ReasoningText, "segzero/reasoning/stream", self._on_text, 1000)
+        self._wait(lambda: self._query.get_subscription_count() and self._reports, "the node")
+        self._spin(2.0)  # discovery of the other topics
+
+    def follow(self) -> int:
+        """Have something found and followed for a while; return how many frames were skipped."""
+        from std_msgs.msg import String
+
+        from segzero_ros.msg import Segmentation
+
+        self._set("follow", True)
+        before, self._states = self._reports[-1], []
+        self._query.publish(String(data=self._question))
+        while Segmentation.ANSWERED not in self._states:
+            self._wait(lambda: self._states, "an answer")
+            if self._states[0] != Segmentation.ANSWERED:  # the demo's reasoner isn't always right
+                self._states = []
+                self._query.publish(String(data=self._question))
+        self._wait(lambda: len(self._states) > 1, "a followed frame")
+        self._spin(FOLLOW)
+        self._set("follow", False)
+        self._spin(1.0)
+        self._reports.clear()
+        self._wait(lambda: len(self._reports) > 1, "diagnostics")
+        return self._reports[-1] - before
+
+    def cancel(self) -> tuple[int, int]:
+        """Cancel a goal while the model writes; return when, and when the last was heard of it."""
+        from segzero_ros.client import Outcome
+
+        while True:
+            self._text = []
+            question = self._client.ask(self._question)
+            self._wait(lambda: self._text, "the first word")
+            sent = time.time_ns()
+            question.cancel()
+            reply = question.wait()
+            heard = time.time_ns()
+            self._wait(lambda: self._text[-1][1], "the end of the thinking")
+            self._spin(0.5)
+            if reply.outcome is Outcome.CANCELED:
+                return sent, max(heard, self._text[-1][0])
+
+    def close(self) -> None:
+        import rclpy
+
+        self._client.close()
+        self._node.destroy_node()
+        rclpy.shutdown()
+
+    def _set(self, name: str, value: bool) -> None:
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]
+        )
+        self._wait(self._parameters.service_is_ready, "the node's parameters")
+        self._wait(self._parameters.call_async(request).done, name)
+
+    def _on_diagnostics(self, report: Any) -> None:
+        for status in report.status:
+            if status.name == "/segzero: following":
+                values = {item.key: item.value for item in status.values}
+                self._reports.append(int(values["frames skipped"]))
+
+    def _on_text(self, message: Any) -> None:
+        self._text.append((time.time_ns(), message.end))
+
+    def _spin(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self._wait(lambda: time.monotonic() > end, "time")
+
+    def _wait(self, condition: Callable[[], object], what: str) -> None:
+        import rclpy
+
+        end = time.monotonic() + TIMEOUT
+        while not condition():
+            rclpy.spin_once(self._node, timeout_sec=0.01)
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited {TIMEOUT:.0f} s for {what}")
+
+
+def _ages(followings: list[Following], start: float, end: float) -> list[int]:
+    """Ages of the frames followed from `start` to `end` seconds after the first."""
+    return [
+        began - stamp
+        for item in followings
+        for stamp, began, _, out in item.shown
+        if start <= (out - item.shown[0][3]) / 1e9 <= end
+    ]
+
+
+def _summary(nanoseconds: list[int]) -> dict[str, float]:
+    p50, p95 = np.percentile(nanoseconds, [50, 95])
+    named = {"p50": p50, "p95": p95, "max": max(nanoseconds)}
+    return {name: round(float(value) / 1e6, 1) for name, value in named.items()}
+
+
+def _stamp(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec * 10**9 + stamp.nanosec)
+
+
+def _commit() -> str:
+    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

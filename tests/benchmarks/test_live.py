@@ -1,0 +1,72 @@
+"""The benchmark of the live node: its arithmetic, and its figures over a short time."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "live.py"
+MS = 10**6
+
+
+@pytest.fixture(scope="module")
+def live() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("live", FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["live"] = module  # dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("counted", "exact"), [(5, 1), (4, 0), (6, 0)])
+def test_every_frame_has_to_be_accounted_for(live: ModuleType, counted: int, exact: int) -> None:
+    sent = [number * 30 * MS for number in range(12)]
+    numbers = {stamp: number for number, stamp in enumerate(sent[2:], 1)}
+    # The first is asked about, the fifth caught up with; the eighth and the ninth are followed.
+    shown = [
+        (sent[8], sent[8] + 20 * MS, sent[8] + 60 * MS, sent[8] + 70 * MS),
+        (sent[10], sent[10] + 5 * MS, sent[10] + 45 * MS, sent[10] + 50 * MS),
+    ]
+    steps = [(sent[7], sent[8]), *[(begin, end) for _, begin, end, _ in shown]]
+    diary = live.Diary(numbers, lost=1, followings=[live.Following(sent[2], steps, shown)])
+    figures = live.following_figures(sent, diary, [counted])
+    assert figures["answers after which these make up all frames"] == exact
+    assert figures["frames followed"] == 2
+    assert figures["frames caught up with"] == 1
+    assert figures["frames sent while the node listened"] == figures["frames that arrived"] == 10
+    assert figures["first mask: frame's age when its step began [ms]"]["max"] == 20
+    assert figures["first mask: frame's age when it was published [ms]"]["max"] == 70
+
+
+def test_a_cancels_times_are_summed_up(live: ModuleType) -> None:
+    figures = live.cancel_figures([30 * MS, 1100 * MS], [(0, 20 * MS), (1000 * MS, 1010 * MS)])
+    assert figures["goals"] == 2
+    assert figures["cancel to the last word [ms]"]["max"] == 20
+    assert figures["cancel to the model's stop [ms]"]["max"] == 100
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_the_present_is_followed_and_a_cancel_is_silence(tmp_path: Path) -> None:
+    out = tmp_path / "live.json"
+    subprocess.run(
+        [sys.executable, FILE, "--questions", "2", "--cancels", "5", "--out", out],
+        env={name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"},
+        check=True,
+        timeout=900,
+    )
+    figures = json.loads(out.read_text())
+    following, cancelling = figures["following"], figures["cancelling"]
+    assert following["first mask: frame's age when its step began [ms]"]["p50"] < 150
+    assert following["answers after which these make up all frames"] == following["answers"] == 2
+    missing = following["frames sent while the node listened"] - following["frames that arrived"]
+    assert following["frames lost, as /diagnostics counts"] == missing
+    # The machine may be busy: half of them tell what the node itself needs.
+    assert cancelling["cancel to the last word [ms]"]["p50"] < 200
+    assert cancelling["cancel to the model's stop [ms]"]["p50"] < 200

@@ -1,0 +1,56 @@
+"""The benchmark of memory: its arithmetic, and its figures over a short time."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+
+
+@pytest.fixture(scope="module")
+def memory() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("memory", FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_growth_counts_from_the_end_of_the_warm_up(memory: ModuleType) -> None:
+    used = {100: 900.0, 200: 1000.0, 300: 1030.0, 400: 1010.0}
+    figures = memory.growth(used, start=200, step=200)
+    assert (figures["MB after 200"], figures["MB at the end"]) == (1000, 1010)
+    assert (figures["grown by [MB]"], figures["grown at most by [MB]"]) == (10, 30)
+    assert figures["MB after"] == {"200": 1000, "400": 1010}
+
+
+def test_memory_that_is_taken_is_seen(memory: ModuleType) -> None:
+    before = memory.resident("self")
+    taken = bytearray(os.urandom(1) * 50_000_000)
+    assert 45 < memory.resident("self") - before < 60
+    del taken
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_memory_stays_flat_with_the_demos_models(tmp_path: Path) -> None:
+    out = tmp_path / "memory.json"
+    subprocess.run(
+        [sys.executable, FILE, "--frames", "600", "--cycles", "10", "--out", out],
+        env={name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"},
+        check=True,
+        timeout=900,
+    )
+    figures = json.loads(out.read_text())
+    following, lifecycles = figures["following"], figures["lifecycles"]
+    assert following["objects seen per frame"] > 1
+    assert lifecycles["frames followed"] >= 10 * lifecycles["answered with an object"] > 0
+    # Pictures kept would be 23 MB, models kept a gigabyte.
+    assert following["grown at most by [MB]"] < 5
+    assert lifecycles["grown at most by [MB]"] < 50
