@@ -16,7 +16,7 @@ from segzero.errors import BadImage, Cancelled, MalformedAnswer
 from segzero.prompts import clean_question
 from segzero.reasoners import Completion, Reasoner
 from segzero.segmenters import Segmenter
-from segzero.types import Answer, GroundedObject, Segmentation, SegmentedObject
+from segzero.types import Answer, Box, GroundedObject, Point, Segmentation, SegmentedObject
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +78,16 @@ class SegZero:
             coordinates=profile.coordinates,
             rounding=profile.rounding,
         )
+
+    def warm_up(self) -> None:
+        """Use both models once, so that the first question isn't the slow one.
+
+        Raises DeviceOutOfMemory.
+        """
+        reasoner, segmenter = self._models()
+        reasoner.warm_up()
+        thing = GroundedObject(box=Box(8, 8, 24, 24), points=(Point(16, 16),))
+        segmenter.segment(np.zeros((32, 32, 3), np.uint8), [thing])
 
     def ask(
         self,

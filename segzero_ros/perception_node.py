@@ -84,7 +84,9 @@ class PerceptionNode(LifecycleNode):
         try:
             wanted = parameters.read(self, Parameters)
             self._segzero = self._load(wanted.profile, wanted.device)
+            self._segzero.warm_up()
         except Exception as error:
+            self._unload()
             reason = self._reporter.explain(error)
             self._health.models(f"not loaded: {reason}", failed=True)
             self.get_logger().error(f"Can't load the models: {reason}")

@@ -44,6 +44,10 @@ class Reasoner(Protocol):
         """
         ...
 
+    def warm_up(self) -> None:
+        """Do beforehand what would make the first completion a slow one."""
+        ...
+
     def complete_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
     ) -> list[Completion]:

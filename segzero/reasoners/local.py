@@ -1,8 +1,9 @@
 """A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and their like)."""
 
 import copy
+import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +104,24 @@ class LocalReasoner:
         if not suits(self._model):
             return self._generate([image], [chat], on_text, stop)[0]
         with memory_errors(), torch.inference_mode():
-            if self._decoder is None:
-                self._decoder = Decoder(self._model)
             inputs = self._prepare([image], [chat])
             written = _Written(self._processor.tokenizer, self._ends, on_text)
-            for token in self._decoder.decode(inputs, self._generation):
+            for token in self._decode(inputs):
                 written.hear(token)
                 if stop is not None and stop.is_set():
                     raise Cancelled(f"stopped after {written.new_tokens} tokens")
                 if written.done:
                     break
         return self._completions(inputs, [written])[0]
+
+    def warm_up(self) -> None:
+        """See `Reasoner.warm_up`: a few tokens about a black picture."""
+        if not suits(self._model):
+            return
+        with memory_errors(), torch.inference_mode():
+            inputs = self._prepare([np.zeros((8, 8, 3), np.uint8)], [self._chat("thing")])
+            for _ in itertools.islice(self._decode(inputs), 3):
+                pass
 
     def complete_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
@@ -142,6 +150,11 @@ class LocalReasoner:
         if listener.cancelled:
             raise Cancelled(f"stopped after {written[0].new_tokens} tokens")
         return self._completions(inputs, written)
+
+    def _decode(self, inputs: Any) -> Iterator[int]:
+        if self._decoder is None:
+            self._decoder = Decoder(self._model)
+        return self._decoder.decode(inputs, self._generation)
 
     def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
         """The model's inputs, on its device."""

@@ -87,6 +87,9 @@ class RemoteReasoner:
         finally:
             task.cancel()  # closes the connection, by which the server knows; nothing once done
 
+    def warm_up(self) -> None:
+        """See `Reasoner.warm_up`: the server's own business, and it may still be away."""
+
     def complete_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
     ) -> list[Completion]:

@@ -38,7 +38,7 @@ class TransformersSegmenter:
         processor = load_pretrained(Sam2Processor, folder)
         if load_pretrained(AutoConfig, folder).model_type == "sam2_video":
             video = load_model(Sam2VideoModel, folder, dtype=dtype, device=device)
-            return cls(_still(video), processor, video)
+            return cls(still(video), processor, video)
         model = load_model(AutoModelForMaskGeneration, folder, dtype=dtype, device=device)
         return cls(model, processor, None)
 
@@ -104,7 +104,7 @@ class TransformersSegmenter:
         return list(zip(masks.cpu().numpy(), scores.float().tolist(), strict=True))
 
 
-def _still(video: Any) -> Sam2Model:
+def still(video: Any) -> Sam2Model:
     """The image model over the very same modules: weights lie in memory once."""
     with torch.device("meta"):
         model = Sam2Model(video.config).eval()

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from segzero.checkpoints import load_profile
-from segzero.errors import BadImage, BadQuestion, Cancelled, CheckpointError, MalformedAnswer
+from segzero.errors import (
+    BadImage,
+    BadQuestion,
+    Cancelled,
+    CheckpointError,
+    DeviceOutOfMemory,
+    MalformedAnswer,
+)
 from segzero.pipeline import SegZero
 from segzero.reasoners import Completion
 from segzero.types import Box, GroundedObject, Point
@@ -235,3 +243,44 @@ def test_memory_stays_flat_over_many_questions(segzero, image):
         segzero.ask(image, "the red ball")
     gc.collect()
     assert len(gc.get_objects()) - before < 500
+
+
+def test_warming_up_changes_no_answer(profile, image):
+    cold, warm = SegZero.load(profile, "cpu"), SegZero.load(profile, "cpu")
+    warm.warm_up()
+    expected = cold.ask(image, "the red ball")
+    found = warm.ask(image, "the red ball")
+    assert found.text == expected.text
+    assert np.array_equal(found.mask(), expected.mask())
+
+
+def test_the_image_is_encoded_once_while_the_reasoner_writes(profile, image, monkeypatch):
+    segzero = SegZero.load(profile, "cpu")
+    segmenter = segzero._segmenter
+    encode, threads = segmenter.encode, []
+
+    def noted(pixels):
+        threads.append(threading.current_thread().name)
+        return encode(pixels)
+
+    monkeypatch.setattr(segmenter, "encode", noted)
+    found = segzero.ask(image, "the red ball")
+    (name,) = threads
+    assert name != threading.current_thread().name
+    (expected,) = segzero.segment(image, found.objects)
+    assert np.array_equal(found.objects[0].mask, expected.mask)
+
+
+def test_out_of_memory_while_encoding_is_told_and_the_next_call_answers(
+    profile, image, monkeypatch
+):
+    segzero = SegZero.load(profile, "cpu")
+    with monkeypatch.context() as patch:
+
+        def full(**_: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+        patch.setattr(segzero._segmenter._model, "get_image_embeddings", full)
+        with pytest.raises(DeviceOutOfMemory, match=r"2\.00 GiB"):
+            segzero.ask(image, "the red ball")
+    assert segzero.ask(image, "the red ball").objects

@@ -37,6 +37,9 @@ class Watched:
         self.started: queue.Queue[str] = queue.Queue()
         self.cancelled: queue.Queue[str] = queue.Queue()
 
+    def warm_up(self) -> None:
+        self._reasoner.warm_up()
+
     def complete(self, image, question, *, on_text=None, stop=None):
         if self._errors:
             raise self._errors.pop(0)

@@ -1,0 +1,168 @@
+"""Models of the published sizes with random weights: speed doesn't depend on what weights say."""
+
+from typing import Any
+
+import torch
+from transformers import (
+    AutoTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+    Sam2ImageProcessor,
+    Sam2Processor,
+    Sam2VideoConfig,
+    Sam2VideoModel,
+)
+
+from segzero.checkpoints import resource_root
+from segzero.pipeline import SegZero
+from segzero.reasoners.local import LocalReasoner
+from segzero.segmenters.sam2_transformers import TransformersSegmenter, still
+
+# Sizes from the published config.json of each model.
+_QWEN2_5_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
+_QWEN2_5_ROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+LANGUAGE: dict[str, dict[str, Any]] = {
+    "qwen2.5-vl-3b": {
+        "text_config": {
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+            "vocab_size": 151936,
+            "rope_parameters": _QWEN2_5_ROPE,
+        },
+        "vision_config": {**_QWEN2_5_VISION, "out_hidden_size": 2048},
+        "tie_word_embeddings": True,
+    },
+    "qwen2.5-vl-7b": {
+        "text_config": {
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "vocab_size": 152064,
+            "rope_parameters": _QWEN2_5_ROPE,
+        },
+        "vision_config": {**_QWEN2_5_VISION, "out_hidden_size": 3584},
+        "tie_word_embeddings": False,
+    },
+    "qwen3-vl-8b": {
+        "text_config": {
+            "hidden_size": 4096,
+            "intermediate_size": 12288,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 151936,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 5e6,
+                "mrope_section": [24, 20, 20],
+            },
+        },
+        "vision_config": {
+            "depth": 27,
+            "hidden_size": 1152,
+            "num_heads": 16,
+            "intermediate_size": 4304,
+            "patch_size": 16,
+            "out_hidden_size": 4096,
+            "num_position_embeddings": 2304,
+            "deepstack_visual_indexes": [8, 16, 24],
+        },
+        "tie_word_embeddings": False,
+    },
+}
+SEGMENTER: dict[str, tuple[int, int, list[int], list[int], list[int]]] = {
+    "sam2.1-tiny": (96, 1, [1, 2, 7, 2], [8, 4, 14, 7], [5, 7, 9]),
+    "sam2.1-small": (96, 1, [1, 2, 11, 2], [8, 4, 14, 7], [7, 10, 13]),
+    "sam2.1-base-plus": (112, 2, [2, 3, 16, 3], [8, 4, 14, 7], [12, 16, 20]),
+    "sam2.1-large": (144, 2, [2, 6, 36, 4], [8, 4, 16, 8], [23, 33, 43]),
+}
+"""Width and heads of the first stage, blocks and window of each, blocks with global attention."""
+
+
+def random(language: str, segmenter: str, new_tokens: int, device: torch.device) -> SegZero:
+    """Full-size models in bfloat16, drawn on the device, that never end before `new_tokens`.
+
+    The tokenizer is the demo's: the length of a prompt differs a little from the published one.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(resource_root() / "checkpoints" / "demo" / "reasoner")
+    template = tokenizer.chat_template
+    ids = {
+        key: tokenizer.convert_tokens_to_ids(token)
+        for key, token in (
+            ("image_token_id", "<|image_pad|>"),
+            ("video_token_id", "<|video_pad|>"),
+            ("vision_start_token_id", "<|vision_start|>"),
+            ("vision_end_token_id", "<|vision_end|>"),
+        )
+    }
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            if language.startswith("qwen3"):
+                config: Any = Qwen3VLConfig(**LANGUAGE[language], **ids)
+                model: Any = Qwen3VLForConditionalGeneration(config)
+            else:
+                config = Qwen2_5_VLConfig(**LANGUAGE[language], **ids)
+                model = Qwen2_5_VLForConditionalGeneration(config)
+            video = Sam2VideoModel(_sam_config(segmenter))
+    finally:
+        torch.set_default_dtype(before)
+    patch = config.vision_config.patch_size
+    size = {"shortest_edge": (4 * patch) ** 2, "longest_edge": 1024**2}
+    images = Qwen2VLImageProcessor(patch_size=patch, size=size)
+    if language.startswith("qwen3"):
+        processor: Any = Qwen3VLProcessor(images, tokenizer, Qwen3VLVideoProcessor(), template)
+    else:
+        processor = Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), template)
+    reasoner = LocalReasoner(
+        model.eval(),
+        processor,
+        prompt="vision_reasoner",
+        image_size=840,
+        max_new_tokens=new_tokens,
+    )
+    sam_processor = Sam2Processor(image_processor=Sam2ImageProcessor())
+    return SegZero(
+        reasoner,
+        TransformersSegmenter(still(video.eval()), sam_processor, video),
+        answer_format="vision_reasoner",
+        coordinates="relative_1000",
+        rounding="half_up",
+    )
+
+
+def _sam_config(name: str) -> Sam2VideoConfig:
+    width, heads, blocks, windows, global_blocks = SEGMENTER[name]
+    widths = [width * 2**stage for stage in range(4)]
+    return Sam2VideoConfig(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": width,
+                "num_attention_heads": heads,
+                "blocks_per_stage": blocks,
+                "embed_dim_per_stage": widths,
+                "num_attention_heads_per_stage": [heads * 2**stage for stage in range(4)],
+                "window_size_per_stage": windows,
+                "global_attention_blocks": global_blocks,
+            },
+            "backbone_channel_list": widths[::-1],
+        },
+        enable_temporal_pos_encoding_for_object_pointers=True,
+        enable_occlusion_spatial_embedding=True,
+    )

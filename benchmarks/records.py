@@ -1,0 +1,59 @@
+"""What every benchmark's JSON says: how it was made, and how figures and ratios are summed up."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None:
+    """Print the figures, and write them to `out` with command, hardware, versions and commit."""
+    script = Path(sys.argv[0]).name
+    made = {
+        "command": shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
+        **figures,
+        "hardware": hardware(),
+        "load": round(os.getloadavg()[0], 1),
+        "versions": {name: version(name) for name in libraries},
+        "commit": _commit(),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(made, indent=2) + "\n")
+
+
+def hardware() -> str:
+    """The processor, or the GPU if there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU"
+
+
+def spread(values: Sequence[float], digits: int = 1) -> dict[str, float]:
+    """Median and the middle half of the values."""
+    low, median, high = np.percentile(values, [25, 50, 75])
+    named = {"median": median, "25 %": low, "75 %": high}
+    return {name: round(float(value), digits) for name, value in named.items()}
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Rows of a Markdown table, the first its head."""
+    head, *body = ([str(cell) for cell in row] for row in rows)
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _commit() -> str:
+    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
