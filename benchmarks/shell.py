@@ -195,6 +195,9 @@ class IdleModels:
         self._tracked = TrackedObject(1, box, mask, 1.0)
         self.used = 0
 
+    def warm_up(self) -> None:
+        pass
+
     def ask(self, image: NDArray[np.uint8], question: str, **_: Any) -> Any:
         from segzero.types import Segmentation
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from lifecycle_msgs.msg import Transition
 from rclpy.clock import ClockType
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -380,6 +380,40 @@ def test_subscribers_of_either_reliability_get_results(
         robot.operator.ask("the red ball")
         while heard.get(timeout=DEADLINE).state not in FOLLOWED:
             pass
+
+
+def test_a_subscriber_that_wants_what_is_not_offered_disturbs_nobody(follower) -> None:
+    robot, _ = follower
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    heard: queue.Queue[Segmentation] = queue.Queue()
+    topic = robot.operator.listen(Segmentation, "segzero/segmentation", heard, latched).topic_name
+    wait_until(lambda: robot.node.count_subscribers(topic) == 2, "the subscriber")
+    assert start(robot).state == Segmentation.ANSWERED
+    assert followed_on(robot, picture(2)).state in FOLLOWED
+
+    def told() -> bool:
+        status = robot.operator.diagnosis("connections")
+        return status is not None and "change the QoS of one" in status.message
+
+    wait_until(told, "the mismatch in /diagnostics")
+    assert heard.empty()
+    assert start(robot, 3).state == Segmentation.ANSWERED
+
+
+@pytest.mark.parametrize("reliability", [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE])
+@pytest.mark.parametrize(
+    "durability", [DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL]
+)
+def test_cameras_of_every_qos_are_followed(
+    follower, reliability: ReliabilityPolicy, durability: DurabilityPolicy
+) -> None:
+    robot, _ = follower
+    qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
+    camera = robot.operator.node.create_publisher(Image, "image", qos)
+    wait_until(camera.get_subscription_count, "the node")
+    robot.operator.show = camera.publish
+    start(robot)
+    assert followed_on(robot, picture(2)).state in FOLLOWED
 
 
 @pytest.mark.parametrize(
