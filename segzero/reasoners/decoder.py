@@ -68,8 +68,7 @@ class Decoder:
         text = model.model.language_model
         config = text.config
         self._heads, self._key_heads = config.num_attention_heads, config.num_key_value_heads
-        self._head_size = config.head_dim if hasattr(config, "head_dim") else 0
-        self._head_size = self._head_size or config.hidden_size // self._heads
+        self._head_size = text.layers[0].self_attn.head_dim
         self._epsilon = config.rms_norm_eps
         self._layers = [self._share(layer) for layer in text.layers]
         self._state: _State | None = None

@@ -80,3 +80,26 @@ def test_random_segmenters_have_the_published_number_of_weights(
     built = models.random("qwen2.5-vl-3b", segmenter, 4, torch.device("meta"))
     count = sum(weight.numel() for weight in built._segmenter._video.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["qwen2.5-vl-7b", "qwen3-vl-8b"])
+def test_random_weights_write_the_tokens_asked_for(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each model the first two layers, narrower."""
+    config = models.LANGUAGE[language]
+    fewer = {"num_hidden_layers": 2, "hidden_size": 512, "intermediate_size": 64}
+    text = {**config["text_config"], **fewer, "num_attention_heads": 4, "num_key_value_heads": 2}
+    vision = {**config["vision_config"], "depth": 2, "out_hidden_size": 512}
+    if "deepstack_visual_indexes" in vision:
+        vision["deepstack_visual_indexes"] = [0]
+    small = {**config, "text_config": text, "vision_config": vision}
+    monkeypatch.setitem(models.LANGUAGE, language, small)
+    built = models.random(language, "sam2.1-tiny", 5, torch.device("cpu"))
+    image = np.zeros((64, 96, 3), np.uint8)
+    plain = answer.Baseline(built, answer.FIXED)(image, "the red ball")
+    fast = answer.Fast(built, answer.FIXED)(image, "the red ball")
+    assert plain.new_tokens == fast.new_tokens == 5
+    assert len(plain.masks) == len(fast.masks) == 1
+    assert answer.decoding(built, 5)["ms per token"] > 0
