@@ -8,20 +8,16 @@ answer to a question) and followed through the other frames. Figures and a pictu
 
 import argparse
 import json
-import os
-import platform
-import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import records
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -36,8 +32,6 @@ from segzero_sim.scene import Scene
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 from segzero_train.datasets.tabletop import to_sample
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 FIRST_SEED = 300_000
 """No training scene or clip has seeds from here to a million."""
 FRAMES, RATE = 150, 30
@@ -83,7 +77,7 @@ def main() -> int:
     parser.add_argument("--profile", default="demo", help="default: %(default)s")
     parser.add_argument("--device", default="auto", help="default: %(default)s")
     parser.add_argument("--ask", action="store_true", help="find the objects by a question")
-    parser.add_argument("--out", type=Path, default=RESULTS / "follow-tabletop.json")
+    parser.add_argument("--out", type=Path, default=records.RESULTS / "follow-tabletop.json")
     options = parser.parse_args()
     model = SegZero.load(options.profile, options.device)
     clips: list[list[Followed]] = []
@@ -95,17 +89,12 @@ def main() -> int:
             clips.append(follow_clip(model, renderer, number, options.ask, milliseconds, first))
             print(_line(number, clips[-1]), flush=True)
     figures = {
-        "command": shlex.join(["python", "benchmarks/follow_tabletop.py", *sys.argv[1:]]),
         "camera": f"{WIDTH}x{HEIGHT} at {RATE} Hz, {FRAMES} frames a clip",
         **summary(clips),
         "milliseconds per step": _percentiles(milliseconds),
         "clips": [[_row(item) for item in clip] for clip in clips],
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "load": round(os.getloadavg()[0], 1),
-        "versions": {name: version(name) for name in ("torch", "transformers", "mujoco")},
-        "commit": _commit(),
     }
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    records.record(figures, ("torch", "transformers", "mujoco"), options.out)
     if pictures:
         Image.fromarray(np.hstack(pictures)).save(options.out.with_suffix(".png"))
     print(json.dumps({key: figures[key] for key in figures if key != "clips"}, indent=2))
@@ -276,11 +265,6 @@ def _percentiles(values: Sequence[float]) -> dict[str, float] | None:
         return None
     p50, p95 = np.percentile(values, [50, 95])
     return {"p50": round(float(p50), 1), "p95": round(float(p95), 1), "max": round(max(values), 1)}
-
-
-def _commit() -> str:
-    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

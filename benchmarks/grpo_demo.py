@@ -7,21 +7,17 @@ question, and writes figures, curve and command to `benchmarks/results/grpo-demo
 
 import argparse
 import json
-import os
-import platform
 import shlex
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import records
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 RECIPE = "config/grpo/demo.yaml"
 _RESAMPLES = 10_000
 
@@ -29,29 +25,27 @@ _RESAMPLES = 10_000
 def main() -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=ROOT / "runs/grpo-demo", help="must not exist")
+    parser.add_argument(
+        "--run", type=Path, default=records.ROOT / "runs/grpo-demo", help="must not exist"
+    )
     options = parser.parse_args()
     if options.run.exists():
         print(f"error: {options.run} is there already: remove it first", file=sys.stderr)
         return 1
     words = ["-m", "segzero_train.grpo", "--config", RECIPE, "--output_dir", str(options.run)]
     start = time.monotonic()
-    subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, *words], cwd=records.ROOT, check=True)
     minutes = (time.monotonic() - start) / 60
     figures = {
-        "command": shlex.join(["python", *words[:4]]),
+        "runs": shlex.join(["python", *words[:4]]),
         "minutes": round(minutes, 1),
         **compare(options.run / "greedy"),
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU",
-        "versions": {name: version(name) for name in ("torch", "transformers", "trl")},
-        "commit": _commit(),
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "grpo-demo.json").write_text(json.dumps(figures, indent=2) + "\n")
+    records.record(figures, ("torch", "transformers", "trl"), records.RESULTS / "grpo-demo.json")
     print(json.dumps(figures, indent=2))
-    picture = str(RESULTS / "grpo-demo.png")
+    picture = str(records.RESULTS / "grpo-demo.png")
     plot = ["-m", "segzero_train.plot", str(options.run), "--out", picture]
-    subprocess.run([sys.executable, *plot], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, *plot], cwd=records.ROOT, check=True)
     return 0
 
 
@@ -100,11 +94,6 @@ def _estimate(values: NDArray[np.float64]) -> dict[str, Any]:
 
 def _rounded(value: float) -> float:
     return round(float(value), 4)
-
-
-def _commit() -> str:
-    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

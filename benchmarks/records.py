@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
 def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None:
-    """Print the figures, and write them to `out` with command, hardware, versions and commit."""
+    """Write the figures to `out`, with command, hardware, versions and commit."""
     script = Path(sys.argv[0]).name
     made = {
         "command": shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
@@ -35,6 +34,8 @@ def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None
 
 def hardware() -> str:
     """The processor, or the GPU if there is one."""
+    import torch  # a camera's process does without
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU"

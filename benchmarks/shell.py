@@ -181,9 +181,6 @@ class IdleModels:
     used: when the newest frame's pixels came, in nanoseconds since 1970.
     """
 
-    def warm_up(self) -> None:
-        """There is nothing to warm up."""
-
     def __init__(self) -> None:
         from segzero.types import Box, Point, SegmentedObject, TrackedObject
 

@@ -1,8 +1,4 @@
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
+import follow_tabletop
 import numpy as np
 import pytest
 
@@ -10,18 +6,7 @@ from segzero.pipeline import SegZero
 from segzero_sim.tabletop import TabletopRenderer
 
 
-@pytest.fixture(scope="module")
-def follow_tabletop() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "follow_tabletop.py"
-    spec = importlib.util.spec_from_file_location("follow_tabletop", file)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["follow_tabletop"] = module  # where its dataclasses look for their annotations
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_hidden_frames_count_for_no_iou_but_for_being_lost(follow_tabletop: ModuleType) -> None:
+def test_hidden_frames_count_for_no_iou_but_for_being_lost() -> None:
     area = np.array([0.01] * 4 + [0.0] * 16)
     seen = np.array([True] * 3 + [False] + [True] * 3 + [False] * 13)
     swapped = np.zeros(20, bool)
@@ -36,14 +21,14 @@ def test_hidden_frames_count_for_no_iou_but_for_being_lost(follow_tabletop: Modu
     assert figures["lost within 10 frames"] == 1
 
 
-def test_who_is_never_told_to_be_gone_is_told_too_late(follow_tabletop: ModuleType) -> None:
+def test_who_is_never_told_to_be_gone_is_told_too_late() -> None:
     gone = np.zeros(15)
     item = follow_tabletop.Followed("red ball", gone, gone, gone == 0, gone > 0)
     assert item.leaves() == [15]
 
 
 @pytest.mark.slow
-def test_the_demo_keeps_more_than_half_of_what_it_follows(follow_tabletop: ModuleType) -> None:
+def test_the_demo_keeps_more_than_half_of_what_it_follows() -> None:
     follow_tabletop.FRAMES = 60
     model = SegZero.load("demo", "cpu")
     with TabletopRenderer(320, 240) as renderer:

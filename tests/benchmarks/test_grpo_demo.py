@@ -1,19 +1,8 @@
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
+import grpo_demo
 import pytest
-
-
-@pytest.fixture(scope="module")
-def grpo_demo() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "grpo_demo.py"
-    spec = importlib.util.spec_from_file_location("grpo_demo", file)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write(folder: Path, step: int, scores: dict[str, tuple[float, float]]) -> None:
@@ -25,7 +14,7 @@ def write(folder: Path, step: int, scores: dict[str, tuple[float, float]]) -> No
     (folder / f"{step:06d}.json").write_text(json.dumps(content))
 
 
-def test_the_rise_is_that_of_the_same_questions(grpo_demo: ModuleType, tmp_path: Path) -> None:
+def test_the_rise_is_that_of_the_same_questions(tmp_path: Path) -> None:
     write(tmp_path, 0, {"a": (0.0, 1.0), "b": (0.5, 2.0)})
     write(tmp_path, 10, {"a": (1.0, 1.0), "b": (0.0, 2.0)})
     write(tmp_path, 20, {"a": (0.2, 2.0), "b": (0.7, 3.0)})
@@ -39,7 +28,7 @@ def test_the_rise_is_that_of_the_same_questions(grpo_demo: ModuleType, tmp_path:
     assert [point["step"] for point in figures["curve"]] == [0, 10, 20]
 
 
-def test_other_questions_are_refused(grpo_demo: ModuleType, tmp_path: Path) -> None:
+def test_other_questions_are_refused(tmp_path: Path) -> None:
     write(tmp_path, 0, {"a": (0.0, 1.0)})
     write(tmp_path, 10, {"b": (1.0, 1.0)})
     with pytest.raises(ValueError, match="different questions"):
