@@ -49,6 +49,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     from segzero_train.training.model import (
         base_profile,
         freeze,
+        generates_in_step,
         keep_names,
         lora,
         refuse_lost_updates,
@@ -56,6 +57,8 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     )
     from segzero_train.training.rows import model_space, training_rows
     from segzero_train.training.samples import SampledCompletions
+    from segzero_train.training.sampling import share_prompts
+    from segzero_train.training.scoring import score_by_length
     from segzero_train.training.vllm_prompts import check_prompt_ids, require_server
 
     if not options.rewards:
@@ -102,6 +105,13 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     freeze(trainer.model, vision=options.freeze_vision)
     refuse_lost_updates(trainer)
     keep_names(trainer.model)
+    trained: Any = trainer.model
+    trained = trained.get_base_model() if options.lora_rank else trained
+    score_by_length(trained)
+    if trainer.ref_model is not None:
+        score_by_length(trainer.accelerator.unwrap_model(trainer.ref_model))
+    if not generates_in_step(trainer):
+        share_prompts(trained)
     if options.samples_every:
         trainer.add_callback(
             SampledCompletions(trainer, context, space.prompt, options.samples_every)

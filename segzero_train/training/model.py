@@ -83,6 +83,12 @@ def whole_weights(config: "GRPOConfig") -> Iterator[None]:
         set_hf_deepspeed_config(active)
 
 
+def generates_in_step(trainer: Any) -> bool:
+    """Whether all processes must take as many steps to generate: each holds a part of a layer."""
+    gathered = trainer.args.ds3_gather_for_generation
+    return trainer.is_fsdp_enabled or (trainer.is_deepspeed_enabled and not gathered)
+
+
 def keep_names(model: Any) -> None:
     """Make weights be saved under the names that the model itself has.
 

@@ -122,7 +122,12 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
 
 def _rewrite(batch: Mapping[str, Sequence[Any]], space: ModelSpace) -> dict[str, list[Any]]:
     count = len(next(iter(batch.values())))
-    rows = [training_row({key: batch[key][i] for key in batch}, space) for i in range(count)]
+    stored = [{key: batch[key][i] for key in batch} for i in range(count)]
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(stored):
+        # The samples of a prompt come one after the other, each with a copy of its row.
+        again = number and row == stored[number - 1]
+        rows.append(rows[-1] if again else training_row(row, space))
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
