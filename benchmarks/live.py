@@ -11,25 +11,20 @@ import itertools
 import json
 import multiprocessing
 import os
-import platform
-import shlex
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from ctypes import c_double
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import records
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "live.json"
 WIDTH, HEIGHT, RATE = 320, 240, 30
 SEED = 300_000
 """No training scene has this seed."""
@@ -72,22 +67,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--cancels", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULT, help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "live.json", help="default: %(default)s"
+    )
     options = parser.parse_args()
     load = os.getloadavg()[0]
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
+    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(records.ROOT / "config" / "fastdds.xml")
     figures = {
-        "command": shlex.join(["python", "benchmarks/live.py", *sys.argv[1:]]),
         "image": f"{WIDTH}x{HEIGHT} rgb8 at {RATE} Hz",
         **measure(options.questions, options.cancels),
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU",
         "load before": round(load, 1),
-        "versions": {name: version(name) for name in ("torch", "transformers", "ros-jazzy-rclpy")},
-        "commit": _commit(),
     }
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    records.record(figures, ("torch", "transformers", "ros-jazzy-rclpy"), options.out)
     print(json.dumps(figures, indent=2))
     return 0
 
@@ -391,11 +384,6 @@ def _summary(nanoseconds: list[int]) -> dict[str, float]:
 def _stamp(message: Any) -> int:
     stamp = message.header.stamp
     return int(stamp.sec * 10**9 + stamp.nanosec)
-
-
-def _commit() -> str:
-    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

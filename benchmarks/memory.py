@@ -7,25 +7,20 @@ shown pictures, asked, and left to follow what it found.
 """
 
 import argparse
-import json
 import os
-import platform
-import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import records
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "memory.json"
 WIDTH, HEIGHT = 320, 240
 SEED, OBJECTS = 300_000, 3
 """No training scene has this seed."""
@@ -44,23 +39,21 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
     parser.add_argument("--cycles", type=int, default=200, help="default: %(default)s")
     parser.add_argument("--profile", default="demo", help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULT, help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "memory.json", help="default: %(default)s"
+    )
     options = parser.parse_args()
     if options.frames <= WARM_UP or options.cycles < 2:
         parser.error(f"it takes more than {WARM_UP} frames and at least 2 cycles")
     load = os.getloadavg()[0]
     pictures, ids, name = film()
     figures = {
-        "command": shlex.join(["python", "benchmarks/memory.py", *sys.argv[1:]]),
         "image": f"{WIDTH}x{HEIGHT} rgb8",
         "following": follow(options.profile, pictures, ids, options.frames),
         "lifecycles": live(options.profile, pictures, name, options.cycles),
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU",
         "load before": round(load, 1),
-        "versions": {name: version(name) for name in ("torch", "transformers", "ros-jazzy-rclpy")},
-        "commit": _commit(),
     }
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    records.record(figures, ("torch", "transformers", "ros-jazzy-rclpy"), options.out)
     print(table(figures))
     return 0
 
@@ -120,7 +113,7 @@ def live(profile: str, pictures: list[NDArray[np.uint8]], name: str, cycles: int
     """Lead a node through its life `cycles` times; return how its process grew meanwhile."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
+    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(records.ROOT / "config" / "fastdds.xml")
     import rclpy
 
     words = ["-m", "segzero_ros.perception_node", "--ros-args", "-p", f"profile:={profile}"]
@@ -256,11 +249,6 @@ def table(figures: dict[str, Any]) -> str:
         )
     head = f"{'':<12}{'count':>8}{'MB before':>10}{'MB after':>10}{'grown':>10}{'at most':>10}"
     return "\n".join([head, *rows])
-
-
-def _commit() -> str:
-    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

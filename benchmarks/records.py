@@ -24,7 +24,7 @@ def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None
         "command": shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
         **figures,
         "hardware": hardware(),
-        "load": round(os.getloadavg()[0], 1),
+        "load after": round(os.getloadavg()[0], 1),
         "versions": {name: version(name) for name in libraries},
         "commit": _commit(),
     }

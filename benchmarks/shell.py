@@ -10,22 +10,17 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
-import shlex
-import subprocess
 import sys
 import time
-from importlib.metadata import version
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import records
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "shell.json"
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 BOX = (400, 200, 800, 500)
 """Left, top, right, bottom in pixels: the mask has 120 000."""
@@ -38,23 +33,21 @@ def main() -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, default=RESULT, help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=records.RESULTS / "shell.json", help="default: %(default)s"
+    )
     options = parser.parse_args()
     load = os.getloadavg()[0]
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
+    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(records.ROOT / "config" / "fastdds.xml")
     figures = {
-        "command": shlex.join(["python", "benchmarks/shell.py", *sys.argv[1:]]),
         "image": f"{WIDTH}x{HEIGHT} rgb8 at {RATE} Hz",
         **measure(options.seconds),
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}, no GPU",
         "load before": round(load, 1),
         "real-time priority": os.sched_getscheduler(0) != os.SCHED_OTHER,
-        "versions": {name: version(name) for name in ("ros-jazzy-rclpy", "ros-fastrtps", "numpy")},
-        "commit": _commit(),
     }
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    records.record(figures, ("ros-jazzy-rclpy", "ros-fastrtps", "numpy"), options.out)
     print(json.dumps(figures, indent=2))
     return 0
 
@@ -259,11 +252,6 @@ def _summary(milliseconds: NDArray[np.float64]) -> dict[str, float]:
 def _stamp(message: Any) -> int:
     stamp = message.header.stamp
     return int(stamp.sec * 10**9 + stamp.nanosec)
-
-
-def _commit() -> str:
-    head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

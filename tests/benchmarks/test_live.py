@@ -1,31 +1,20 @@
 """The benchmark of the live node: its arithmetic, and its figures over a short time."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import live
 import pytest
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "live.py"
 MS = 10**6
 
 
-@pytest.fixture(scope="module")
-def live() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("live", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["live"] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(("counted", "exact"), [(5, 1), (4, 0), (6, 0)])
-def test_every_frame_has_to_be_accounted_for(live: ModuleType, counted: int, exact: int) -> None:
+def test_every_frame_has_to_be_accounted_for(counted: int, exact: int) -> None:
     sent = [number * 2500 * MS for number in range(12)]
     numbers = {stamp: number for number, stamp in enumerate(sent[2:], 1)}
     # The first is asked about, the fifth caught up with; the eighth and the ninth are followed.
@@ -44,7 +33,7 @@ def test_every_frame_has_to_be_accounted_for(live: ModuleType, counted: int, exa
     assert figures["first mask: frame's age when it was published [ms]"]["max"] == 70
 
 
-def test_a_cancels_times_are_summed_up(live: ModuleType) -> None:
+def test_a_cancels_times_are_summed_up() -> None:
     figures = live.cancel_figures([30 * MS, 1100 * MS], [(0, 20 * MS), (1000 * MS, 1010 * MS)])
     assert figures["goals"] == 2
     assert figures["cancel to the last word [ms]"]["max"] == 20

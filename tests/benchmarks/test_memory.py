@@ -1,28 +1,18 @@
 """The benchmark of memory: its arithmetic, and its figures over a short time."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import memory
 import pytest
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
 
-@pytest.fixture(scope="module")
-def memory() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("memory", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_growth_counts_from_the_end_of_the_warm_up(memory: ModuleType) -> None:
+def test_growth_counts_from_the_end_of_the_warm_up() -> None:
     used = {100: 900.0, 200: 1000.0, 300: 1030.0, 400: 1010.0}
     figures = memory.growth(used, start=200, step=200)
     assert (figures["MB after 200"], figures["MB at the end"]) == (1000, 1010)
@@ -30,7 +20,7 @@ def test_growth_counts_from_the_end_of_the_warm_up(memory: ModuleType) -> None:
     assert figures["MB after"] == {"200": 1000, "400": 1010}
 
 
-def test_memory_that_is_taken_is_seen(memory: ModuleType) -> None:
+def test_memory_that_is_taken_is_seen() -> None:
     before = memory.resident("self")
     taken = bytearray(os.urandom(1) * 50_000_000)
     assert 45 < memory.resident("self") - before < 60
