@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import records
+import torch
 
 RECIPE = "config/grpo/demo.yaml"
 ROWS = 64
@@ -51,7 +52,12 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     with tempfile.TemporaryDirectory() as folder:
         figures = summary(*measure(options.steps, options.repeats, Path(folder)))
-    of = {"recipe": RECIPE, "steps": options.steps, "repetitions": options.repeats}
+    of = {
+        "recipe": RECIPE,
+        "steps": options.steps,
+        "repetitions": options.repeats,
+        "threads": torch.get_num_threads(),
+    }
     libraries = ("torch", "transformers", "trl")
     records.record(of | figures, libraries, records.RESULTS / "train.json")
     print(table(figures))
