@@ -29,7 +29,7 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 | stage | steps | what |
 | --- | --- | --- |
 | segmenter | {segmenter_steps} | masks for jittered boxes with one or two points |
-| memory | {memory_steps} | masks followed through up to 12 frames of {clips} clips; the rest frozen |
+| memory | {memory_steps} | masks followed in up to 12 frames of {clips} clips; the rest frozen |
 | looking | {looking_steps} | the vision tower: at each place, which shape, colour, box and point |
 | writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
 | naming | {naming_steps} | the same without the vision tower, three questions of tier 1 a picture |
