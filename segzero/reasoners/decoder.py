@@ -6,6 +6,7 @@ it as a graph, and takes half of the operations. Of the prompt and the picture, 
 own forward pass takes care. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+_LOG = logging.getLogger(__name__)
 _FAMILIES = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
 _LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _CAPACITY = 512
@@ -72,6 +74,7 @@ class Decoder:
         self._epsilon = config.rms_norm_eps
         self._layers = [self._share(layer) for layer in text.layers]
         self._state: _State | None = None
+        self._replays = self._layers[0].qkv.device.type == "cuda"
         self._graph: tuple[torch.cuda.CUDAGraph, torch.Tensor] | None = None
 
     def decode(self, inputs: Mapping[str, torch.Tensor], config: Any) -> Iterator[int]:
@@ -128,15 +131,25 @@ class Decoder:
         assert state is not None
         state.token.copy_(token)
         state.place.fill_(place)
-        if state.token.device.type != "cuda":
-            return self._forward(state)
+        if self._replays and self._graph is None:
+            self._record(state)
         if self._graph is None:
-            self._graph = self._record(state)
+            return self._forward(state)
         graph, logits = self._graph
         graph.replay()
         return logits
 
-    def _record(self, state: _State) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+    def _record(self, state: _State) -> None:
+        try:
+            self._graph = self._capture(state)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._replays = False
+            reason = str(error).partition("\n")[0]
+            _LOG.warning("writes without a GPU graph, which can't be recorded: %s", reason)
+
+    def _capture(self, state: _State) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
         # Libraries set themselves up in the first calls, which a graph must not contain.
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())

@@ -74,6 +74,18 @@ def test_prompts_of_any_length_follow_each_other(folder: Path, model: Any) -> No
         assert decoded(decoder, inputs, config) == generated(model, inputs, config)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here a graph can be recorded")
+def test_where_no_graph_can_be_recorded_it_goes_on_without(
+    folder: Path, model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    decoder = Decoder(model)
+    decoder._replays = True  # as on a GPU
+    inputs, config = prompt(folder, words=3), settings(model, 12)
+    assert decoded(decoder, inputs, config) == generated(model, inputs, config)
+    (record,) = caplog.records
+    assert "without a GPU graph" in record.message
+
+
 def test_the_model_keeps_its_weights_and_they_lie_in_memory_once(folder: Path, model: Any) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     decoder = Decoder(model)
