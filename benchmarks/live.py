@@ -107,7 +107,8 @@ def measure(questions: int, cancels: int) -> dict[str, Any]:
         end.set()
     sent, diary = camera_end.recv(), node_end.recv()
     for process in processes:
-        process.join()
+        process.join(timeout=10)
+        process.kill()  # Fast DDS now and then doesn't get out of its own shutdown
     return {
         "following": following_figures(sent, diary, skipped),
         "cancelling": cancel_figures(diary.stopped, cancelled),

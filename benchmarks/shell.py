@@ -70,7 +70,8 @@ def measure(seconds: float) -> dict[str, Any]:
         end.set()
     sent, times = camera_end.recv(), node_end.recv()
     for process in processes:
-        process.join()
+        process.join(timeout=10)
+        process.kill()  # Fast DDS now and then doesn't get out of its own shutdown
     return figures([stamp for stamp in sent if first <= stamp <= last], *times)
 
 

@@ -277,7 +277,7 @@ def test_out_of_memory_while_encoding_is_told_and_the_next_call_answers(
     segzero = SegZero.load(profile, "cpu")
     with monkeypatch.context() as patch:
 
-        def full(**_: object) -> None:
+        def full(*_: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
         patch.setattr(segzero._segmenter._model, "get_image_embeddings", full)
