@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import records
+from processes import end_all, keep_apart
 
 WIDTH, HEIGHT, RATE = 320, 240, 30
 SEED = 300_000
@@ -72,9 +73,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(records.ROOT / "config" / "fastdds.xml")
+    keep_apart()
     figures = {
         "image": f"{WIDTH}x{HEIGHT} rgb8 at {RATE} Hz",
         **measure(options.questions, options.cancels),
@@ -106,9 +105,7 @@ def measure(questions: int, cancels: int) -> dict[str, Any]:
     finally:
         end.set()
     sent, diary = camera_end.recv(), node_end.recv()
-    for process in processes:
-        process.join(timeout=10)
-        process.kill()  # Fast DDS now and then doesn't get out of its own shutdown
+    end_all(processes)
     return {
         "following": following_figures(sent, diary, skipped),
         "cancelling": cancel_figures(diary.stopped, cancelled),

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import records
 from numpy.typing import NDArray
+from processes import keep_apart
 
 WIDTH, HEIGHT = 320, 240
 SEED, OBJECTS = 300_000, 3
@@ -111,9 +112,7 @@ def follow(
 
 def live(profile: str, pictures: list[NDArray[np.uint8]], name: str, cycles: int) -> dict[str, Any]:
     """Lead a node through its life `cycles` times; return how its process grew meanwhile."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(records.ROOT / "config" / "fastdds.xml")
+    keep_apart()
     import rclpy
 
     words = ["-m", "segzero_ros.perception_node", "--ros-args", "-p", f"profile:={profile}"]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import records
 from numpy.typing import NDArray
+from processes import end_all, keep_apart
 
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 BOX = (400, 200, 800, 500)
@@ -38,9 +39,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(records.ROOT / "config" / "fastdds.xml")
+    keep_apart()
     figures = {
         "image": f"{WIDTH}x{HEIGHT} rgb8 at {RATE} Hz",
         **measure(options.seconds),
@@ -69,9 +68,7 @@ def measure(seconds: float) -> dict[str, Any]:
     finally:
         end.set()
     sent, times = camera_end.recv(), node_end.recv()
-    for process in processes:
-        process.join(timeout=10)
-        process.kill()  # Fast DDS now and then doesn't get out of its own shutdown
+    end_all(processes)
     return figures([stamp for stamp in sent if first <= stamp <= last], *times)
 
 

@@ -1,9 +1,8 @@
 """Greedy decoding of one prompt by Qwen's language models, in fixed shapes and few operations.
 
-A token of `generate` takes some hundred small operations in each layer and new shapes each time:
-on a robot these cost more than the arithmetic. Here a step has one shape, so that a GPU can replay
-it as a graph, and takes half of the operations. Of the prompt and the picture, transformers'
-own forward pass takes care. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+A token of `generate` takes hundreds of small operations, of new shapes each time: these can cost
+more than the arithmetic. Here a step has one shape, so that a GPU can replay it as a graph, and
+takes fewer operations. Of the prompt and the picture, transformers' own forward pass takes care. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
 import logging
@@ -94,7 +93,8 @@ class Decoder:
                 logits = processors(ids, logits.float())
             token = logits.argmax(-1)
             yield int(token)
-            ids = torch.cat([ids, token[None]], dim=1)
+            if processors:
+                ids = torch.cat([ids, token[None]], dim=1)
             logits = self._step(token, place)
 
     def _start(self, cache: Any, length: int, room: int) -> None:

@@ -281,7 +281,7 @@ def test_a_segmenter_without_memory_says_so(tmp_path):
 
 
 def test_metas_adapter_says_what_to_choose(sam2):
-    pytest.importorskip("sam2")
+    pytest.importorskip("sam2", reason="Meta's sam2 package isn't installed")
     segmenter = load_segmenter("meta", sam2, dtype="float32", device=torch.device("cpu"))
     with pytest.raises(CheckpointError, match="segmenter_adapter: transformers"):
         segmenter.track(START, OBJECTS)
