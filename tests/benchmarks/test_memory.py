@@ -20,11 +20,19 @@ def test_growth_counts_from_the_end_of_the_warm_up() -> None:
     assert figures["MB after"] == {"200": 1000, "400": 1010}
 
 
-def test_memory_that_is_taken_is_seen() -> None:
-    before = memory.resident("self")
-    taken = bytearray(os.urandom(1) * 50_000_000)
-    assert 45 < memory.resident("self") - before < 60
-    del taken
+def test_memory_that_a_process_takes_is_seen() -> None:
+    code = "input('bare\\n'); taken = b'x' * 50_000_000; input('more\\n')"
+    command = [sys.executable, "-uc", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin and process.stdout
+        used = []
+        for word in ("bare", "more"):
+            assert process.stdout.readline().strip() == word
+            used.append(memory.resident(process.pid))
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert 49 < used[1] - used[0] < 52
 
 
 @pytest.mark.ros
