@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero_sim.motion import PERIOD, Leave, Motion, set_in_motion
-from segzero_sim.scene import MAX_OBJECTS
+from segzero_sim.scene import COLOURS, MAX_OBJECTS, SHAPES
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 from segzero_train.demo.frames import OBJECTS, SIDE, render_shards, save_arrays
 
@@ -19,6 +19,7 @@ SHARD = 25
 FIRST_SEED = 2_000_000
 """Clips for training start here; the scenes of `frames` and of tests are below."""
 _CAMERAS = ((320, 240),) * 4 + ((640, 480),)
+_COLOURS = tuple(COLOURS)
 _NEAR = 6
 _RATE = 30
 """Frames that the camera takes in a second; a clip skips up to five between two of its own."""
@@ -29,11 +30,13 @@ class Clips:
     """Clips of LENGTH frames; each shard is memory mapped.
 
     rgb: shards of (SHARD, LENGTH, SIDE, SIDE, 3) uint8. ids: shards of (SHARD, LENGTH, SIDE, SIDE)
-    uint8, the same number for the same object in all frames of a clip.
+    uint8, the same number for the same object in all frames of a clip. looks: shards of
+    (SHARD, MAX_OBJECTS, 2) int8, the colour and the shape of each object; -1 where there is none.
     """
 
     rgb: tuple[NDArray[np.uint8], ...]
     ids: tuple[NDArray[np.uint8], ...]
+    looks: tuple[NDArray[np.int8], ...]
 
     def areas(self) -> NDArray[np.int64]:
         """(clips, LENGTH, MAX_OBJECTS) pixels that each object shows in each frame."""
@@ -43,6 +46,15 @@ class Clips:
             for frame in shard.reshape(-1, SIDE * SIDE)
         ]
         return np.array(counts).reshape(-1, LENGTH, MAX_OBJECTS)
+
+    def rivals(self) -> dict[tuple[int, int], NDArray[np.int64]]:
+        """By look: the clips with an object of the same colour or shape, but none of that look."""
+        looks = np.concatenate(self.looks).astype(int)
+        found = {}
+        for look in np.ndindex(len(COLOURS), len(SHAPES)):
+            alike = (looks == look).sum(-1)
+            found[look] = np.flatnonzero((alike == 1).any(-1) & (alike < 2).all(-1))
+        return found
 
     def crowds(self) -> NDArray[np.bool_]:
         """(clips, LENGTH, MAX_OBJECTS) whether another object is within _NEAR pixels of its box."""
@@ -56,11 +68,11 @@ def render_clips(folder: Path, count: int, processes: int) -> Clips:
     """Render what is missing of `count` clips (rounded up to whole shards) and open them all."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = range(-(-count // SHARD))
-    missing = [shard for shard in shards if not _files(folder, shard)[-1].exists()]
+    missing = [s for s in shards if not all(file.exists() for file in _files(folder, s))]
     render_shards(partial(_render_shard, folder), missing, processes)
     arrays = [[np.load(path, mmap_mode="r") for path in _files(folder, s)] for s in shards]
-    rgb, ids = zip(*arrays, strict=True)
-    return Clips(rgb=rgb, ids=ids)
+    rgb, looks, ids = zip(*arrays, strict=True)
+    return Clips(rgb=rgb, ids=ids, looks=looks)
 
 
 def clip_times(motion: Motion, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -95,18 +107,22 @@ def _is_crowded(ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _files(folder: Path, shard: int) -> list[Path]:
-    """RGB, and ids, which are written last: where they are, the shard is whole."""
-    return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "ids")]
+    """RGB, looks, and ids, each whole where it is."""
+    return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "looks", "ids")]
 
 
 def _render_shard(folder: Path, shard: int) -> None:
     rgb = np.zeros((SHARD, LENGTH, SIDE, SIDE, 3), np.uint8)
     ids = np.zeros((SHARD, LENGTH, SIDE, SIDE), np.uint8)
+    looks = np.full((SHARD, MAX_OBJECTS, 2), -1, np.int8)
     renderers = {size: TabletopRenderer(*size) for size in set(_CAMERAS)}
     for row in range(SHARD):
         seed = FIRST_SEED + shard * SHARD + row
         renderer = renderers[_CAMERAS[row % len(_CAMERAS)]]
         scene, _ = draw_usable(renderer, seed, OBJECTS, depth=False)
+        looks[row, : len(scene.objects)] = [
+            (_COLOURS.index(item.colour), SHAPES.index(item.shape)) for item in scene.objects
+        ]
         motion = set_in_motion(scene)
         for k, seconds in enumerate(clip_times(motion, np.random.default_rng(seed))):
             frame = renderer.render(motion.at(float(seconds)), depth=False)
@@ -114,4 +130,4 @@ def _render_shard(folder: Path, shard: int) -> None:
             ids[row, k] = cv2.resize(frame.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     for renderer in renderers.values():
         renderer.close()
-    save_arrays(_files(folder, shard), (rgb, ids))
+    save_arrays(_files(folder, shard), (rgb, looks, ids))

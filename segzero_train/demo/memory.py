@@ -12,23 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import Sam2VideoModel
 
 from segzero_train.demo.clips import LENGTH, Clips
-from segzero_train.demo.frames import SIDE, save_arrays
+from segzero_train.demo.frames import SIDE
 from segzero_train.demo.loop import Losses, train
-from segzero_train.demo.segmenter import image_processor, mask_losses
+from segzero_train.demo.segmenter import mask_losses
+from segzero_train.demo.tracks import CLEARLY, Features, open_footage, sample_track
 
-BATCH = 48
-"""Objects times frames in a step."""
 _ABSENT = -1024.0
 """What transformers writes into the logits of an object that isn't seen."""
-_CLEARLY = 40
-"""Pixels of SIDE x SIDE from which an object counts as seen; between 0 and this it may be both."""
 _TRAINED = (
     "memory_attention.",
     "memory_encoder.",
@@ -41,15 +36,6 @@ _TRAINED = (
     "mask_decoder.pred_obj_score_head.",
 )
 """What only video uses: stills stay what they are, bit for bit."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """Pictures as the vision encoder hands them on: (B, C, h, w) each, from fine to coarse."""
-
-    fine: torch.Tensor
-    middle: torch.Tensor
-    coarse: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,14 +63,6 @@ class Memory:
     pointer: torch.Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """B objects through L frames. frames: L features. masks: (L, B, S, S) of 0 and 1."""
-
-    frames: Sequence[Features]
-    masks: torch.Tensor
-
-
 def train_memory(
     model: Any, clips: Clips, folder: Path, steps: int, device: torch.device
 ) -> Sam2VideoModel:
@@ -93,13 +71,12 @@ def train_memory(
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(_TRAINED)
     _initialise(model)
-    encoded = encode_clips(model, clips, folder / "features")
-    areas, crowds = clips.areas(), clips.crowds()
+    footage = open_footage(model, clips, folder / "features")
 
     def losses(step: int) -> Losses:
         rng = np.random.default_rng((2, step))
         length = int(rng.integers(3, 5 if step < steps // 4 else LENGTH + 1))
-        track = sample_track(clips, encoded, areas, crowds, length, rng, device)
+        track = sample_track(footage, length, rng, device)
         with torch.autocast(device.type, torch.bfloat16):
             found = list(follow(model, track.frames, track.masks[0]))
         return track_losses(found, track.masks[1:])
@@ -129,62 +106,11 @@ def track_losses(found: Sequence[Found], masks: torch.Tensor) -> Losses:
     seen = torch.cat([item.seen for item in found]).float()[:, 0]
     truth = masks.flatten(0, 1)
     area = truth.sum((-2, -1))
-    clear = area >= _CLEARLY
+    clear = area >= CLEARLY
     parts = mask_losses(logits[clear][:, None], scores[clear][:, None], truth[clear][:, None])
     certain = clear | (area == 0)
     target = clear[certain].float()
     return {**parts, "seen": functional.binary_cross_entropy_with_logits(seen[certain], target)}
-
-
-def encode_clips(model: Any, clips: Clips, folder: Path) -> list[tuple[NDArray[np.float16], ...]]:
-    """Features of all frames by the frozen vision encoder, kept on disk: a tuple for each shard."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for number, rgb in enumerate(tqdm(clips.rgb, desc="encode", unit="shard")):
-        files = [folder / f"{level}-{number:04d}.npy" for level in ("fine", "middle", "coarse")]
-        if not files[-1].exists():
-            rows = [_encode(model, clip) for clip in rgb]
-            save_arrays(files, [np.stack(level) for level in zip(*rows, strict=True)])
-        shards.append(tuple(np.load(file, mmap_mode="r") for file in files))
-    return shards
-
-
-def sample_track(
-    clips: Clips,
-    encoded: Sequence[tuple[NDArray[np.float16], ...]],
-    areas: NDArray[np.int64],
-    crowds: NDArray[np.bool_],
-    length: int,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> Track:
-    """Objects clearly seen at first; where possible a third leaves later, a third is crowded."""
-    usable = areas[:, : LENGTH - length + 1] >= _CLEARLY
-    windows = np.lib.stride_tricks.sliding_window_view(areas, length, axis=1)
-    vanishing = usable & (windows == 0).any(-1)
-    crowded = usable & crowds[:, : LENGTH - length + 1]
-    pools = [
-        np.argwhere(usable),
-        *(np.argwhere(some) for some in (vanishing, crowded) if some.any()),
-    ]
-    picks = []
-    for _ in range(BATCH // length):
-        pool = pools[rng.integers(len(pools))]
-        picks.append(pool[rng.integers(len(pool))])
-    masks, levels = [], []
-    for clip, first, item in picks:
-        shard, row = divmod(clip, len(clips.ids[0]))
-        span = slice(first, first + length)
-        masks.append(clips.ids[shard][row, span] == item + 1)
-        levels.append([level[row, span] for level in encoded[shard]])
-    stacks = [
-        torch.from_numpy(np.stack(level, axis=1)).to(device).float()
-        for level in zip(*levels, strict=True)
-    ]
-    return Track(
-        frames=[Features(*(stack[k] for stack in stacks)) for k in range(length)],
-        masks=torch.from_numpy(np.stack(masks, axis=1)).to(device).float(),
-    )
 
 
 def _initialise(model: Any) -> None:
@@ -198,18 +124,6 @@ def _initialise(model: Any) -> None:
         nn.init.normal_(parameter, std=0.02)
     for layer in model.memory_encoder.memory_fuser.layers:
         nn.init.constant_(layer.scale, 0.1)
-
-
-@torch.inference_mode()
-def _encode(model: Any, rgb: NDArray[np.uint8]) -> list[NDArray[np.float16]]:
-    """(T, S, S, 3) RGB to (T, C, h, w) features of each level."""
-    pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
-    found = model.get_image_features(pixels.to(model.device), return_dict=True)
-    sizes = model.backbone_feature_sizes
-    return [
-        level.permute(1, 2, 0).unflatten(-1, size).half().cpu().numpy()
-        for level, size in zip(found.fpn_hidden_states, sizes, strict=True)
-    ]
 
 
 def _start(model: Any, frame: Features, masks: torch.Tensor) -> Memory:

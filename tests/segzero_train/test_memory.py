@@ -7,9 +7,11 @@ from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
 from segzero_train.demo import clips as clips_module
 from segzero_train.demo import memory as memory_module
-from segzero_train.demo.clips import LENGTH, Clips, render_clips
+from segzero_train.demo import tracks
+from segzero_train.demo.clips import Clips, render_clips
 from segzero_train.demo.memory import follow, train_memory
 from segzero_train.demo.segmenter import image_processor, new_model, save_segmenter
+from segzero_train.demo.tracks import Features, encode
 
 CPU = torch.device("cpu")
 
@@ -39,8 +41,8 @@ def test_training_follows_as_inference_does(
     model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(seen)
     rgb = clips.rgb[0][0]
     masks = torch.from_numpy(np.array(clips.ids[0][0] == 1)).float()
-    encoded = [torch.from_numpy(level).float() for level in memory_module._encode(model, rgb)]
-    frames = [memory_module.Features(*(level[k : k + 1] for level in encoded)) for k in range(10)]
+    encoded = [torch.from_numpy(level).float() for level in encode(model, rgb)]
+    frames = [Features(*(level[k : k + 1] for level in encoded)) for k in range(10)]
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
     session = Sam2VideoInferenceSession(dtype=torch.float32)
     session.obj_id_to_idx(1)
@@ -61,19 +63,11 @@ def test_training_follows_as_inference_does(
         assert torch.allclose(ours.seen.flatten(), theirs.object_score_logits.flatten(), atol=2e-2)
 
 
-def test_a_clip_shows_the_same_objects_in_every_frame(clips: Clips) -> None:
-    areas = clips.areas()
-    assert areas.shape[:2] == (3, LENGTH)
-    # What isn't in the clip at all is never there; what is, is so in most frames.
-    shown = (areas > 0).mean(1)
-    assert (shown[shown > 0] > 0.3).all()
-
-
 @pytest.mark.slow
 def test_training_changes_the_memory_and_leaves_stills_alone(
     model: Sam2VideoModel, clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_module, "BATCH", 16)
+    monkeypatch.setattr(tracks, "BATCH", 16)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     after = train_memory(model, clips, tmp_path, steps=2, device=CPU).state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
