@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from ctypes import c_double
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -33,7 +32,6 @@ SLOW = 2.0
 """Seconds that an answer takes more."""
 FOLLOW = 5.0
 """Seconds for which the objects of one answer are followed."""
-TIMEOUT = 120.0
 
 
 @dataclass
@@ -86,6 +84,8 @@ def main() -> int:
 
 def measure(questions: int, cancels: int) -> dict[str, Any]:
     """Run camera, node and asker; return the figures."""
+    from asker import Asker
+
     start = multiprocessing.get_context("spawn")
     end, seconds = start.Event(), start.Value(c_double, SLOW)
     camera_end, camera_pipe = start.Pipe()
@@ -98,7 +98,7 @@ def measure(questions: int, cancels: int) -> dict[str, Any]:
         process.start()
     try:
         asker = Asker(f"the {camera_end.recv()}")
-        skipped = [asker.follow() for _ in range(questions)]
+        skipped = [asker.follow(FOLLOW) for _ in range(questions)]
         seconds.value = 0.0
         cancelled = [asker.cancel() for _ in range(cancels)]
         asker.close()
@@ -254,113 +254,6 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
     node.close()
     node.destroy_node()
     rclpy.shutdown()
-
-
-class Asker:
-    """Asks `question`; spins only while it waits."""
-
-    def __init__(self, question: str) -> None:
-        import rclpy
-        from diagnostic_msgs.msg import DiagnosticArray
-        from rcl_interfaces.srv import SetParameters
-        from std_msgs.msg import String
-
-        from segzero_ros.client import SegZeroClient
-        from segzero_ros.msg import ReasoningText, Segmentation
-
-        rclpy.init()
-        self._question = question
-        self._node = rclpy.create_node("asker")
-        self._client = SegZeroClient(self._node)
-        self._parameters = self._node.create_client(SetParameters, "segzero/set_parameters")
-        self._query = self._node.create_publisher(String, "segzero/query", 10)
-        self._states: list[int] = []
-        self._reports: list[int] = []
-        self._text: list[tuple[int, bool]] = []
-        listen = self._node.create_subscription
-        listen(Segmentation, "segzero/segmentation", lambda m: self._states.append(m.state), 100)
-        listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        listen(ReasoningText, "segzero/reasoning/stream", self._on_text, 1000)
-        self._wait(lambda: self._query.get_subscription_count() and self._reports, "the node")
-        self._spin(2.0)  # discovery of the other topics
-
-    def follow(self) -> int:
-        """Have something found and followed for a while; return how many frames were skipped."""
-        from std_msgs.msg import String
-
-        from segzero_ros.msg import Segmentation
-
-        self._set("follow", True)
-        before, self._states = self._reports[-1], []
-        self._query.publish(String(data=self._question))
-        while Segmentation.ANSWERED not in self._states:
-            self._wait(lambda: self._states, "an answer")
-            if self._states[0] != Segmentation.ANSWERED:  # the demo's reasoner isn't always right
-                self._states = []
-                self._query.publish(String(data=self._question))
-        self._wait(lambda: len(self._states) > 1, "a followed frame")
-        self._spin(FOLLOW)
-        self._set("follow", False)
-        self._spin(1.0)
-        self._reports.clear()
-        self._wait(lambda: len(self._reports) > 1, "diagnostics")
-        return self._reports[-1] - before
-
-    def cancel(self) -> tuple[int, int]:
-        """Cancel a goal while the model writes; return when, and when the last was heard of it."""
-        from segzero_ros.client import Outcome
-
-        while True:
-            self._text = []
-            question = self._client.ask(self._question)
-            self._wait(lambda: self._text, "the first word")
-            sent = time.time_ns()
-            question.cancel()
-            reply = question.wait()
-            heard = time.time_ns()
-            self._wait(lambda: self._text[-1][1], "the end of the thinking")
-            self._spin(0.5)
-            if reply.outcome is Outcome.CANCELED:
-                return sent, max(heard, self._text[-1][0])
-
-    def close(self) -> None:
-        import rclpy
-
-        self._client.close()
-        self._node.destroy_node()
-        rclpy.shutdown()
-
-    def _set(self, name: str, value: bool) -> None:
-        from rcl_interfaces.srv import SetParameters
-        from rclpy.parameter import Parameter
-
-        request = SetParameters.Request(
-            parameters=[Parameter(name, value=value).to_parameter_msg()]
-        )
-        self._wait(self._parameters.service_is_ready, "the node's parameters")
-        self._wait(self._parameters.call_async(request).done, name)
-
-    def _on_diagnostics(self, report: Any) -> None:
-        for status in report.status:
-            if status.name == "/segzero: following":
-                values = {item.key: item.value for item in status.values}
-                self._reports.append(int(values["frames skipped"]))
-
-    def _on_text(self, message: Any) -> None:
-        self._text.append((time.time_ns(), message.end))
-
-    def _spin(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        self._wait(lambda: time.monotonic() > end, "time")
-
-    def _wait(self, condition: Callable[[], object], what: str) -> None:
-        import rclpy
-
-        end = time.monotonic() + TIMEOUT
-        while not condition():
-            rclpy.spin_once(self._node, timeout_sec=0.01)
-            if time.monotonic() > end:
-                raise TimeoutError(f"waited {TIMEOUT:.0f} s for {what}")
 
 
 def _ages(followings: list[Following], start: float, end: float) -> list[int]:

@@ -11,7 +11,10 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # Fast DDS makes its p
 import pytest
 import rclpy
 
+from segzero.pipeline import SegZero
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
+from tests.segzero_ros.following import MakeFollower
+from tests.segzero_ros.models import Models, Watched
 from tests.segzero_ros.operator import Operator
 from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.robot import Robot
@@ -120,3 +123,46 @@ def robot(make_robot: Callable[..., Robot]) -> Robot:
     robot = make_robot()
     robot.operator.activate()
     return robot
+
+
+@pytest.fixture
+def make_watched(make_robot: Callable[..., Robot]) -> Callable[..., tuple[Robot, Watched]]:
+    """Make an active node with a watched reasoner."""
+
+    def make(profile: str, *errors: Exception) -> tuple[Robot, Watched]:
+        watched: list[Watched] = []
+
+        def load(name: str, device: str) -> SegZero:
+            segzero = SegZero.load(name, device)
+            watched.append(Watched(segzero._reasoner, list(errors)))
+            segzero._reasoner = watched[0]
+            return segzero
+
+        robot = make_robot(profile, load=load)
+        robot.operator.activate()
+        return robot, watched[0]
+
+    return make
+
+
+@pytest.fixture
+def make_follower(make_robot: Callable[..., Robot]) -> MakeFollower:
+    """Make an active node that follows, with its models; options as `Robot` has them."""
+
+    def make(profile: str = "answer", **options: object) -> tuple[Robot, Models]:
+        loaded: list[Models] = []
+
+        def load(name: str, device: str) -> Models:
+            loaded.append(Models.load(name, device))
+            return loaded[0]
+
+        robot = make_robot(profile, load=load, **{"follow": True, **options})
+        robot.operator.activate()
+        return robot, loaded[0]
+
+    return make
+
+
+@pytest.fixture
+def follower(make_follower: MakeFollower) -> tuple[Robot, Models]:
+    return make_follower()

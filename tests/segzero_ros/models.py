@@ -1,5 +1,6 @@
-"""Real, tiny models that are slow, fail or lose sight when a test wants it."""
+"""Real, tiny models that are slow, fail, lose sight or are watched when a test wants it."""
 
+import queue
 import threading
 from collections.abc import Callable
 
@@ -59,3 +60,29 @@ class Steps:
         if not models.blind:
             return found
         return tuple(TrackedObject(item.id, None, np.zeros_like(item.mask), 0.0) for item in found)
+
+
+class Watched:
+    """A real reasoner that tells what happens to it, and first raises what it is given.
+
+    Real out-of-memory is not to be had without taking the machine down.
+    """
+
+    def __init__(self, reasoner, errors: list[Exception]) -> None:
+        self._reasoner = reasoner
+        self._errors = errors
+        self.started: queue.Queue[str] = queue.Queue()
+        self.cancelled: queue.Queue[str] = queue.Queue()
+
+    def warm_up(self) -> None:
+        self._reasoner.warm_up()
+
+    def complete(self, image, question, *, on_text=None, stop=None):
+        if self._errors:
+            raise self._errors.pop(0)
+        self.started.put(question)
+        try:
+            return self._reasoner.complete(image, question, on_text=on_text, stop=stop)
+        except Cancelled:
+            self.cancelled.put(question)
+            raise
