@@ -11,8 +11,8 @@ from std_msgs.msg import Header
 
 from segzero_ros.calibration import Intrinsics
 from segzero_ros.cloud import EMPTY, POINT, Cloud, DepthView, NoCloud, locate, to_message
+from segzero_sim.rays import cast
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
-from tests.segzero_ros.rays import cast
 
 WIDTH, HEIGHT = 320, 240
 SEEDS = range(500_000, 500_012)
