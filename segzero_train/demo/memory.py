@@ -16,14 +16,13 @@ from torch import nn
 from torch.nn import functional
 from transformers import Sam2VideoModel
 
+from segzero.segmenters.sam2_video import ABSENT
 from segzero_train.demo.clips import LENGTH, Clips
 from segzero_train.demo.frames import SIDE
 from segzero_train.demo.loop import Losses, train
 from segzero_train.demo.segmenter import mask_losses
 from segzero_train.demo.tracks import CLEARLY, Features, open_footage, sample_track
 
-_ABSENT = -1024.0
-"""What transformers writes into the logits of an object that isn't seen."""
 _TRAINED = (
     "memory_attention.",
     "memory_encoder.",
@@ -182,7 +181,7 @@ def _decode(
     logits, scores, tokens, seen = logits[:, 0], scores[:, 0], tokens[:, 0], seen[:, 0]
     rows, best = torch.arange(count, device=coarse.device), scores.argmax(-1)
     present = seen > 0
-    mask = torch.where(present[..., None], logits[rows, best], _ABSENT)[:, None].float()
+    mask = torch.where(present[..., None], logits[rows, best], ABSENT)[:, None].float()
     pointer = model.object_pointer_proj(tokens[rows, best])
     return Found(
         logits=logits,
