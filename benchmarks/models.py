@@ -17,13 +17,13 @@ from transformers import (
     Sam2ImageProcessor,
     Sam2Processor,
     Sam2VideoConfig,
+    Sam2VideoModel,
 )
 
 from segzero.checkpoints import resource_root
 from segzero.pipeline import SegZero
 from segzero.reasoners.local import LocalReasoner
 from segzero.segmenters.sam2_transformers import TransformersSegmenter, still
-from segzero.segmenters.sam2_video import SeparatingVideoModel
 
 # Sizes from the published config.json of each model.
 _QWEN2_5_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
@@ -119,7 +119,7 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
             else:
                 config = Qwen2_5_VLConfig(**LANGUAGE[language], **ids)
                 model = Qwen2_5_VLForConditionalGeneration(config)
-            video = SeparatingVideoModel(_sam_config(segmenter))
+            video = Sam2VideoModel(_sam_config(segmenter))
     finally:
         torch.set_default_dtype(before)
     patch = config.vision_config.patch_size

@@ -8,16 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
-from transformers import Sam2VideoInferenceSession
 
 from segzero.devices import memory_errors
 from segzero.errors import BadImage
 from segzero.types import Box, SegmentedObject, TrackedObject
+from segzero.video_memory import ObjectMemory, begin, decode, encode, remember
 
-# What only the step that wrote an output needs of it.
-_SPENT = ("pred_masks", "high_res_masks")
-_MEMORY = ("maskmem_features", "maskmem_pos_enc")
-_START = 0
+_PRIOR = 2.0
+"""Logit that an object is still there if it was, and still away if it was not."""
 
 
 class Tracker:
@@ -44,19 +42,12 @@ class Tracker:
         self._prepare: Callable[[NDArray[np.uint8]], torch.Tensor] | None = prepare
         self._shape = image.shape
         self._ids = [item.id for item in objects]
-        self._next = _START
-        self._session = Sam2VideoInferenceSession(
-            inference_device=model.device,
-            inference_state_device=model.device,
-            video_storage_device=model.device,
-            dtype=model.dtype,
-        )
         with memory_errors(), torch.inference_mode():
-            for item in objects:
-                index = self._session.obj_id_to_idx(item.id)
-                self._session.add_mask_inputs(index, _START, _resize(item.mask, model.image_size))
-            self._session.obj_with_new_inputs = list(self._ids)
-            self._infer(image)
+            frame = encode(model, prepare(image)).expand(len(objects))
+            masks = torch.cat([_resize(item.mask, model.image_size) for item in objects])
+            start = begin(model, frame, masks.to(frame.coarse))
+            self._memory: ObjectMemory | None = ObjectMemory(model, start)
+        self._present = [True] * len(objects)
 
     def step(self, image: NDArray[np.uint8]) -> tuple[TrackedObject, ...]:
         """Find the objects again in the next frame: all those of the start, in its order.
@@ -72,12 +63,22 @@ class Tracker:
                 f"this tracker follows uint8 RGB frames of {width}x{height} pixels, not "
                 f"{_describe(image)}: ask again, or start another tracker, for other frames"
             )
+        if self._memory is None or self._prepare is None:
+            raise RuntimeError("this tracker is closed; start another one")
         with memory_errors(), torch.inference_mode():
-            found = self._infer(image)
-            seen = found.object_score_logits.flatten().float()
-            scores = seen.sigmoid().tolist()
-            logits = found.pred_masks[:, 0].float().cpu().numpy()
-        masks = _draw(logits, (seen > 0).tolist(), (width, height))
+            frame = encode(self._model, self._prepare(image)).expand(len(self._ids))
+            found = decode(self._model, frame, self._memory.recall(frame.coarse))
+            prior = [[_PRIOR if there else -_PRIOR] for there in self._present]
+            seen = found.seen + found.seen.new_tensor(prior)
+            present = seen > 0
+            logits = found.masks(present)
+            kept = remember(self._model, frame, logits, present, found.pointer, apart=True)
+            scores = seen.flatten().float().sigmoid().tolist()
+            low = logits[:, 0].float().cpu().numpy()
+        # Only now, so that a step that failed leaves no trace.
+        self._memory.add(kept)
+        self._present = present.flatten().tolist()
+        masks = _draw(low, self._present, (width, height))
         return tuple(
             TrackedObject(id=number, box=bounding_box(mask), mask=mask, score=score)
             for number, mask, score in zip(self._ids, masks, scores, strict=True)
@@ -85,40 +86,7 @@ class Tracker:
 
     def close(self) -> None:
         """Free the memory of this stream; a later step is an error. Closing twice is fine."""
-        self._model = self._prepare = None
-        self._session.reset_inference_session()
-
-    def _infer(self, image: NDArray[np.uint8]) -> Any:
-        if self._model is None or self._prepare is None:
-            raise RuntimeError("this tracker is closed; start another one")
-        session = self._session
-        try:
-            found = self._model(session, frame_idx=self._next, frame=self._prepare(image))
-        finally:
-            # Also after a failure: the next frame gets the same number.
-            session.processed_frames = None
-            session.cache.clear_all()
-        self._forget()
-        self._next += 1
-        return found
-
-    def _forget(self) -> None:
-        """Drop what no later step looks at."""
-        pointers = self._model.config.max_object_pointers_in_encoder
-        memories = self._model.config.num_maskmem
-        session = self._session
-        for index, outputs in session.output_dict_per_obj.items():
-            session.mask_inputs_per_obj[index].clear()
-            session.frames_tracked_per_obj[index].clear()
-            recent = outputs["non_cond_frame_outputs"]
-            recent.pop(self._next - pointers + 1, None)
-            _drop(recent.get(self._next - memories + 1, {}), _MEMORY)
-            for frames in outputs.values():
-                if now := frames.get(self._next):
-                    _drop(now, _SPENT)
-                    # transformers leaves an axis too many, over which it trips in models whose
-                    # pointers are as narrow as their memories.
-                    now["object_pointer"] = now["object_pointer"].view(1, -1)
+        self._model = self._prepare = self._memory = None
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
@@ -153,11 +121,6 @@ def _resize(mask: NDArray[np.bool_], side: int) -> torch.Tensor:
     large = torch.from_numpy(mask.astype(np.float32, order="C"))[None, None]
     small = functional.interpolate(large, (side, side), mode="bilinear", antialias=True)
     return (small >= 0.5).float()
-
-
-def _drop(output: dict[str, Any], names: Sequence[str]) -> None:
-    for name in names:
-        output.pop(name, None)
 
 
 def _describe(image: Any) -> str:

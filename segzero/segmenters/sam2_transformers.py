@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoConfig, AutoModelForMaskGeneration, Sam2Model, Sam2Processor
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskGeneration,
+    Sam2Model,
+    Sam2Processor,
+    Sam2VideoModel,
+)
 
 from segzero.devices import beside, memory_errors
 from segzero.errors import CheckpointError
 from segzero.segmenters import ScoredMask, batches
-from segzero.segmenters.sam2_video import SeparatingVideoModel
 from segzero.tracker import Tracker
 from segzero.types import GroundedObject, SegmentedObject
 from segzero.weights import load_model, load_pretrained
@@ -21,7 +26,7 @@ from segzero.weights import load_model, load_pretrained
 class TransformersSegmenter:
     """Implements `Segmenter`."""
 
-    def __init__(self, model: Any, processor: Any, video: SeparatingVideoModel | None) -> None:
+    def __init__(self, model: Any, processor: Any, video: Sam2VideoModel | None) -> None:
         """Wrap a loaded Sam2Model and its processor; `video` has the same modules and a memory."""
         self._model = model
         self._processor = processor
@@ -32,7 +37,7 @@ class TransformersSegmenter:
         """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
         processor = load_pretrained(Sam2Processor, folder)
         if load_pretrained(AutoConfig, folder).model_type == "sam2_video":
-            video = load_model(SeparatingVideoModel, folder, dtype=dtype, device=device)
+            video = load_model(Sam2VideoModel, folder, dtype=dtype, device=device)
             return cls(still(video), processor, video)
         model = load_model(AutoModelForMaskGeneration, folder, dtype=dtype, device=device)
         return cls(model, processor, None)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from segzero.video_memory import Features, encode
 from segzero_train.demo.clips import LENGTH, Clips
 from segzero_train.demo.frames import save_arrays
 from segzero_train.demo.segmenter import image_processor
@@ -20,15 +21,6 @@ CLEARLY = 40
 """Pixels of SIDE x SIDE from which an object counts as seen; between 0 and this it may be both."""
 _CUTS = 1 / 3
 """Share of the objects for which there is a cut to another table."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """Pictures as the vision encoder hands them on: (B, C, h, w) each, from fine to coarse."""
-
-    fine: torch.Tensor
-    middle: torch.Tensor
-    coarse: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +52,7 @@ def open_footage(model: Any, clips: Clips, folder: Path) -> Footage:
     for number, rgb in enumerate(tqdm(clips.rgb, desc="encode", unit="shard")):
         files = [folder / f"{level}-{number:04d}.npy" for level in ("fine", "middle", "coarse")]
         if not files[-1].exists():
-            rows = [encode(model, clip) for clip in rgb]
+            rows = [_encode(model, clip) for clip in rgb]
             save_arrays(files, [np.stack(level) for level in zip(*rows, strict=True)])
         encoded.append(tuple(np.load(file, mmap_mode="r") for file in files))
     return Footage(clips, encoded, clips.areas(), clips.crowds(), clips.rivals())
@@ -101,15 +93,11 @@ def sample_track(
 
 
 @torch.inference_mode()
-def encode(model: Any, rgb: NDArray[np.uint8]) -> list[NDArray[np.float16]]:
+def _encode(model: Any, rgb: NDArray[np.uint8]) -> list[NDArray[np.float16]]:
     """(T, S, S, 3) RGB to (T, C, h, w) features of each level."""
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
-    found = model.get_image_features(pixels.to(model.device), return_dict=True)
-    sizes = model.backbone_feature_sizes
-    return [
-        level.permute(1, 2, 0).unflatten(-1, size).half().cpu().numpy()
-        for level, size in zip(found.fpn_hidden_states, sizes, strict=True)
-    ]
+    found = encode(model, pixels.to(model.device))
+    return [level.half().cpu().numpy() for level in (found.fine, found.middle, found.coarse)]
 
 
 def _film(

@@ -5,13 +5,13 @@ import pytest
 import torch
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
+from segzero.video_memory import encode
 from segzero_train.demo import clips as clips_module
 from segzero_train.demo import memory as memory_module
 from segzero_train.demo import tracks
 from segzero_train.demo.clips import Clips, render_clips
 from segzero_train.demo.memory import follow, train_memory
 from segzero_train.demo.segmenter import image_processor, new_model, save_segmenter
-from segzero_train.demo.tracks import Features, encode
 
 CPU = torch.device("cpu")
 
@@ -41,8 +41,6 @@ def test_training_follows_as_inference_does(
     model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(seen)
     rgb = clips.rgb[0][0]
     masks = torch.from_numpy(np.array(clips.ids[0][0] == 1)).float()
-    encoded = [torch.from_numpy(level).float() for level in encode(model, rgb)]
-    frames = [Features(*(level[k : k + 1] for level in encoded)) for k in range(10)]
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
     session = Sam2VideoInferenceSession(dtype=torch.float32)
     session.obj_id_to_idx(1)
@@ -55,12 +53,12 @@ def test_training_follows_as_inference_does(
             if k in outputs:
                 outputs[k]["object_pointer"] = outputs[k]["object_pointer"].view(1, -1)
     with torch.inference_mode():
+        frames = [encode(model, pixels[k : k + 1]) for k in range(10)]
         found = list(follow(model, frames, masks[:1]))
     for ours, theirs in zip(found, expected[1:], strict=True):
-        best = ours.logits[0, ours.scores[0].argmax()]
-        wanted = theirs.pred_masks[0, 0] if seen > 0 else best
-        assert torch.allclose(best, wanted, atol=2e-2 * wanted.std().item() + 1e-3)
-        assert torch.allclose(ours.seen.flatten(), theirs.object_score_logits.flatten(), atol=2e-2)
+        logits = ours.masks(ours.seen > 0)
+        torch.testing.assert_close(logits, theirs.pred_masks, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(ours.seen, theirs.object_score_logits, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
