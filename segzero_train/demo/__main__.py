@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", type=int, default=20_000, help="training scenes to render")
     parser.add_argument("--segmenter-steps", type=int, default=4_500)
     parser.add_argument("--clips", type=int, default=1_000, help="training clips to render")
-    parser.add_argument("--memory-steps", type=int, default=6_000)
+    parser.add_argument("--memory-steps", type=int, default=9_000)
     parser.add_argument("--looking-steps", type=int, default=1_000)
     parser.add_argument("--writing-steps", type=int, default=1_000)
     parser.add_argument("--naming-steps", type=int, default=400)
