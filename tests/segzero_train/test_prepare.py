@@ -65,9 +65,15 @@ def leftovers(out: Path) -> list[Path]:
     return list(out.rglob("*.partial"))
 
 
+HOLD = """
+until ls "$1"/data/train-*.parquet; do sleep 0.01; done
+kill -STOP "-$2"
+"""
+
+
 @pytest.fixture
 def at_work(source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """The command in a session of its own, stopped by nobody yet, with a shard finished."""
+    """The command in a session of its own, held still with a shard finished."""
     out = tmp_path / "out"
     process = subprocess.Popen(
         command(source, out, "--workers", "2"),
@@ -76,11 +82,9 @@ def at_work(source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Pa
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not list(out.glob("data/train-*.parquet")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    # Tests may be slow to look: they find it as it was when the first shard was there.
+    hold = ["sh", "-c", HOLD, "hold", str(out), str(process.pid)]
+    subprocess.run(hold, check=True, timeout=60, capture_output=True)
     yield process, out
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -103,6 +107,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
     process, out = at_work
     members = children(process.pid)
     process.kill()
+    os.killpg(process.pid, signal.SIGCONT)
     process.wait()
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in members):
@@ -126,6 +131,7 @@ def test_ctrl_c_keeps_the_finished_shards(
 ) -> None:
     process, out = at_work
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to every process
+    os.killpg(process.pid, signal.SIGCONT)
     _, printed = process.communicate(timeout=20)
     assert process.returncode == 130
     assert re.search(r"interrupted; \d finished shards are kept", printed)
