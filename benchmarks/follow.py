@@ -1,7 +1,9 @@
 """`python benchmarks/follow.py`: frames per second and memory, against an unpruned video session.
 
 Both follow the same objects through the same moving tabletop on the same weights, in turn. The
-baseline is transformers' streaming session as documented, which keeps every frame's outputs.
+baseline is transformers' streaming session as documented, which keeps every frame's outputs. The
+tracker keeps objects apart and is slower to lose and to find them; its steps without these rules
+have to draw what the baseline draws, and both are compared with the truth.
 """
 
 import argparse
@@ -22,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam2VideoInferenceSession
 
+from segzero import tracker
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
 from segzero.types import Box, GroundedObject, Point, SegmentedObject
+from segzero.video_memory import ObjectMemory, begin, decode, encode, remember
 from segzero_sim.motion import set_in_motion
 from segzero_sim.questions import look
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -35,6 +39,15 @@ _WARM = 30
 _SEED = 500_000
 
 Masks = list[NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Frames, where the objects are in the first, and their true masks in each."""
+
+    frames: list[NDArray[np.uint8]]
+    objects: list[GroundedObject]
+    truth: list[Masks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +79,8 @@ def main() -> int:
     rows = []
     with TabletopRenderer(*options.size) as renderer:
         for count in options.objects:
-            frames, objects = film(renderer, count, options.frames + _WARM)
-            rows.append({"objects": count, **compare(segzero, frames, objects, options.repeats)})
+            clip = film(renderer, count, options.frames + _WARM)
+            rows.append({"objects": count, **compare(segzero, clip, options.repeats)})
             print(rows[-1], flush=True)
     width, height = options.size
     figures = {
@@ -80,28 +93,25 @@ def main() -> int:
     return 0
 
 
-def film(
-    renderer: TabletopRenderer, count: int, length: int
-) -> tuple[list[NDArray[np.uint8]], list[GroundedObject]]:
-    """Frames of a moving scene with at least `count` objects, and where these are in the first."""
+def film(renderer: TabletopRenderer, count: int, length: int) -> Clip:
+    """A moving scene with at least `count` objects."""
     for seed in range(_SEED, _SEED + 1000):
         scene, first = draw_usable(renderer, seed, depth=False)
         seen = look(scene, first.ids)
         if len(seen) >= count:
             break
     motion = set_in_motion(scene)
-    frames = [renderer.render(motion.at(k / RATE), depth=False).rgb for k in range(length)]
-    return frames, [_ground(first.ids == item.id) for item in seen[:count]]
+    shown = [renderer.render(motion.at(k / RATE), depth=False) for k in range(length)]
+    return Clip(
+        frames=[frame.rgb for frame in shown],
+        objects=[_ground(first.ids == item.id) for item in seen[:count]],
+        truth=[[frame.ids == item.id for item in seen[:count]] for frame in shown],
+    )
 
 
-def compare(
-    segzero: SegZero,
-    frames: Sequence[NDArray[np.uint8]],
-    objects: Sequence[GroundedObject],
-    repeats: int,
-) -> dict[str, Any]:
+def compare(segzero: SegZero, clip: Clip, repeats: int) -> dict[str, Any]:
     """Run both in turn, `repeats` times; speeds are medians over frames, then over repeats."""
-    found = segzero.segment(frames[0], objects)
+    frames, found = clip.frames, segzero.segment(clip.frames[0], clip.objects)
     ways: list[Callable[..., Run]] = [_unpruned, _tracker]
     runs: dict[Callable[..., Run], list[Run]] = {way: [] for way in ways}
     for _ in range(repeats):
@@ -111,6 +121,7 @@ def compare(
         ways.reverse()
     rates = {way: [1 / float(np.median(run.seconds)) for run in runs[way]] for way in runs}
     ratios = [fast / plain for fast, plain in zip(rates[_tracker], rates[_unpruned], strict=True)]
+    plain, truth = runs[_unpruned][0].masks, clip.truth[1:]
     grown = {way: max(run.memory[1] - run.memory[0] for run in runs[way]) for way in runs}
     return {
         "baseline [frames/s]": records.spread(rates[_unpruned]),
@@ -118,7 +129,9 @@ def compare(
         "times as fast": records.spread(ratios, 2),
         "baseline grew [MB]": round(grown[_unpruned] / 1e6, 1),
         "tracker grew [MB]": round(grown[_tracker] / 1e6, 1),
-        "lowest IoU of masks": round(_agreement(runs[_unpruned][0], runs[_tracker][0]), 4),
+        "IoU without rules": round(agreement(plain, _steps(segzero, frames, found)), 4),
+        "baseline IoU with truth": round(accuracy(plain, truth), 3),
+        "tracker IoU with truth": round(accuracy(runs[_tracker][0].masks, truth), 3),
     }
 
 
@@ -132,11 +145,33 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
 def _tracker(
     segzero: SegZero, frames: Sequence[NDArray[np.uint8]], objects: Sequence[SegmentedObject]
 ) -> Run:
-    tracker = segzero.track(frames[0], objects)
+    following = segzero.track(frames[0], objects)
     try:
-        return _time(frames[1:], lambda image: [item.mask for item in tracker.step(image)])
+        return _time(frames[1:], lambda image: [item.mask for item in following.step(image)])
     finally:
-        tracker.close()
+        following.close()
+
+
+@torch.inference_mode()
+def _steps(
+    segzero: SegZero, frames: Sequence[NDArray[np.uint8]], objects: Sequence[SegmentedObject]
+) -> list[Masks]:
+    """What the tracker's steps draw without its rules."""
+    segmenter: Any = segzero._segmenter
+    model, size, count = segmenter._video, frames[0].shape[1::-1], len(objects)
+    encoded = (encode(model, segmenter._prepare(frame)).expand(count) for frame in frames)
+    first = next(encoded)
+    masks = torch.cat([tracker._resize(item.mask, model.image_size) for item in objects])
+    memory = ObjectMemory(model, begin(model, first, masks.to(first.coarse)))
+    drawn = []
+    for frame in encoded:
+        found = decode(model, frame, memory.recall(frame.coarse))
+        present = found.seen > 0
+        logits = found.masks(present)
+        memory.add(remember(model, frame, logits, present, found.pointer))
+        low = logits[:, 0].float().cpu().numpy()
+        drawn.append(tracker._draw(low, present.flatten().tolist(), size))
+    return drawn
 
 
 def _unpruned(
@@ -197,9 +232,14 @@ def _memory() -> int:
     return psutil.Process(os.getpid()).memory_info().rss
 
 
-def _agreement(plain: Run, fast: Run) -> float:
+def agreement(plain: list[Masks], fast: list[Masks]) -> float:
     """The mean over frames of the lowest IoU of an object's two masks."""
-    return float(np.mean([min(_ious(a, b)) for a, b in zip(plain.masks, fast.masks, strict=True)]))
+    return float(np.mean([min(_ious(a, b)) for a, b in zip(plain, fast, strict=True)]))
+
+
+def accuracy(found: list[Masks], truth: list[Masks]) -> float:
+    """The mean IoU over objects and frames."""
+    return float(np.mean([[*_ious(a, b)] for a, b in zip(found, truth, strict=True)]))
 
 
 def _ious(plain: Masks, fast: Masks) -> Iterator[float]:
