@@ -28,7 +28,7 @@ from segzero import tracker
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
 from segzero.types import Box, GroundedObject, Point, SegmentedObject
-from segzero.video_memory import ObjectMemory, begin, decode, encode, remember
+from segzero.video_memory import ObjectMemory, begin, decode, remember
 from segzero_sim.motion import set_in_motion
 from segzero_sim.questions import look
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -159,7 +159,7 @@ def _steps(
     """What the tracker's steps draw without its rules."""
     segmenter: Any = segzero._segmenter
     model, size, count = segmenter._video, frames[0].shape[1::-1], len(objects)
-    encoded = (encode(model, segmenter._prepare(frame)).expand(count) for frame in frames)
+    encoded = (segmenter.encode(frame).expand(count) for frame in frames)
     first = next(encoded)
     masks = torch.cat([tracker._resize(item.mask, model.image_size) for item in objects])
     memory = ObjectMemory(model, begin(model, first, masks.to(first.coarse)))

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from segzero.devices import memory_errors
 from segzero.errors import BadImage
+from segzero.image_encoder import Features
 from segzero.types import Box, SegmentedObject, TrackedObject
-from segzero.video_memory import ObjectMemory, begin, decode, encode, remember
+from segzero.video_memory import ObjectMemory, begin, decode, remember
 
 _PRIOR = 2.0
 """Logit that an object is still there if it was, and still away if it was not."""
@@ -29,21 +30,21 @@ class Tracker:
     def __init__(
         self,
         model: Any,
-        prepare: Callable[[NDArray[np.uint8]], torch.Tensor],
+        encode: Callable[[NDArray[np.uint8]], Features],
         image: NDArray[np.uint8],
         objects: Sequence[SegmentedObject],
     ) -> None:
         """Start on `image` from the objects' masks; see `SegZero.track`.
 
         model: a loaded Sam2VideoModel.
-        prepare: image to the model's (1, 3, S, S) pixel values, as for stills.
+        encode: an image to its features, as for stills.
         """
         self._model = model
-        self._prepare: Callable[[NDArray[np.uint8]], torch.Tensor] | None = prepare
+        self._encode: Callable[[NDArray[np.uint8]], Features] | None = encode
         self._shape = image.shape
         self._ids = [item.id for item in objects]
         with memory_errors(), torch.inference_mode():
-            frame = encode(model, prepare(image)).expand(len(objects))
+            frame = encode(image).expand(len(objects))
             masks = torch.cat([_resize(item.mask, model.image_size) for item in objects])
             start = begin(model, frame, masks.to(frame.coarse))
             self._memory: ObjectMemory | None = ObjectMemory(model, start)
@@ -63,10 +64,10 @@ class Tracker:
                 f"this tracker follows uint8 RGB frames of {width}x{height} pixels, not "
                 f"{_describe(image)}: ask again, or start another tracker, for other frames"
             )
-        if self._memory is None or self._prepare is None:
+        if self._memory is None or self._encode is None:
             raise RuntimeError("this tracker is closed; start another one")
         with memory_errors(), torch.inference_mode():
-            frame = encode(self._model, self._prepare(image)).expand(len(self._ids))
+            frame = self._encode(image).expand(len(self._ids))
             found = decode(self._model, frame, self._memory.recall(frame.coarse))
             prior = [[_PRIOR if there else -_PRIOR] for there in self._present]
             seen = found.seen + found.seen.new_tensor(prior)
@@ -86,7 +87,7 @@ class Tracker:
 
     def close(self) -> None:
         """Free the memory of this stream; a later step is an error. Closing twice is fine."""
-        self._model = self._prepare = self._memory = None
+        self._model = self._encode = self._memory = None
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box | None:

@@ -11,22 +11,10 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from segzero.image_encoder import Features
+
 _ABSENT = -1024.0
 """Logit of the pixels of an object that isn't seen, and of pixels that belong to another."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """Pictures as the vision encoder hands them on: (B, C, h, w) each, from fine to coarse."""
-
-    fine: torch.Tensor
-    middle: torch.Tensor
-    coarse: torch.Tensor
-
-    def expand(self, count: int) -> "Features":
-        """One picture, looked at for so many objects."""
-        levels = (self.fine, self.middle, self.coarse)
-        return Features(*(level.expand(count, -1, -1, -1) for level in levels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,14 +100,6 @@ class ObjectMemory:
             num_object_pointer_tokens=len(pointers),
         )
         return attended[0].transpose(1, 2).reshape(coarse.shape)
-
-
-def encode(model: Any, pixels: torch.Tensor) -> Features:
-    """Features of (B, 3, S, S) pixel values."""
-    found = model.get_image_features(pixels, return_dict=True)
-    sizes = model.backbone_feature_sizes
-    levels = zip(found.fpn_hidden_states, sizes, strict=True)
-    return Features(*(level.permute(1, 2, 0).unflatten(-1, size) for level, size in levels))
 
 
 def begin(model: Any, frame: Features, masks: torch.Tensor) -> Memory:

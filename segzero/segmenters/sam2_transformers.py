@@ -17,6 +17,7 @@ from transformers import (
 
 from segzero.devices import beside, memory_errors
 from segzero.errors import CheckpointError
+from segzero.image_encoder import Features, ImageEncoder
 from segzero.segmenters import ScoredMask, batches
 from segzero.tracker import Tracker
 from segzero.types import GroundedObject, SegmentedObject
@@ -31,6 +32,7 @@ class TransformersSegmenter:
         self._model = model
         self._processor = processor
         self._video = video
+        self._encoder = ImageEncoder(model)
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "TransformersSegmenter":
@@ -42,16 +44,16 @@ class TransformersSegmenter:
         model = load_model(AutoModelForMaskGeneration, folder, dtype=dtype, device=device)
         return cls(model, processor, None)
 
-    def encode(self, image: NDArray[np.uint8]) -> list[torch.Tensor]:
+    def encode(self, image: NDArray[np.uint8]) -> Features:
         """See `Segmenter.encode`."""
         with memory_errors(), torch.inference_mode(), beside(self._model.device):
-            return self._model.get_image_embeddings(self._prepare(image))
+            return self._encode(image)
 
     def segment(
         self,
         image: NDArray[np.uint8],
         objects: Sequence[GroundedObject],
-        encoded: list[torch.Tensor] | None = None,
+        encoded: Features | None = None,
     ) -> list[ScoredMask]:
         """See `Segmenter.segment`. Of SAM's three hypotheses the one with the best score counts."""
         if not objects:
@@ -71,18 +73,17 @@ class TransformersSegmenter:
                 "this segmenter has no video memory: choose a profile whose segmenter is a video "
                 "checkpoint (facebook/sam2.1-hiera-*)"
             )
-        return Tracker(self._video, self._prepare, image, objects)
+        return Tracker(self._video, self._encode, image, objects)
 
-    def _prepare(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """(1, 3, S, S) pixel values on the model's device."""
+    def _encode(self, image: NDArray[np.uint8]) -> Features:
         # A copy: torch takes no negative strides and warns about read-only arrays.
         own = torch.from_numpy(np.array(image, order="C")).to(self._model.device)
         pixels = self._processor(images=own.permute(2, 0, 1), return_tensors="pt")
-        return pixels["pixel_values"].to(self._model.device, self._model.dtype)
+        return self._encoder(pixels["pixel_values"].to(self._model.device, self._model.dtype))
 
     def _decode(
         self,
-        features: list[torch.Tensor],
+        features: Features,
         objects: Sequence[GroundedObject],
         shape: tuple[int, int],
     ) -> list[ScoredMask]:
@@ -92,8 +93,10 @@ class TransformersSegmenter:
         prompts = self._processor(
             original_sizes=[shape], input_boxes=[boxes], input_points=[points], return_tensors="pt"
         ).to(self._model.device)
+        # A picture without a past, SAM 2 is told so.
+        coarse = features.coarse + self._model.no_memory_embedding.view(1, -1, 1, 1)
         found = self._model(
-            image_embeddings=features,
+            image_embeddings=[features.fine, features.middle, coarse],
             input_boxes=prompts["input_boxes"],
             input_points=prompts["input_points"],
             multimask_output=True,

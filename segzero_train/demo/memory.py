@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import Sam2VideoModel
 
-from segzero.video_memory import Features, Found, ObjectMemory, begin, decode, remember
+from segzero.image_encoder import Features
+from segzero.video_memory import Found, ObjectMemory, begin, decode, remember
 from segzero_train.demo.clips import LENGTH, Clips
 from segzero_train.demo.loop import Losses, train
 from segzero_train.demo.segmenter import mask_losses

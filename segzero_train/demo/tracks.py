@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from segzero.video_memory import Features, encode
+from segzero.image_encoder import Features, ImageEncoder
 from segzero_train.demo.clips import LENGTH, Clips
 from segzero_train.demo.frames import save_arrays
 from segzero_train.demo.segmenter import image_processor
@@ -48,11 +48,11 @@ class Footage:
 def open_footage(model: Any, clips: Clips, folder: Path) -> Footage:
     """Encode all frames with the model's frozen vision encoder; the features stay in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    encoded = []
+    encoder, encoded = ImageEncoder(model), []
     for number, rgb in enumerate(tqdm(clips.rgb, desc="encode", unit="shard")):
         files = [folder / f"{level}-{number:04d}.npy" for level in ("fine", "middle", "coarse")]
         if not files[-1].exists():
-            rows = [_encode(model, clip) for clip in rgb]
+            rows = [_encode(encoder, clip, model.device) for clip in rgb]
             save_arrays(files, [np.stack(level) for level in zip(*rows, strict=True)])
         encoded.append(tuple(np.load(file, mmap_mode="r") for file in files))
     return Footage(clips, encoded, clips.areas(), clips.crowds(), clips.rivals())
@@ -93,10 +93,12 @@ def sample_track(
 
 
 @torch.inference_mode()
-def _encode(model: Any, rgb: NDArray[np.uint8]) -> list[NDArray[np.float16]]:
+def _encode(
+    encoder: ImageEncoder, rgb: NDArray[np.uint8], device: torch.device
+) -> list[NDArray[np.float16]]:
     """(T, S, S, 3) RGB to (T, C, h, w) features of each level."""
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
-    found = encode(model, pixels.to(model.device))
+    found = encoder(pixels.to(device))
     return [level.half().cpu().numpy() for level in (found.fine, found.middle, found.coarse)]
 
 

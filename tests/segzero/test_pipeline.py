@@ -280,7 +280,7 @@ def test_out_of_memory_while_encoding_is_told_and_the_next_call_answers(
         def full(*_: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-        patch.setattr(segzero._segmenter._model, "get_image_embeddings", full)
+        patch.setattr(segzero._segmenter, "_encoder", full)
         with pytest.raises(DeviceOutOfMemory, match=r"2\.00 GiB"):
             segzero.ask(image, "the red ball")
     assert segzero.ask(image, "the red ball").objects

@@ -94,9 +94,10 @@ def test_half_precision_draws_nearly_the_same(sam2, adapter, image):
 
 def test_the_highest_scoring_hypothesis_is_taken(sam2, image):
     segmenter = load(sam2, "transformers")
+    pixels = segmenter._processor(images=image, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         found = segmenter._model(
-            image_embeddings=segmenter.encode(image),
+            pixel_values=pixels,
             input_boxes=torch.tensor([[[16.0, 256 / 12, 96.0, 128.0]]]),
             input_points=torch.tensor([[[[48.0, 64.0]]]]),
             multimask_output=True,

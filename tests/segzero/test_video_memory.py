@@ -7,13 +7,12 @@ import pytest
 import torch
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
+from segzero.image_encoder import ImageEncoder
 from segzero.video_memory import (
-    Features,
     Found,
     ObjectMemory,
     begin,
     decode,
-    encode,
     remember,
     separate,
 )
@@ -53,7 +52,8 @@ def by_transformers(model: Sam2VideoModel, mask: torch.Tensor) -> list[tuple[tor
 
 @torch.inference_mode()
 def together(model: Sam2VideoModel, masks: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    frames = [encode(model, frame[None]).expand(len(masks)) for frame in PIXELS]
+    encode = ImageEncoder(model)
+    frames = [encode(frame[None]).expand(len(masks)) for frame in PIXELS]
     memory = ObjectMemory(model, begin(model, frames[0], masks))
     results = []
     for frame in frames[1:]:
@@ -94,7 +94,7 @@ def test_one_object_alone_keeps_its_logits() -> None:
 
 @torch.inference_mode()
 def test_a_memory_has_nothing_of_a_neighbour(model: Sam2VideoModel) -> None:
-    frame = encode(model, PIXELS[:1]).expand(2)
+    frame = ImageEncoder(model)(PIXELS[:1]).expand(2)
     masks = torch.randn(2, 1, SIDE, SIDE)
     present, pointer = torch.ones(2, 1, dtype=torch.bool), torch.zeros(2, model.hidden_dim)
     apart = remember(model, frame, masks, present, pointer, apart=True)
@@ -111,9 +111,3 @@ def test_who_is_not_present_has_no_pixel() -> None:
     masks = found.masks(torch.tensor([[True], [False]]))
     assert masks.shape == (2, 1, 4, 4)
     assert (masks[0] == 5).all() and (masks[1] == -1024).all()
-
-
-def test_one_picture_is_looked_at_for_many_objects() -> None:
-    frame = Features(*(torch.randn(1, 8, size, size) for size in (16, 8, 4))).expand(5)
-    assert frame.fine.shape == (5, 8, 16, 16)
-    assert torch.equal(frame.coarse[0], frame.coarse[4])

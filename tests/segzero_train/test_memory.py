@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
-from segzero.video_memory import encode
+from segzero.image_encoder import ImageEncoder
 from segzero_train.demo import clips as clips_module
 from segzero_train.demo import memory as memory_module
 from segzero_train.demo import tracks
@@ -52,8 +52,9 @@ def test_training_follows_as_inference_does(
         for outputs in session.output_dict_per_obj[0].values():
             if k in outputs:
                 outputs[k]["object_pointer"] = outputs[k]["object_pointer"].view(1, -1)
+    encoder = ImageEncoder(model)
     with torch.inference_mode():
-        frames = [encode(model, pixels[k : k + 1]) for k in range(10)]
+        frames = [encoder(pixels[k : k + 1]) for k in range(10)]
         found = list(follow(model, frames, masks[:1]))
     for ours, theirs in zip(found, expected[1:], strict=True):
         logits = ours.masks(ours.seen > 0)
