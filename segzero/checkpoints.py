@@ -19,6 +19,7 @@ from segzero.prompts import PROMPTS
 
 DTYPES = ("float32", "bfloat16", "float16")
 ADAPTERS = ("transformers", "meta")
+DECODING_WEIGHTS = ("full", "int4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,9 @@ class Profile:
     max_new_tokens: the longest completion.
     reasoner_dtype, segmenter_dtype: one of DTYPES.
     attention: an attention implementation of transformers, for the reasoner.
+    decoding_weights: one of DECODING_WEIGHTS: with `int4` the reasoner, which runs here, reads its
+        layers' weights rounded to four bits for each token that it writes, though not for the
+        prompt: faster, a quarter more memory, a little less accurate.
     segmenter_adapter: one of ADAPTERS: the library that runs the segmenter.
     server: address of an OpenAI chat API, such as `http://localhost:8000/v1`, that runs the
         reasoner; `reasoner` is then the model's name there. Empty: the reasoner runs here.
@@ -52,6 +56,7 @@ class Profile:
     reasoner_dtype: str = "bfloat16"
     segmenter_dtype: str = "float32"
     attention: str = "sdpa"
+    decoding_weights: str = "full"
     segmenter_adapter: str = "transformers"
     server: str = ""
 
@@ -64,6 +69,7 @@ _CHOICES = {
     "reasoner_dtype": DTYPES,
     "segmenter_dtype": DTYPES,
     "segmenter_adapter": ADAPTERS,
+    "decoding_weights": DECODING_WEIGHTS,
 }
 _PATCHES = 28
 """Qwen2.5-VL's processor makes the sides of an image multiples of so many pixels."""
@@ -150,6 +156,11 @@ def _check_served(path: Path, profile: Profile) -> None:
         raise CheckpointError(
             f"server in the profile {path} is {profile.server!r}, not an address such as "
             f"http://localhost:8000/v1"
+        )
+    if profile.decoding_weights != "full":
+        raise CheckpointError(
+            f"decoding_weights in the profile {path} is for models that run here: leave it out, and "
+            f"have the server at {profile.server} load the weights that you want"
         )
     if profile.coordinates == "absolute_pixels" and profile.image_size % _PATCHES:
         raise CheckpointError(

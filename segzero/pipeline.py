@@ -246,6 +246,7 @@ def _load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
         dtype=profile.reasoner_dtype,
         attention=profile.attention,
         device=device,
+        decoding_weights=profile.decoding_weights,
     )
 
 

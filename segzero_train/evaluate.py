@@ -166,6 +166,7 @@ def _ask_vqa(
         dtype=profile.reasoner_dtype,
         attention=profile.attention,
         device=resolve_device(options.device),
+        decoding_weights=profile.decoding_weights,
     )
     results, skipped = run(
         source, partial(vqa.answer, reasoner), vqa.Answered, options.batch, options.out, state

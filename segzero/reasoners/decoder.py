@@ -14,6 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from segzero.reasoners import int4
+from segzero.reasoners.int4 import Int4Linear
+
 _LOG = logging.getLogger(__name__)
 _FAMILIES = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
 _LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -29,13 +32,13 @@ class _Layer:
     """
 
     before: torch.Tensor
-    qkv: torch.Tensor
+    qkv: torch.Tensor | Int4Linear
     bias: torch.Tensor | None
     heads: torch.Tensor | None
-    out: torch.Tensor
+    out: torch.Tensor | Int4Linear
     after: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    gate_up: torch.Tensor | Int4Linear
+    down: torch.Tensor | Int4Linear
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +66,14 @@ class _State:
 class Decoder:
     """Goes on from a prompt as `generate` does without sampling; one prompt at a time."""
 
-    def __init__(self, model: Any) -> None:
-        """Share the weights of a model that `suits`, on the device where it is."""
+    def __init__(self, model: Any, *, four_bits: bool = False) -> None:
+        """Share the weights of a model that `suits`, on the device where it is.
+
+        four_bits: read the layers' weights rounded to four bits for all but the prompt. They lie in
+        memory beside the others; a weight whose shape or type the kernels don't take stays.
+        """
         self._model = model
+        self._four_bits = four_bits
         text = model.model.language_model
         config = text.config
         self._heads, self._key_heads = config.num_attention_heads, config.num_key_value_heads
@@ -73,7 +81,7 @@ class Decoder:
         self._epsilon = config.rms_norm_eps
         self._layers = [self._share(layer) for layer in text.layers]
         self._state: _State | None = None
-        self._replays = self._layers[0].qkv.device.type == "cuda"
+        self._replays = text.norm.weight.is_cuda
         self._graph: tuple[torch.cuda.CUDAGraph, torch.Tensor] | None = None
 
     def decode(self, inputs: Mapping[str, torch.Tensor], config: Any) -> Iterator[int]:
@@ -116,7 +124,7 @@ class Decoder:
         state.sin[..., : self._head_size // 2].neg_()
 
     def _allocate(self, capacity: int) -> _State:
-        weights = self._layers[0].qkv
+        weights = self._layers[0].before
         shape = (len(self._layers), self._key_heads, capacity, self._head_size)
         # Zeros: what was never written is masked, but may not be NaN.
         keys, values = weights.new_zeros(shape), weights.new_zeros(shape)
@@ -134,7 +142,7 @@ class Decoder:
         if self._replays and self._graph is None:
             self._record(state)
         if self._graph is None:
-            return self._forward(state)
+            return self._forward(state, place + 1)
         graph, logits = self._graph
         graph.replay()
         return logits
@@ -163,20 +171,24 @@ class Decoder:
             logits = self._forward(state)
         return graph, logits
 
-    def _forward(self, state: _State) -> torch.Tensor:
+    def _forward(self, state: _State, length: int | None = None) -> torch.Tensor:
+        """Logits after `state.token`; a known `length` of the text so far saves looking at more."""
         text = self._model.model.language_model
         width = text.config.hidden_size
         hidden = functional.embedding(state.token, text.embed_tokens.weight)
         cos, sin = state.cos[state.place], state.sin[state.place]
-        mask = torch.zeros_like(state.slots, dtype=hidden.dtype)
-        mask = mask.masked_fill(state.slots > state.place, -torch.inf)[None]
-        for layer, keys, values in zip(self._layers, state.keys, state.values, strict=True):
+        mask = None
+        if length is None:
+            mask = torch.zeros_like(state.slots, dtype=hidden.dtype)
+            mask = mask.masked_fill(state.slots > state.place, -torch.inf)[None]
+        memories = (memory[:, :, :length].unbind() for memory in (state.keys, state.values))
+        for layer, keys, values in zip(self._layers, *memories, strict=True):
             inner = functional.rms_norm(hidden, (width,), layer.before, self._epsilon)
             attended = self._attend(layer, inner, keys, values, cos, sin, mask, state.place)
-            hidden = torch.addmm(hidden, attended, layer.out.t())
+            hidden = _add_product(hidden, attended, layer.out)
             inner = functional.rms_norm(hidden, (width,), layer.after, self._epsilon)
-            gate, up = functional.linear(inner, layer.gate_up).chunk(2, dim=-1)
-            hidden = torch.addmm(hidden, functional.silu(gate) * up, layer.down.t())
+            gate, up = _multiply(inner, layer.gate_up).chunk(2, dim=-1)
+            hidden = _add_product(hidden, functional.silu(gate) * up, layer.down)
         hidden = functional.rms_norm(hidden, (width,), text.norm.weight, self._epsilon)
         return self._model.lm_head(hidden)
 
@@ -188,11 +200,11 @@ class Decoder:
         values: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
-        mask: torch.Tensor,
+        mask: torch.Tensor | None,
         place: torch.Tensor,
     ) -> torch.Tensor:
         size, turning = self._head_size, self._heads + self._key_heads
-        qkv = functional.linear(hidden, layer.qkv, layer.bias).view(-1, size)
+        qkv = _multiply(hidden, layer.qkv, layer.bias).view(-1, size)
         turned, value = qkv[:turning], qkv[turning:]
         if layer.heads is not None:
             turned = functional.rms_norm(turned, (size,), None, self._epsilon) * layer.heads
@@ -222,14 +234,26 @@ class Decoder:
             )
         return _Layer(
             before=layer.input_layernorm.weight,
-            qkv=_join(projections),
+            qkv=self._pack(projections),
             bias=bias,
             heads=heads,
-            out=attention.o_proj.weight,
+            out=self._pack([attention.o_proj]),
             after=layer.post_attention_layernorm.weight,
-            gate_up=_join((mlp.gate_proj, mlp.up_proj)),
-            down=mlp.down_proj.weight,
+            gate_up=self._pack([mlp.gate_proj, mlp.up_proj]),
+            down=self._pack([mlp.down_proj]),
         )
+
+    @torch.no_grad()
+    def _pack(self, linears: Sequence[nn.Linear]) -> torch.Tensor | Int4Linear:
+        """One matrix from several of the same input."""
+        joined = torch.cat([linear.weight for linear in linears])
+        if self._four_bits and int4.fits(joined):
+            return Int4Linear(joined)
+        # They become views of it, so that weights lie in memory once.
+        parts = joined.split([len(linear.weight) for linear in linears])
+        for linear, part in zip(linears, parts, strict=True):
+            linear.weight.data = part
+        return joined
 
 
 def suits(model: Any) -> bool:
@@ -247,12 +271,25 @@ def suits(model: Any) -> bool:
     )
 
 
-@torch.no_grad()
-def _join(linears: Sequence[nn.Linear]) -> torch.Tensor:
-    """One matrix from several; they become views of it, so that weights lie in memory once."""
-    joined = torch.cat([linear.weight for linear in linears])
-    for linear, part in zip(
-        linears, joined.split([len(linear.weight) for linear in linears]), strict=True
-    ):
-        linear.weight.data = part
-    return joined
+def takes_four_bits(model: Any) -> bool:
+    """Whether `four_bits` makes a difference to a model."""
+    return suits(model) and int4.fits(model.model.language_model.layers[0].mlp.gate_proj.weight)
+
+
+def _multiply(
+    hidden: torch.Tensor, weight: torch.Tensor | Int4Linear, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """(N, in) times a weight, to (N, out)."""
+    if isinstance(weight, torch.Tensor):
+        return functional.linear(hidden, weight, bias)
+    product = weight(hidden)
+    return product if bias is None else product + bias
+
+
+def _add_product(
+    hidden: torch.Tensor, inner: torch.Tensor, weight: torch.Tensor | Int4Linear
+) -> torch.Tensor:
+    """What `inner` times a weight adds to `hidden`, in one operation where there is one."""
+    if isinstance(weight, torch.Tensor):
+        return torch.addmm(hidden, inner, weight.t())
+    return hidden + weight(inner)

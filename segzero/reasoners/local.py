@@ -22,7 +22,7 @@ from segzero.devices import memory_errors
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
 from segzero.prompts import PromptTemplate, build_messages
 from segzero.reasoners import Completion
-from segzero.reasoners.decoder import Decoder, suits
+from segzero.reasoners.decoder import Decoder, suits, takes_four_bits
 from segzero.weights import load_model, load_pretrained
 
 _END = "</answer>"
@@ -39,6 +39,7 @@ class LocalReasoner:
         prompt: str | PromptTemplate,
         image_size: int,
         max_new_tokens: int,
+        decoding_weights: str = "full",
     ) -> None:
         """Wrap a loaded model with its processor; for the options see `checkpoints.Profile`."""
         self._model = model
@@ -47,6 +48,7 @@ class LocalReasoner:
         self._image_size = image_size
         self._generation = _greedy(model, processor.tokenizer, max_new_tokens)
         self._ends = frozenset(self._generation.eos_token_id)
+        self._four_bits = decoding_weights == "int4"
         self._decoder: Decoder | None = None  # shares weights only when it's needed
         self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
         self._template_controls = self._controls(self._chat("thing"))
@@ -62,6 +64,7 @@ class LocalReasoner:
         dtype: str,
         attention: str,
         device: torch.device,
+        decoding_weights: str = "full",
     ) -> "LocalReasoner":
         """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
         processor = load_pretrained(AutoProcessor, folder)
@@ -81,12 +84,18 @@ class LocalReasoner:
                 f"the tokenizer in {folder} doesn't fit the model: tokenizer.json is missing or "
                 f"another model's"
             )
+        if decoding_weights == "int4" and not takes_four_bits(model):
+            raise CheckpointError(
+                f"the model in {folder} can't be read in four bits: set decoding_weights to full, "
+                f"or on a GPU reasoner_dtype to bfloat16"
+            )
         return cls(
             model,
             processor,
             prompt=prompt,
             image_size=image_size,
             max_new_tokens=max_new_tokens,
+            decoding_weights=decoding_weights,
         )
 
     def complete(
@@ -127,6 +136,9 @@ class LocalReasoner:
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
     ) -> list[Completion]:
         """See `Reasoner.complete_batch`. Each completion ends as that of `complete`."""
+        if self._four_bits:  # which are read for one prompt at a time
+            pairs = zip(images, questions, strict=True)
+            return [self.complete(image, question) for image, question in pairs]
         chats = [self._checked_chat(question) for question in questions]
         return self._generate(images, chats) if chats else []
 
@@ -153,7 +165,7 @@ class LocalReasoner:
 
     def _decode(self, inputs: Any) -> Iterator[int]:
         if self._decoder is None:
-            self._decoder = Decoder(self._model)
+            self._decoder = Decoder(self._model, four_bits=self._four_bits)
         return self._decoder.decode(inputs, self._generation)
 
     def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
