@@ -178,13 +178,11 @@ def main() -> int:
         segzero = SegZero.load(options.profile, str(device))
     pairs = compare(segzero, options.questions, FIXED if options.random else None)
     figures = summary(pairs)
-    figures["decoding"] = decoding(segzero)
     if device.type == "cuda":
         figures["peak GPU memory [GB]"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
     of = {"models": options.random or options.profile, "image": f"{WIDTH}x{HEIGHT}"}
     records.record({**of, **figures}, ("torch", "transformers"), options.out)
     print(tables(figures))
-    print(figures["decoding"])
     return 0
 
 
@@ -223,27 +221,6 @@ def summary(pairs: list[tuple[Run, Run]]) -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
-def decoding(segzero: SegZero, tokens: int = 64) -> dict[str, float]:
-    """How near a token's time is to the least that reading every weight once takes."""
-    reasoner: Any = segzero._reasoner
-    reasoner = getattr(reasoner, "inner", reasoner)
-    model = reasoner._model
-    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    inputs = reasoner._prepare([image], [reasoner._chat("the red ball")])
-    moments = [time.perf_counter() for _ in itertools.islice(reasoner._decode(inputs), tokens)]
-    milliseconds = 1000 * float(np.median(np.diff(moments)))
-    layers = model.model.language_model.layers.parameters()
-    read = sum(weight.nbytes for weight in [*layers, model.lm_head.weight])
-    bandwidth = _bandwidth(model.device)
-    return {
-        "ms per token": round(milliseconds, 3),
-        "weights read per token [MB]": round(read / 1e6, 1),
-        "memory bandwidth [GB/s]": round(bandwidth / 1e9, 1),
-        "share of the bound": round(1000 * read / bandwidth / milliseconds, 3),
-    }
-
-
 def tables(figures: dict[str, Any]) -> str:
     """The figures for people."""
     rows: list[tuple[object, ...]] = [("stage [ms]", "baseline", "fast")]
@@ -270,19 +247,6 @@ def _questions(renderer: TabletopRenderer) -> Iterator[tuple[NDArray[np.uint8], 
         rng = np.random.default_rng(number)
         if question := sample_question(look(scene, frame.ids), number % 4 + 1, rng):
             yield frame.rgb, question.text
-
-
-def _bandwidth(device: torch.device) -> float:
-    """Bytes per second, read and written, while a tensor larger than any cache is copied."""
-    source = torch.ones(2**28, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    seconds = []
-    for _ in range(10):
-        clock = _Clock(device)
-        target.copy_(source)
-        clock.lap("copy")
-        seconds.append(clock.stages()["copy"] / 1000)
-    return 2 * source.nbytes / min(seconds)
 
 
 def _stages(runs: list[Run]) -> dict[str, dict[str, float]]:

@@ -159,8 +159,8 @@ def _check_served(path: Path, profile: Profile) -> None:
         )
     if profile.decoding_weights != "full":
         raise CheckpointError(
-            f"decoding_weights in the profile {path} is for models that run here: leave it out, and "
-            f"have the server at {profile.server} load the weights that you want"
+            f"decoding_weights in the profile {path} is for models that run here: leave it out, "
+            f"and have the server at {profile.server} load the weights that you want"
         )
     if profile.coordinates == "absolute_pixels" and profile.image_size % _PATCHES:
         raise CheckpointError(

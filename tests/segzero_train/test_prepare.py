@@ -1,5 +1,6 @@
 """The command as such: shards, processes, interruptions, full disks."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from segzero_train.datasets import shards, store, tabletop
 from tests.segzero_train.original_files import filled, noise, rows, run, save, skipped
 
 COUNT = 450
+LATE = 250
+"""The question whose picture may be made to wait for."""
 SIZE = (200, 150)
 
 
@@ -29,9 +32,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
     save(noise(SIZE), folder / "a.png")
     save(Image.fromarray(filled(50, 60, 70, 80, SIZE).astype("u1")), folder / "masks/a.png")
-    lines = [
-        {"image": "a.png" if k % 100 else "none.png", "text": f"thing {k}"} for k in range(COUNT)
-    ]
+    for name in ("a.png", "masks/a.png"):
+        shutil.copy(folder / name, folder / name.replace("a.", "late."))
+    images = ["a.png" if k % 100 else "none.png" for k in range(COUNT)]
+    images[LATE] = "late.png"
+    lines = [{"image": image, "text": f"thing {k}"} for k, image in enumerate(images)]
     (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder
 
@@ -65,16 +70,12 @@ def leftovers(out: Path) -> list[Path]:
     return list(out.rglob("*.partial"))
 
 
-HOLD = """
-until ls "$1"/data/train-*.parquet; do sleep 0.01; done
-kill -STOP "-$2"
-"""
-
-
 @pytest.fixture
 def at_work(source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """The command in a session of its own, held still with a shard finished."""
-    out = tmp_path / "out"
+    """The command in a session of its own, a shard finished, another waiting for a picture."""
+    out, late = tmp_path / "out", source / "late.png"
+    late.rename(source / "late.kept")
+    os.mkfifo(late)
     process = subprocess.Popen(
         command(source, out, "--workers", "2"),
         start_new_session=True,
@@ -82,13 +83,27 @@ def at_work(source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Pa
         stderr=subprocess.PIPE,
         text=True,
     )
-    # Tests may be slow to look: they find it as it was when the first shard was there.
-    hold = ["sh", "-c", HOLD, "hold", str(out), str(process.pid)]
-    subprocess.run(hold, check=True, timeout=60, capture_output=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("data/train-*.parquet")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
     yield process, out
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def bring_the_picture(source: Path) -> None:
+    """Put the late picture where it belongs, and hand it to who waits for it."""
+    late = source / "late.png"
+    pipe = late.rename(source / "late.pipe")
+    (source / "late.kept").rename(late)
+    with contextlib.suppress(OSError):  # nobody waits
+        end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(end, True)
+        with os.fdopen(end, "wb") as writer:
+            writer.write(late.read_bytes())
+    pipe.unlink()
 
 
 def test_processes_make_what_one_process_makes(source: Path, serial: Path, tmp_path: Path) -> None:
@@ -107,12 +122,12 @@ def test_a_killed_run_goes_on_where_it_stopped(
     process, out = at_work
     members = children(process.pid)
     process.kill()
-    os.killpg(process.pid, signal.SIGCONT)
     process.wait()
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in members):
         assert time.monotonic() < deadline, "a process outlived the command"
         time.sleep(0.02)
+    bring_the_picture(source)
     finished = {file: file.stat().st_mtime_ns for file in out.glob("data/train-*.parquet")}
     assert 0 < len(finished) < 5
     assert not (out / "README.md").exists()
@@ -131,7 +146,8 @@ def test_ctrl_c_keeps_the_finished_shards(
 ) -> None:
     process, out = at_work
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to every process
-    os.killpg(process.pid, signal.SIGCONT)
+    time.sleep(2)  # long enough that it has heard; then it waits for its processes
+    bring_the_picture(source)
     _, printed = process.communicate(timeout=20)
     assert process.returncode == 130
     assert re.search(r"interrupted; \d finished shards are kept", printed)
