@@ -72,6 +72,7 @@ setup(
         "pillow",
         "pyyaml",
         "safetensors",
+        "threadpoolctl",
         "torch",
         "torchvision",
         "tqdm",

@@ -106,12 +106,15 @@ class SegZero:
         Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled,
         DeviceOutOfMemory or ServerError. After any of them the next call works.
         """
+        from segzero.devices import half_the_cores
+
         check_image(image)
         clean_question(question)
         _, segmenter = self._models()
         # The segmenter looks at the image while the reasoner writes.
-        encoded = self._ahead.submit(segmenter.encode, image)
-        answer = self.reason(image, question, on_text=on_text, stop=stop)
+        encoded = self._ahead.submit(half_the_cores()(segmenter.encode), image)
+        with half_the_cores():
+            answer = self.reason(image, question, on_text=on_text, stop=stop)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the masks were drawn")
         return self._draw(image, question, answer, encoded.result())

@@ -67,7 +67,8 @@ def test_what_the_robot_imports_is_a_dependency(folder: str) -> None:
     ours = {"segzero", "segzero_ros", "segzero_sim"}
     rosdep = {"PIL": "python3-pil", "cv2": "python3-opencv", "yaml": "python3-yaml"}
     rosdep |= {"numpy": "python3-numpy", "tf2_ros": "tf2_ros_py"}
-    environment = {"httpx2", "huggingface_hub", "mujoco", "safetensors", "torch", "transformers"}
+    environment = {"httpx2", "huggingface_hub", "mujoco", "safetensors"}
+    environment |= {"threadpoolctl", "torch", "transformers"}
     optional = {"cv_bridge", "sam2", "triton"}  # taken where they are installed
     imported = {
         match[1]

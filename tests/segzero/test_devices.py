@@ -1,7 +1,9 @@
+import threading
+
 import pytest
 import torch
 
-from segzero.devices import memory_errors, resolve_device
+from segzero.devices import half_the_cores, memory_errors, resolve_device
 from segzero.errors import CheckpointError, DeviceOutOfMemory
 
 
@@ -29,3 +31,21 @@ def test_the_errors_of_devices_are_out_of_memory(error):
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="shapes"), memory_errors():
         raise RuntimeError("shapes don't match")
+
+
+def test_half_the_cores_are_left_to_others():
+    before, elsewhere = torch.get_num_threads(), []
+    with half_the_cores():
+        assert torch.get_num_threads() == max(1, before // 2)
+        other = threading.Thread(target=lambda: elsewhere.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+    assert torch.get_num_threads() == before
+    assert elsewhere == [before]
+
+
+def test_after_an_error_all_cores_are_there_again():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), half_the_cores():
+        raise KeyError
+    assert torch.get_num_threads() == before

@@ -271,6 +271,24 @@ def test_the_image_is_encoded_once_while_the_reasoner_writes(profile, image, mon
     assert np.array_equal(found.objects[0].mask, expected.mask)
 
 
+def test_reasoner_and_segmenter_share_the_cores_while_both_compute(profile, image, monkeypatch):
+    segzero = SegZero.load(profile, "cpu")
+    before, noted = torch.get_num_threads(), []
+
+    def noting(compute):
+        def note(*args, **options):
+            noted.append(torch.get_num_threads())
+            return compute(*args, **options)
+
+        return note
+
+    monkeypatch.setattr(segzero._segmenter, "encode", noting(segzero._segmenter.encode))
+    monkeypatch.setattr(segzero._reasoner, "complete", noting(segzero._reasoner.complete))
+    segzero.ask(image, "the red ball")
+    assert noted == [max(1, before // 2)] * 2
+    assert torch.get_num_threads() == before
+
+
 def test_out_of_memory_while_encoding_is_told_and_the_next_call_answers(
     profile, image, monkeypatch
 ):
