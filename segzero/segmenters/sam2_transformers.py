@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from transformers import (
     AutoConfig,
-    AutoModelForMaskGeneration,
     Sam2Model,
     Sam2Processor,
     Sam2VideoModel,
@@ -38,11 +37,13 @@ class TransformersSegmenter:
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "TransformersSegmenter":
         """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
         processor = load_pretrained(Sam2Processor, folder)
-        if load_pretrained(AutoConfig, folder).model_type == "sam2_video":
+        kind = load_pretrained(AutoConfig, folder).model_type
+        if kind == "sam2_video":
             video = load_model(Sam2VideoModel, folder, dtype=dtype, device=device)
             return cls(still(video), processor, video)
-        model = load_model(AutoModelForMaskGeneration, folder, dtype=dtype, device=device)
-        return cls(model, processor, None)
+        if kind != "sam2":
+            raise CheckpointError(f"{folder} holds a model of type {kind}: a segmenter is a SAM 2")
+        return cls(load_model(Sam2Model, folder, dtype=dtype, device=device), processor, None)
 
     def encode(self, image: NDArray[np.uint8]) -> Features:
         """See `Segmenter.encode`."""

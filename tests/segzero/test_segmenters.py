@@ -2,6 +2,7 @@
 
 import builtins
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -209,3 +210,11 @@ def test_a_model_of_another_kind_is_refused(qwen3_vl, adapter):
 def test_an_unknown_adapter_is_named(sam2):
     with pytest.raises(ValueError, match="onnx"):
         load(sam2, "onnx")
+
+
+def test_a_model_that_is_no_sam2_is_named(sam2, tmp_path):
+    folder = Path(shutil.copytree(sam2, tmp_path / "other"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "sam"}))
+    with pytest.raises(CheckpointError, match="type sam: a segmenter is a SAM 2"):
+        load(folder, "transformers")
