@@ -54,7 +54,7 @@ class Profile:
     image_size: int = 840
     max_new_tokens: int = 1024
     reasoner_dtype: str = "bfloat16"
-    segmenter_dtype: str = "float32"
+    segmenter_dtype: str = "bfloat16"
     attention: str = "sdpa"
     decoding_weights: str = "full"
     segmenter_adapter: str = "transformers"

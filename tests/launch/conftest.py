@@ -21,6 +21,7 @@ rounding: half_up
 image_size: 64
 max_new_tokens: 400
 reasoner_dtype: float32
+segmenter_dtype: float32
 """
 
 

@@ -47,7 +47,8 @@ def profile(tmp_path_factory: pytest.TempPathFactory, qwen3_vl: Path, sam2: Path
     path = tmp_path_factory.mktemp("profile") / "tiny.yaml"
     path.write_text(
         f"summary: random weights for tests\nreasoner: {qwen3_vl}\nsegmenter: {sam2}\n"
-        "reasoner_dtype: float32\nprompt: vision_reasoner\nanswer_format: vision_reasoner\n"
+        "reasoner_dtype: float32\nsegmenter_dtype: float32\n"
+        "prompt: vision_reasoner\nanswer_format: vision_reasoner\n"
         "coordinates: relative_1000\nrounding: half_up\nimage_size: 224\nmax_new_tokens: 64\n"
     )
     return path

@@ -90,6 +90,7 @@ def four_bits(folder: Path, **changes: str) -> Path:
         **{name: getattr(demo, name) for name in ("answer_format", "coordinates", "rounding")},
         "summary": "the demo in four bits",
         "reasoner_dtype": "float32",
+        "segmenter_dtype": "float32",
         "image_size": demo.image_size,
         "max_new_tokens": demo.max_new_tokens,
         "decoding_weights": "int4",

@@ -38,6 +38,7 @@ rounding: half_up
 image_size: 64
 max_new_tokens: {max_new_tokens}
 reasoner_dtype: float32
+segmenter_dtype: float32
 summary: scripted for tests
 """
 
