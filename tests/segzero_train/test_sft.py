@@ -89,7 +89,8 @@ def save_profile(folder: Path, weights: Path, convention: str) -> Path:
     path = folder / "tiny.yaml"
     path.write_text(
         f"summary: random weights for tests\nreasoner: {weights}\n"
-        f"segmenter: checkpoints/demo/segmenter\nreasoner_dtype: float32\nsegmenter_dtype: float32\n"
+        f"segmenter: checkpoints/demo/segmenter\n"
+        f"reasoner_dtype: float32\nsegmenter_dtype: float32\n"
         f"prompt: vision_reasoner\nanswer_format: vision_reasoner\ncoordinates: {convention}\n"
         f"rounding: half_up\nimage_size: 230\n"
     )

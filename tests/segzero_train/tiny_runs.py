@@ -67,7 +67,8 @@ def write_profile(folder: Path, family: str) -> Path:
     file = folder / "profile.yaml"
     file.write_text(
         f"summary: tiny\nreasoner: {reasoner}\nsegmenter: {load_profile('demo').segmenter}\n"
-        f"reasoner_dtype: float32\nsegmenter_dtype: float32\nprompt: vision_reasoner\nanswer_format: vision_reasoner\n"
+        f"reasoner_dtype: float32\nsegmenter_dtype: float32\n"
+        f"prompt: vision_reasoner\nanswer_format: vision_reasoner\n"
         f"coordinates: {coordinates}\nrounding: half_up\nimage_size: 224\n"
     )
     return file
