@@ -94,7 +94,7 @@ class TransformersSegmenter:
         prompts = self._processor(
             original_sizes=[shape], input_boxes=[boxes], input_points=[points], return_tensors="pt"
         ).to(self._model.device)
-        # A picture without a past, SAM 2 is told so.
+        # SAM 2 is told that this picture has no past.
         coarse = features.coarse + self._model.no_memory_embedding.view(1, -1, 1, 1)
         found = self._model(
             image_embeddings=[features.fine, features.middle, coarse],
