@@ -76,8 +76,9 @@ def at_work(source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Pa
     out, late = tmp_path / "out", source / "late.png"
     late.rename(source / "late.kept")
     os.mkfifo(late)
+    # Who starts the tests in the background of a script has them ignore ctrl-C.
     process = subprocess.Popen(
-        command(source, out, "--workers", "2"),
+        ["env", "--default-signal=INT", *command(source, out, "--workers", "2")],
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
