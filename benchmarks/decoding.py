@@ -68,7 +68,7 @@ def main() -> int:
         row["share of the bound"] = round(least / row["ms per token"]["median"], 3)
     records.record(figures, ("torch", "transformers"), options.out)
     names = list(rows[0])
-    cells = [[_cell(row[name]) for name in names] for row in rows]
+    cells = [[records.cell(row[name]) for name in names] for row in rows]
     print(records.table([tuple(names), *cells]))
     return 0
 
@@ -139,10 +139,6 @@ def _bytes(decoder: Decoder) -> int:
         getattr(layer, field.name) for layer in decoder._layers for field in fields(type(layer))
     ]
     return sum(part.nbytes for part in parts if part is not None)
-
-
-def _cell(value: Any) -> object:
-    return value["median"] if isinstance(value, dict) else value
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def compare(segzero: SegZero, clip: Clip, repeats: int) -> dict[str, Any]:
 def tables(rows: Sequence[dict[str, Any]]) -> str:
     """The figures for people."""
     names = [name for name in rows[0] if name != "objects"]
-    cells = [[row["objects"], *(_cell(row[name]) for name in names)] for row in rows]
+    cells = [[row["objects"], *(records.cell(row[name]) for name in names)] for row in rows]
     return records.table([("objects", *names), *cells])
 
 
@@ -253,10 +253,6 @@ def _ground(mask: NDArray[np.bool_]) -> GroundedObject:
     box = Box(float(columns.min()), float(rows.min()), columns.max() + 1.0, rows.max() + 1.0)
     middle = len(rows) // 2
     return GroundedObject(box=box, points=(Point(float(columns[middle]), float(rows[middle])),))
-
-
-def _cell(value: Any) -> object:
-    return value["median"] if isinstance(value, dict) else value
 
 
 if __name__ == "__main__":

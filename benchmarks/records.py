@@ -48,6 +48,11 @@ def spread(values: Sequence[float], digits: int = 1) -> dict[str, float]:
     return {name: round(float(value), digits) for name, value in named.items()}
 
 
+def cell(value: Any) -> object:
+    """A figure for a table: of a `spread` the median."""
+    return value["median"] if isinstance(value, dict) else value
+
+
 def table(rows: Sequence[Sequence[object]]) -> str:
     """Rows of a Markdown table, the first its head."""
     head, *body = ([str(cell) for cell in row] for row in rows)

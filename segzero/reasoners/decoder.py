@@ -246,11 +246,12 @@ class Decoder:
     @torch.no_grad()
     def _pack(self, linears: Sequence[nn.Linear]) -> torch.Tensor | Int4Linear:
         """One matrix from several of the same input."""
-        joined = torch.cat([linear.weight for linear in linears])
+        weights = [linear.weight for linear in linears]
+        joined = torch.cat(weights) if len(weights) > 1 else weights[0].data
         if self._four_bits and int4.fits(joined):
             return Int4Linear(joined)
         # They become views of it, so that weights lie in memory once.
-        parts = joined.split([len(linear.weight) for linear in linears])
+        parts = joined.split([len(weight) for weight in weights])
         for linear, part in zip(linears, parts, strict=True):
             linear.weight.data = part
         return joined
