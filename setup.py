@@ -44,9 +44,9 @@ ROS_WHEELS = [
 # Profiles and demo weights lie at the top of the source tree and inside `segzero` once installed.
 DATA = {
     "segzero.config.profiles": "config/profiles",
-    "segzero.checkpoints.demo": "checkpoints/demo",
-    "segzero.checkpoints.demo.reasoner": "checkpoints/demo/reasoner",
-    "segzero.checkpoints.demo.segmenter": "checkpoints/demo/segmenter",
+    "segzero.profiles.demo": "checkpoints/demo",
+    "segzero.profiles.demo.reasoner": "checkpoints/demo/reasoner",
+    "segzero.profiles.demo.segmenter": "checkpoints/demo/segmenter",
 }
 
 setup(

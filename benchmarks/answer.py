@@ -25,7 +25,7 @@ from segzero.devices import resolve_device
 from segzero.errors import MalformedAnswer
 from segzero.metrics import bootstrap
 from segzero.pipeline import SegZero
-from segzero.reasoners import Completion
+from segzero.reasoning.reasoner import Completion
 from segzero.types import Answer
 from segzero_sim.questions import look, sample_question
 from segzero_sim.tabletop import TabletopRenderer, draw_usable

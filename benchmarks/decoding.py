@@ -20,10 +20,10 @@ import records
 import torch
 from transformers.generation.streamers import BaseStreamer
 
-from segzero.checkpoints import DECODING_WEIGHTS
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
-from segzero.reasoners.decoder import Decoder, takes_four_bits
+from segzero.profiles import DECODING_WEIGHTS
+from segzero.reasoning.decoder import Decoder, supports_int4_decoding
 
 _WARM = 8
 """Tokens that are not counted."""
@@ -85,7 +85,7 @@ def compare(segzero: SegZero, tokens: int, repeats: int) -> list[dict[str, Any]]
     ).to(model.device)
     config = copy.deepcopy(reasoner._generation)
     config.update(max_new_tokens=tokens, eos_token_id=None)
-    kinds = DECODING_WEIGHTS if takes_four_bits(model) else ("full",)
+    kinds = DECODING_WEIGHTS if supports_int4_decoding(model) else ("full",)
     decoders = {kind: Decoder(model, four_bits=kind == "int4") for kind in kinds}
     times: dict[str, list[float]] = {name: [] for name in ("generate", *decoders)}
     for _ in range(repeats):

@@ -3,7 +3,7 @@
 Both follow the same objects through the same moving tabletop on the same weights, in turn. The
 baseline is transformers' streaming session as documented, which keeps every frame's outputs. The
 tracker keeps objects apart and is slower to lose and to find them; its steps without these rules
-have to draw what the baseline draws, and both are compared with the truth.
+have to draw what the baseline draws, and both are compared with the ground truth.
 """
 
 import argparse
@@ -24,11 +24,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import Sam2VideoInferenceSession
 
-from segzero import tracker
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
+from segzero.segmentation import tracker
+from segzero.segmentation.video_memory import ObjectMemory, decode, encode_memory, init_memory
 from segzero.types import Box, GroundedObject, Point, SegmentedObject
-from segzero.video_memory import ObjectMemory, begin, decode, remember
 from segzero_sim.motion import set_in_motion
 from segzero_sim.questions import look
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -47,7 +47,7 @@ class Clip:
 
     frames: list[NDArray[np.uint8]]
     objects: list[GroundedObject]
-    truth: list[Masks]
+    ground_truth: list[Masks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +105,7 @@ def film(renderer: TabletopRenderer, count: int, length: int) -> Clip:
     return Clip(
         frames=[frame.rgb for frame in shown],
         objects=[_ground(first.ids == item.id) for item in seen[:count]],
-        truth=[[frame.ids == item.id for item in seen[:count]] for frame in shown],
+        ground_truth=[[frame.ids == item.id for item in seen[:count]] for frame in shown],
     )
 
 
@@ -121,7 +121,7 @@ def compare(segzero: SegZero, clip: Clip, repeats: int) -> dict[str, Any]:
         ways.reverse()
     rates = {way: [1 / float(np.median(run.seconds)) for run in runs[way]] for way in runs}
     ratios = [fast / plain for fast, plain in zip(rates[_tracker], rates[_unpruned], strict=True)]
-    plain, truth = runs[_unpruned][0].masks, clip.truth[1:]
+    plain, ground_truth = runs[_unpruned][0].masks, clip.ground_truth[1:]
     grown = {way: max(run.memory[1] - run.memory[0] for run in runs[way]) for way in runs}
     return {
         "baseline [frames/s]": records.spread(rates[_unpruned]),
@@ -130,8 +130,8 @@ def compare(segzero: SegZero, clip: Clip, repeats: int) -> dict[str, Any]:
         "baseline grew [MB]": round(grown[_unpruned] / 1e6, 1),
         "tracker grew [MB]": round(grown[_tracker] / 1e6, 1),
         "IoU without rules": round(agreement(plain, _steps(segzero, frames, found)), 4),
-        "baseline IoU with truth": round(accuracy(plain, truth), 3),
-        "tracker IoU with truth": round(accuracy(runs[_tracker][0].masks, truth), 3),
+        "baseline IoU with ground truth": round(accuracy(plain, ground_truth), 3),
+        "tracker IoU with ground truth": round(accuracy(runs[_tracker][0].masks, ground_truth), 3),
     }
 
 
@@ -162,13 +162,13 @@ def _steps(
     encoded = (segmenter.encode(frame).expand(count) for frame in frames)
     first = next(encoded)
     masks = torch.cat([tracker._resize(item.mask, model.image_size) for item in objects])
-    memory = ObjectMemory(model, begin(model, first, masks.to(first.coarse)))
+    memory = ObjectMemory(model, init_memory(model, first, masks.to(first.image_embed)))
     drawn = []
     for frame in encoded:
-        found = decode(model, frame, memory.recall(frame.coarse))
+        found = decode(model, frame, memory.condition_on_memory(frame.image_embed))
         present = found.seen > 0
         logits = found.masks(present)
-        memory.add(remember(model, frame, logits, present, found.pointer))
+        memory.add(encode_memory(model, frame, logits, present, found.pointer))
         low = logits[:, 0].float().cpu().numpy()
         drawn.append(tracker._draw(low, present.flatten().tolist(), size))
     return drawn
@@ -237,9 +237,9 @@ def agreement(plain: list[Masks], fast: list[Masks]) -> float:
     return float(np.mean([min(_ious(a, b)) for a, b in zip(plain, fast, strict=True)]))
 
 
-def accuracy(found: list[Masks], truth: list[Masks]) -> float:
+def accuracy(found: list[Masks], ground_truth: list[Masks]) -> float:
     """The mean IoU over objects and frames."""
-    return float(np.mean([[*_ious(a, b)] for a, b in zip(found, truth, strict=True)]))
+    return float(np.mean([[*_ious(a, b)] for a, b in zip(found, ground_truth, strict=True)]))
 
 
 def _ious(plain: Masks, fast: Masks) -> Iterator[float]:
@@ -251,8 +251,10 @@ def _ious(plain: Masks, fast: Masks) -> Iterator[float]:
 def _ground(mask: NDArray[np.bool_]) -> GroundedObject:
     rows, columns = np.nonzero(mask)
     box = Box(float(columns.min()), float(rows.min()), columns.max() + 1.0, rows.max() + 1.0)
-    middle = len(rows) // 2
-    return GroundedObject(box=box, points=(Point(float(columns[middle]), float(rows[middle])),))
+    high_res_1 = len(rows) // 2
+    return GroundedObject(
+        box=box, points=(Point(float(columns[high_res_1]), float(rows[high_res_1])),)
+    )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ _GONE = 10
 class Followed:
     """One object through the (T,) frames after the first.
 
-    area: share of the picture that it truly shows. iou: of mask and truth. seen: what the tracker
+    area: share of the picture that it truly shows. iou: of mask and ground truth. seen: what the
+    tracker
     says. swapped: the mask lies on another object of other shape or colour more than on its own.
     """
 
@@ -185,7 +186,7 @@ def _found(
         some = rng.permutation([item.id for item in seen])[: int(rng.integers(1, 4))]
         # Who leaves is followed in any case.
         gone = [number for number, path in enumerate(motion.paths, 1) if path.leave is not None]
-        chosen = Question(tier=1, text="", ids=tuple(sorted({*map(int, some), *gone})))
+        chosen = Question(category=1, text="", ids=tuple(sorted({*map(int, some), *gone})))
         found = model.segment(first.rgb, to_sample("", first, seen, chosen).objects)
     return {
         number: item
@@ -198,9 +199,9 @@ def _compare(
     item: TrackedObject, number: int, ids: NDArray[np.uint8], scene: Scene
 ) -> tuple[float, float, bool, bool]:
     """The fields of `Followed` for one frame."""
-    truth = ids == number
-    both = int((truth & item.mask).sum())
-    union = int((truth | item.mask).sum())
+    ground_truth = ids == number
+    both = int((ground_truth & item.mask).sum())
+    union = int((ground_truth | item.mask).sum())
     shares = np.bincount(ids[item.mask], minlength=len(scene.objects) + 1)
     others = [
         int(shares[other])
@@ -208,7 +209,7 @@ def _compare(
         if _name(scene, other) != _name(scene, number)
     ]
     swapped = max(others, default=0) > both
-    return truth.mean(), both / union if union else 1.0, item.box is not None, swapped
+    return ground_truth.mean(), both / union if union else 1.0, item.box is not None, swapped
 
 
 def _picture(

@@ -57,15 +57,17 @@ def compare(folder: Path) -> dict[str, Any]:
     pairs = list(zip(before["questions"], after["questions"], strict=True))
     if any(one["id"] != two["id"] for one, two in pairs):
         raise ValueError(f"the evaluations in {folder} are of different questions")
-    tiers = sorted({one["tier"] for one, _ in pairs})
+    categories = sorted({one["category"] for one, _ in pairs})
     return {
         "questions": len(pairs),
         "steps": after["step"],
         "giou": _rise([(one["iou"], two["iou"]) for one, two in pairs]),
         "reward": _rise([(one["reward"], two["reward"]) for one, two in pairs]),
-        "giou_by_tier": {
-            tier: _rise([(one["iou"], two["iou"]) for one, two in pairs if one["tier"] == tier])
-            for tier in tiers
+        "giou_by_category": {
+            category: _rise(
+                [(one["iou"], two["iou"]) for one, two in pairs if one["category"] == category]
+            )
+            for category in categories
         },
         "curve": [
             {key: round(value, 4) for key, value in point.items() if key != "questions"}

@@ -35,7 +35,7 @@ FOLLOW = 5.0
 
 
 @dataclass
-class Following:
+class ObjectFollower:
     """What the node did after one answer; times and stamps in nanoseconds since 1970.
 
     asked: stamp of the answered frame. steps: begin and end of each step of the tracker.
@@ -57,7 +57,7 @@ class Diary:
 
     numbers: dict[int, int] = field(default_factory=dict)
     lost: int = 0
-    followings: list[Following] = field(default_factory=list)
+    followings: list[ObjectFollower] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
 
 
@@ -161,8 +161,8 @@ def camera(end: Event, pipe: Connection) -> None:
     from rclpy.time import Time
     from std_msgs.msg import Header
 
-    from segzero_ros.camera import CAMERA_QOS
-    from segzero_ros.conversions import from_array
+    from segzero_ros.images.camera import CAMERA_QOS
+    from segzero_ros.images.conversions import from_array
     from segzero_sim.motion import set_in_motion
     from segzero_sim.tabletop import TabletopRenderer, draw_usable
 
@@ -198,7 +198,7 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
 
     from segzero.errors import Cancelled
     from segzero.pipeline import SegZero
-    from segzero_ros.frames import LatestFrame
+    from segzero_ros.images.frames import LatestFrame
     from segzero_ros.perception_node import PerceptionNode
 
     diary = Diary()
@@ -235,7 +235,7 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
         if not publisher.topic_name.endswith("/segmentation"):
             return
         if message.state == message.ANSWERED:
-            diary.followings.append(Following(_stamp(message)))
+            diary.followings.append(ObjectFollower(_stamp(message)))
         elif message.state in (message.TRACKED, message.LOST):
             now, following = time.time_ns(), diary.followings[-1]
             following.shown.append((_stamp(message), *following.steps[-1], now))
@@ -256,7 +256,7 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
     rclpy.shutdown()
 
 
-def _ages(followings: list[Following], start: float, end: float) -> list[int]:
+def _ages(followings: list[ObjectFollower], start: float, end: float) -> list[int]:
     """Ages of the frames followed from `start` to `end` seconds after the first."""
     return [
         began - stamp

@@ -78,7 +78,7 @@ def follow(
 ) -> dict[str, Any]:
     """Follow all objects through `frames` pictures; return how this process grew meanwhile."""
     from segzero.pipeline import SegZero
-    from segzero.tracker import bounding_box
+    from segzero.segmentation.tracker import bounding_box
     from segzero.types import SegmentedObject
 
     masks = {number: ids == number for number in range(1, OBJECTS + 1)}
@@ -152,8 +152,8 @@ class Operator:
         from sensor_msgs.msg import Image
         from std_msgs.msg import Header, String
 
-        from segzero_ros.camera import CAMERA_QOS
-        from segzero_ros.conversions import from_array
+        from segzero_ros.images.camera import CAMERA_QOS
+        from segzero_ros.images.conversions import from_array
         from segzero_ros.msg import Segmentation
 
         self.answers = self.failures = self.followed = 0

@@ -20,10 +20,10 @@ from transformers import (
     Sam2VideoModel,
 )
 
-from segzero.checkpoints import resource_root
 from segzero.pipeline import SegZero
-from segzero.reasoners.local import LocalReasoner
-from segzero.segmenters.sam2_transformers import TransformersSegmenter, still
+from segzero.profiles import resource_root
+from segzero.reasoning.local import LocalReasoner
+from segzero.segmentation.sam2_transformers import TransformersSegmenter, as_image_model
 
 # Sizes from the published config.json of each model.
 _QWEN2_5_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
@@ -139,7 +139,7 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
     sam_processor = Sam2Processor(image_processor=Sam2ImageProcessor())
     return SegZero(
         reasoner,
-        TransformersSegmenter(still(video.eval()), sam_processor, video),
+        TransformersSegmenter(as_image_model(video.eval()), sam_processor, video),
         answer_format="vision_reasoner",
         coordinates="relative_1000",
         rounding="half_up",

@@ -1,7 +1,8 @@
 """`python benchmarks/places.py`: how exact are the centroids and extents of objects in space?
 
 Tabletops are drawn with depth, and the same scenes are met by rays: what the rays through an
-object's pixels hit is the truth for its centroid and extent. Beside exact pictures there are those
+object's pixels hit is the ground truth for its centroid and extent. Beside exact pictures there
+are those
 of a camera that mixes depths within a pixel, and masks that go a pixel too far. The baseline takes
 the mask's pixels as they are.
 """
@@ -19,8 +20,8 @@ import records
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from segzero_ros.calibration import Intrinsics
-from segzero_ros.cloud import DepthView, locate
+from segzero_ros.depth.calibration import Intrinsics
+from segzero_ros.depth.cloud import DepthView, locate
 from segzero_sim.rays import cast
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 
@@ -35,12 +36,12 @@ Places = dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A scene as it is drawn, with the truth. ids: (H, W). depth: (H, W) float32 metres."""
+    """A scene as it is drawn, with the ground truth. ids: (H, W). depth: (H, W) float32 metres."""
 
     ids: NDArray[np.uint8]
     depth: NDArray[np.float32]
     intrinsics: Intrinsics
-    truth: Places
+    ground_truth: Places
 
 
 def main() -> int:
@@ -56,7 +57,8 @@ def main() -> int:
         views = look(width, height, options.scenes)
         for flaw, (change_ids, change_depth) in FLAWS.items():
             changed = [
-                View(change_ids(v.ids), change_depth(v.depth), v.intrinsics, v.truth) for v in views
+                View(change_ids(v.ids), change_depth(v.depth), v.intrinsics, v.ground_truth)
+                for v in views
             ]
             for way, place in WAYS.items():
                 figures = compare(changed, place)
@@ -73,25 +75,28 @@ def look(width: int, height: int, scenes: int) -> list[View]:
         for seed in tqdm(range(FIRST_SEED, FIRST_SEED + scenes), desc=f"{width}x{height}"):
             scene, frame = draw_usable(renderer, seed)
             points, hit = cast(renderer, scene, width, height)
-            truth = {
+            ground_truth = {
                 number: summed(points[hit == number])
                 for number in range(1, len(scene.objects) + 1)
                 if (hit == number).any()
             }
             focal_length = renderer.focal_length(scene)
             camera = Intrinsics(focal_length, focal_length, (width - 1) / 2, (height - 1) / 2)
-            views.append(View(frame.ids, frame.depth.astype(np.float32), camera, truth))
+            views.append(View(frame.ids, frame.depth.astype(np.float32), camera, ground_truth))
     return views
 
 
 def compare(views: list[View], place: Callable[[View], Places]) -> dict[str, Any]:
-    """How far places are from the truth."""
+    """How far places are from the ground truth."""
     off, wrong, missing = [], [], 0
     for view in views:
         found = place(view)
-        missing += len(view.truth.keys() - found.keys())
-        for number in view.truth.keys() & found.keys():
-            (centroid, extent), (true_centroid, true_extent) = found[number], view.truth[number]
+        missing += len(view.ground_truth.keys() - found.keys())
+        for number in view.ground_truth.keys() & found.keys():
+            (centroid, extent), (true_centroid, true_extent) = (
+                found[number],
+                view.ground_truth[number],
+            )
             distance = np.linalg.norm(true_centroid)
             off.append(1000 * np.linalg.norm(centroid - true_centroid) / distance)
             wrong.extend(np.abs(extent / true_extent - 1))
@@ -106,7 +111,7 @@ def compare(views: list[View], place: Callable[[View], Places]) -> dict[str, Any
 
 
 def as_the_node(view: View) -> Places:
-    """By `segzero_ros.cloud`."""
+    """By `segzero_ros.depth.cloud`."""
     found = locate(view.ids, DepthView(view.depth, 1.0, view.intrinsics)).places
     return {number: (item.centroid, item.extent) for number, item in found.items()}
 

@@ -104,7 +104,7 @@ def camera(end: Event, pipe: Connection) -> None:
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
-    from segzero_ros.conversions import from_array
+    from segzero_ros.images.conversions import from_array
 
     rclpy.init()
     node = rclpy.create_node("camera")
@@ -132,7 +132,7 @@ def node(end: Event, pipe: Connection) -> None:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.publisher import Publisher
 
-    from segzero_ros.frames import LatestFrame
+    from segzero_ros.images.frames import LatestFrame
     from segzero_ros.perception_node import PerceptionNode
 
     arrived: Times = {}

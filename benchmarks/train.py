@@ -83,16 +83,16 @@ def plain_trainer(options: Any, config: Any) -> Any:
     from transformers import AutoProcessor
     from trl import GRPOTrainer
 
-    from segzero.checkpoints import load_profile
-    from segzero.segmenters import load_segmenter
-    from segzero.weights import locate
+    from segzero.profiles import load_profile
+    from segzero.segmentation.segmenter import load_segmenter
+    from segzero.weights import resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.rewards import RewardContext, build_rewards
     from segzero_train.training.model import freeze
-    from segzero_train.training.rows import model_space, training_row
+    from segzero_train.training.preprocessing import model_space, training_row
 
     profile = load_profile(options.profile)
-    weights = str(locate(profile.reasoner, profile.name))
+    weights = str(resolve_weights(profile.reasoner, profile.name))
     processor = AutoProcessor.from_pretrained(weights, padding_side="left")
     space = model_space(profile, processor)
 
@@ -105,7 +105,7 @@ def plain_trainer(options: Any, config: Any) -> Any:
 
     segmenter = load_segmenter(
         profile.segmenter_adapter,
-        locate(profile.segmenter, profile.name),
+        resolve_weights(profile.segmenter, profile.name),
         dtype=profile.segmenter_dtype,
         device=config.device,
     )

@@ -33,13 +33,13 @@ from sensor_msgs.msg import Image
 from segzero.metrics import overlap
 from segzero_ros.client import NoAnswer, SegZeroClient
 from segzero_ros.msg import Segmentation
-from segzero_ros.results import state_name
+from segzero_ros.results.messages import state_name
 from segzero_sim.questions import Question, look, sample_question
 from segzero_sim.scene import Scene, sample_scene
 from segzero_sim.tabletop import Frame, is_usable
 
-TIERS = (1, 1, 2, 1, 3, 1, 4, 5)
-TIER_NAMES = {1: "name", 2: "comparison", 3: "reasoning", 4: "several", 5: "nothing there"}
+CATEGORIES = (1, 1, 2, 1, 3, 1, 4, 5)
+CATEGORY_NAMES = {1: "name", 2: "comparison", 3: "reasoning", 4: "several", 5: "nothing there"}
 TIMEOUT = 120.0
 """Seconds for loading the models, and again for each answer."""
 
@@ -93,7 +93,7 @@ class Processes:
         return self._folder / f"{executable}.log"
 
 
-class Witness(Node):
+class DemoClient(Node):
     """Sees the simulator's truth and the perception node's pictures, by the frame's stamp."""
 
     def __init__(self, processes: Processes) -> None:
@@ -137,9 +137,9 @@ class Witness(Node):
             self.wait(lambda: question.done or None, "an answer")
             return question.wait().segmentation
 
-    def truth(self, answer: Segmentation) -> NDArray[np.uint8]:
+    def ground_truth(self, answer: Segmentation) -> NDArray[np.uint8]:
         """The (H, W) instance ids of the very frame that was answered."""
-        return self.wait(lambda: self._ids.get(_stamp(answer)), "the truth")
+        return self.wait(lambda: self._ids.get(_stamp(answer)), "the ground truth")
 
     def picture(self, answer: Segmentation) -> NDArray[np.uint8]:
         """The perception node's picture of an answer, (H, W, 3) uint8 RGB."""
@@ -182,7 +182,7 @@ def main() -> int:
 
 
 @contextmanager
-def _ros(arguments: argparse.Namespace) -> Iterator[Witness]:
+def _ros(arguments: argparse.Namespace) -> Iterator[DemoClient]:
     """The running nodes, active, and the witness that talks to them."""
     rclpy.init()
     processes = Processes(arguments.out)
@@ -195,7 +195,7 @@ def _ros(arguments: argparse.Namespace) -> Iterator[Witness]:
             profile=arguments.profile,
             device=arguments.device,
         )
-        witness = Witness(processes)
+        witness = DemoClient(processes)
         witness.activate()
         yield witness
     finally:
@@ -203,11 +203,12 @@ def _ros(arguments: argparse.Namespace) -> Iterator[Witness]:
         rclpy.try_shutdown()
 
 
-def _ask_all(witness: Witness, seed: int) -> tuple[list[float], list[NDArray[np.uint8]]]:
+def _ask_all(witness: DemoClient, seed: int) -> tuple[list[float], list[NDArray[np.uint8]]]:
     ious, pictures = [], []
     for number, question in enumerate(_questions(witness, seed), start=1):
         print(
-            f"\n{number}/{len(TIERS)}  {question.text}  ({TIER_NAMES[question.tier]})", flush=True
+            f"\n{number}/{len(CATEGORIES)}  {question.text}  ({CATEGORY_NAMES[question.category]})",
+            flush=True,
         )
         answer = witness.ask(question.text)
         iou = _report(witness, question, answer)
@@ -219,26 +220,26 @@ def _ask_all(witness: Witness, seed: int) -> tuple[list[float], list[NDArray[np.
     return ious, pictures
 
 
-def _questions(witness: Witness, seed: int) -> Iterator[Question]:
-    """One question of each of TIERS, each about another scene that allows it."""
-    for tier in TIERS:
+def _questions(witness: DemoClient, seed: int) -> Iterator[Question]:
+    """One question of each of CATEGORIES, each about another scene that allows it."""
+    for category in CATEGORIES:
         question = None
         while question is None:
-            question = _question(sample_scene(seed), witness.show(seed), tier, seed)
+            question = _question(sample_scene(seed), witness.show(seed), category, seed)
             seed += 1
         yield question
 
 
-def _question(scene: Scene, ids: NDArray[np.uint8], tier: int, seed: int) -> Question | None:
+def _question(scene: Scene, ids: NDArray[np.uint8], category: int, seed: int) -> Question | None:
     """A question about a scene, None if it allows none or hides a part of its objects."""
     unseen = np.zeros((0, 0), np.float32)
     if not is_usable(scene, Frame(rgb=unseen.astype(np.uint8), depth=unseen, ids=ids)):
         return None
-    return sample_question(look(scene, ids), tier, np.random.default_rng(seed))
+    return sample_question(look(scene, ids), category, np.random.default_rng(seed))
 
 
-def _report(witness: Witness, question: Question, answer: Segmentation) -> float:
-    """Print an answer; returns its IoU with the truth, 0 without an answer."""
+def _report(witness: DemoClient, question: Question, answer: Segmentation) -> float:
+    """Print an answer; returns its IoU with the ground truth, 0 without an answer."""
     if answer.state == Segmentation.FAILED:
         print(f"     failed: {answer.error}\n     IoU 0.00", flush=True)
         return 0.0
@@ -247,8 +248,8 @@ def _report(witness: Witness, question: Question, answer: Segmentation) -> float
     for item in answer.objects:
         x1, y1, x2, y2 = (round(float(value)) for value in item.box)
         print(f"     {item.id}: box {x1},{y1} to {x2},{y2}, score {item.score:.2f}")
-    truth = np.isin(witness.truth(answer), question.ids)
-    iou = overlap(_pixels(answer.mask) > 0, truth).iou
+    ground_truth = np.isin(witness.ground_truth(answer), question.ids)
+    iou = overlap(_pixels(answer.mask) > 0, ground_truth).iou
     print(f"     IoU {iou:.2f}", flush=True)
     return iou
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.checkpoints import load_profile, profile_names
 from segzero.errors import BadImage, BadQuestion, SegZeroError
+from segzero.profiles import load_profile, profile_names
 from segzero.types import Segmentation
 
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _ask(arguments: argparse.Namespace) -> None:
     from segzero.pipeline import SegZero, check_image  # here: `segzero profiles` needs no models
-    from segzero.prompts import clean_question
+    from segzero.reasoning.prompts import clean_question
 
     _check_writable(arguments.out)
     image = _read_image(arguments.image)

@@ -31,7 +31,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def translate_oom() -> Iterator[None]:
     """Raise DeviceOutOfMemory where PyTorch says so in its several ways."""
     try:
         yield
@@ -50,7 +50,7 @@ def memory_errors() -> Iterator[None]:
 
 
 @contextmanager
-def beside(device: torch.device) -> Iterator[None]:
+def cuda_side_stream(device: torch.device) -> Iterator[None]:
     """Compute beside what other threads have this GPU do; all is done at the end."""
     if device.type != "cuda":
         yield
@@ -63,7 +63,7 @@ def beside(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def half_the_cores() -> Iterator[None]:
+def limit_omp_threads() -> Iterator[None]:
     """Leave half of the processor to another thread that computes meanwhile.
 
     On as many threads as there are cores for each of the two, small operations take twice as long.

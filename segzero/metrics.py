@@ -3,12 +3,12 @@
 With the intersection I and the union U of each image in pixels, gIoU is the mean of I/U over the
 images and cIoU is ΣI/ΣU. Two conventions are in use and give different numbers; say which:
 
-- `lisa`: I/(U + 1e-5); an empty prediction for an empty truth scores 1; pixels marked 255 in
-  the truth are left out of both.
+- `lisa`: I/(U + 1e-5); an empty prediction for an empty ground truth scores 1; pixels marked 255 in
+  the ground truth are left out of both.
 - `seg_zero`: images whose union is empty are skipped.
 
-An unparsable answer counts as an empty prediction (I = 0, U = area of the truth); under `lisa` it
-scores 0 even where the truth is empty.
+An unparsable answer counts as an empty prediction (I = 0, U = area of the ground truth); under
+`lisa` it scores 0 even where the ground truth is empty.
 """
 
 import math
@@ -56,18 +56,24 @@ class Summary:
     n: int
 
 
-def overlap(prediction: NDArray[np.bool_] | None, truth: NDArray) -> Overlap:
-    """Compare one prediction with the truth.
+def overlap(prediction: NDArray[np.bool_] | None, ground_truth: NDArray) -> Overlap:
+    """Compare one prediction with the ground truth.
 
     prediction: (H, W) bool, or None if the answer could not be parsed.
-    truth: (H, W) bool, or uint8 with 0 outside, 255 not counted, anything else inside.
+    ground_truth: (H, W) bool, or uint8 with 0 outside, 255 not counted, anything else inside.
     """
-    counted = truth != IGNORE if truth.dtype == np.uint8 else np.ones(truth.shape, bool)
-    target = (truth != 0) & counted
+    counted = (
+        ground_truth != IGNORE
+        if ground_truth.dtype == np.uint8
+        else np.ones(ground_truth.shape, bool)
+    )
+    target = (ground_truth != 0) & counted
     if prediction is None:
         return Overlap(0, int(target.sum()), failed=True)
-    if prediction.shape != truth.shape:
-        raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} differ in shape")
+    if prediction.shape != ground_truth.shape:
+        raise ValueError(
+            f"prediction {prediction.shape} and ground truth {ground_truth.shape} differ in shape"
+        )
     predicted = prediction.astype(bool) & counted
     return Overlap(int((predicted & target).sum()), int((predicted | target).sum()))
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero import answers, coordinates
-from segzero.checkpoints import Profile, load_profile
 from segzero.errors import BadImage, Cancelled, MalformedAnswer
-from segzero.prompts import clean_question
-from segzero.reasoners import Completion, Reasoner
-from segzero.segmenters import Segmenter
+from segzero.profiles import Profile, load_profile
+from segzero.reasoning import answers, coordinates
+from segzero.reasoning.prompts import clean_question
+from segzero.reasoning.reasoner import Completion, Reasoner
+from segzero.segmentation.segmenter import Segmenter
 from segzero.types import Answer, Box, GroundedObject, Point, Segmentation, SegmentedObject
 
 if TYPE_CHECKING:
     import torch
 
-    from segzero.tracker import Tracker
+    from segzero.segmentation.tracker import Tracker
 
 MIN_SIDE, MAX_SIDE = 8, 16384
 """Usable image sides in pixels."""
@@ -60,13 +60,13 @@ class SegZero:
         """
         # Imported here: torch and transformers take seconds, which only loading should cost.
         from segzero.devices import resolve_device
-        from segzero.segmenters import load_segmenter
-        from segzero.weights import locate
+        from segzero.segmentation.segmenter import load_segmenter
+        from segzero.weights import resolve_weights
 
         if not isinstance(profile, Profile):
             profile = load_profile(profile)
         where = resolve_device(device)
-        segmenter_folder = locate(profile.segmenter, profile.name)
+        segmenter_folder = resolve_weights(profile.segmenter, profile.name)
         reasoner = _load_reasoner(profile, where)
         segmenter = load_segmenter(
             profile.segmenter_adapter, segmenter_folder, dtype=profile.segmenter_dtype, device=where
@@ -106,14 +106,14 @@ class SegZero:
         Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled,
         DeviceOutOfMemory or ServerError. After any of them the next call works.
         """
-        from segzero.devices import half_the_cores
+        from segzero.devices import limit_omp_threads
 
         check_image(image)
         clean_question(question)
         _, segmenter = self._models()
         # The segmenter looks at the image while the reasoner writes.
-        encoded = self._ahead.submit(half_the_cores()(segmenter.encode), image)
-        with half_the_cores():
+        encoded = self._ahead.submit(limit_omp_threads()(segmenter.encode), image)
+        with limit_omp_threads():
             answer = self.reason(image, question, on_text=on_text, stop=stop)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the masks were drawn")
@@ -229,7 +229,7 @@ class SegZero:
 
 def _load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
     if profile.server:
-        from segzero.reasoners.remote import RemoteReasoner
+        from segzero.reasoning.remote import RemoteReasoner
 
         return RemoteReasoner(
             profile.server,
@@ -238,11 +238,11 @@ def _load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
             image_size=profile.image_size,
             max_new_tokens=profile.max_new_tokens,
         )
-    from segzero.reasoners.local import LocalReasoner
-    from segzero.weights import locate
+    from segzero.reasoning.local import LocalReasoner
+    from segzero.weights import resolve_weights
 
     return LocalReasoner.load(
-        locate(profile.reasoner, profile.name),
+        resolve_weights(profile.reasoner, profile.name),
         prompt=profile.prompt,
         image_size=profile.image_size,
         max_new_tokens=profile.max_new_tokens,

@@ -1,8 +1,8 @@
 """The values that travel between reasoner, segmenter and caller.
 
 Coordinates are floats with the origin at the image's top-left corner, x to the right, y down.
-Whether they count image pixels or model units is the business of `segzero.coordinates`; every
-value that leaves `segzero.pipeline` is in pixels of the caller's image.
+Whether they count image pixels or model units is the business of `segzero.reasoning.coordinates`;
+every value that leaves `segzero.pipeline` is in pixels of the caller's image.
 """
 
 from dataclasses import dataclass

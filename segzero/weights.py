@@ -13,14 +13,14 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
-from segzero.devices import memory_errors
+from segzero.devices import translate_oom
 from segzero.errors import CheckpointError, DeviceOutOfMemory
 
 # No pickles: repositories often carry them beside the safetensors.
 FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 
 
-def locate(weights: str, profile: str) -> Path:
+def resolve_weights(weights: str, profile: str) -> Path:
     """The complete folder of weights on this disk, from a folder or a Hub name.
 
     profile: named in the CheckpointError that says how to fetch what isn't there.
@@ -50,7 +50,7 @@ def fetch(weights: str) -> Path:
     Complete files aren't loaded twice. Raises CheckpointError if that fails.
     """
     if Path(weights).is_absolute():
-        return locate(weights, profile="")
+        return resolve_weights(weights, profile="")
     try:
         return Path(snapshot_download(weights, allow_patterns=list(FILES)))
     except Exception as error:  # network, access rights, full disk: many libraries' own errors
@@ -64,7 +64,7 @@ def fetch(weights: str) -> Path:
 def load_pretrained(loader: Any, folder: Path, **options: Any) -> Any:
     """`loader.from_pretrained(folder)` with any failure as a CheckpointError naming it."""
     try:
-        with memory_errors():
+        with translate_oom():
             return loader.from_pretrained(folder, local_files_only=True, **options)
     except DeviceOutOfMemory:
         raise
@@ -91,7 +91,7 @@ def load_model(
         raise CheckpointError(
             f"the weights in {folder} lack {len(missing)} of the model's tensors: {missing[0]}, …"
         )
-    with memory_errors():
+    with translate_oom():
         return model.to(device).eval()
 
 

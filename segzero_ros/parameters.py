@@ -150,13 +150,13 @@ def declare(node: Node, kind: type) -> None:
 def read(node: Node, kind: type[Values]) -> Values:
     """Return the current values. Raises BadParameter for one that `refusal` refuses."""
     current = node.get_parameters([item.name for item in fields(kind)])  # type: ignore[arg-type]
-    reason = refusal(current, kind)
+    reason = rejection_reason(current, kind)
     if reason:
         raise BadParameter(reason)
     return kind(**{item.name: item.value for item in current})
 
 
-def refusal(
+def rejection_reason(
     changes: Sequence[Parameter], kind: type, *, configured: bool = False, active: bool = False
 ) -> str:
     """Say why `changes` can't be made in this state of the node, or return "" if they can.

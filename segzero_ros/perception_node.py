@@ -20,16 +20,18 @@ from std_srvs.srv import Trigger
 
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
-from segzero_ros import camera, parameters, transforms
-from segzero_ros.answering import Answering
-from segzero_ros.depth import Locator
-from segzero_ros.diagnostics import Health, status
-from segzero_ros.frames import LatestFrame
+from segzero_ros import parameters
+from segzero_ros.depth import transforms
+from segzero_ros.depth.locator import Locator
+from segzero_ros.images import camera
+from segzero_ros.images.frames import LatestFrame
 from segzero_ros.parameters import Parameters
-from segzero_ros.reporting import RELIABLE_QOS, Reporter
-from segzero_ros.segment_action import SegmentAction
+from segzero_ros.questions.query_processor import QueryProcessor
+from segzero_ros.questions.segment_action import SegmentAction
+from segzero_ros.results.diagnostics import DiagnosticsCollector, status
+from segzero_ros.results.reporter import RELIABLE_QOS, Reporter
+from segzero_ros.results.watchdog import Watchdog
 from segzero_ros.shutdown import until_shutdown
-from segzero_ros.watchdog import Watchdog
 
 
 class PerceptionNode(LifecycleNode):
@@ -52,16 +54,16 @@ class PerceptionNode(LifecycleNode):
         self.frames = LatestFrame()
         self._load = load
         self._segzero: SegZero | None = None
-        self._answering: Answering | None = None
+        self._answering: QueryProcessor | None = None
         self._inputs: list[Subscription] = []
         self._query_count = 0
 
         parameters.declare(self, Parameters)
-        self._wanted = Parameters()
+        self._params = Parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.add_post_set_parameters_callback(lambda _: self._read_parameters())
 
-        self._health = Health()
+        self._health = DiagnosticsCollector()
         self._watchdog = Watchdog(self, self.frames)
         self._reporter = Reporter(self, self._health)
         self._action = SegmentAction(self, lambda: self._answering, self._next_id)
@@ -82,8 +84,8 @@ class PerceptionNode(LifecycleNode):
         self._health.models("loading")
         self._report()  # the timer rests meanwhile
         try:
-            wanted = parameters.read(self, Parameters)
-            self._segzero = self._load(wanted.profile, wanted.device)
+            params = parameters.read(self, Parameters)
+            self._segzero = self._load(params.profile, params.device)
             self._segzero.warm_up()
         except Exception as error:
             self._unload()
@@ -91,7 +93,7 @@ class PerceptionNode(LifecycleNode):
             self._health.models(f"not loaded: {reason}", failed=True)
             self.get_logger().error(f"Can't load the models: {reason}")
             return TransitionCallbackReturn.FAILURE
-        self._health.models(f"{wanted.profile} is ready")
+        self._health.models(f"{params.profile} is ready")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -99,14 +101,14 @@ class PerceptionNode(LifecycleNode):
         assert self._segzero is not None  # only a configured node can be activated
         self._read_parameters()
         try:
-            if self._wanted.use_depth:
-                self._reporter.locator = Locator(self, lambda: self._wanted)
+            if self._params.use_depth:
+                self._reporter.locator = Locator(self, lambda: self._params)
         except SegZeroError as error:
             self.get_logger().error(f"Can't activate: {error}")
             return TransitionCallbackReturn.FAILURE
         outcome = super().on_activate(state)
-        self._answering = Answering(
-            self._segzero, self.frames, lambda: self._wanted, self._reporter
+        self._answering = QueryProcessor(
+            self._segzero, self.frames, lambda: self._params, self._reporter
         )
         self._inputs = [
             camera.subscribe(self, self.frames),
@@ -199,26 +201,26 @@ class PerceptionNode(LifecycleNode):
     # Parameters and diagnostics
 
     def _read_parameters(self) -> None:
-        self._wanted = parameters.read(self, Parameters)
+        self._params = parameters.read(self, Parameters)
         if self._reporter.locator:
-            self._reporter.locator.adapt()
+            self._reporter.locator.update_parameters()
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        reason = parameters.refusal(
+        reason = parameters.rejection_reason(
             changes, Parameters, configured=bool(self._segzero), active=bool(self._answering)
         )
         if any(change.name == "target_frame" and change.value for change in changes):
-            reason = reason or transforms.refusal()
+            reason = reason or transforms.rejection_reason()
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _report(self) -> None:
         report = DiagnosticArray()
         report.header.stamp = self.get_clock().now().to_msg()
-        name, wanted = self.get_fully_qualified_name(), self._wanted
+        name, params = self.get_fully_qualified_name(), self._params
         report.status = [
             *self._health.report(name),
             *self._watchdog.look(
-                camera.topic(self), wanted.camera_timeout, active=bool(self._inputs)
+                camera.topic(self), params.camera_timeout, active=bool(self._inputs)
             ),
         ]
         if self._reporter.locator:

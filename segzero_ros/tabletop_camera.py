@@ -1,4 +1,5 @@
-"""A camera node that looks at the simulated tabletop, and tells the truth about what it shows."""
+"""A camera node that looks at the simulated tabletop, and publishes the ground truth about what it
+shows."""
 
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from segzero_ros import parameters
-from segzero_ros.conversions import from_array
+from segzero_ros.images.conversions import from_array
 from segzero_ros.parameters import BadParameter, parameter
 from segzero_ros.shutdown import until_shutdown
 from segzero_sim.motion import Motion, set_in_motion
@@ -22,7 +23,7 @@ from segzero_sim.scene import Scene, sample_scene
 from segzero_sim.tabletop import NoOpenGL, TabletopRenderer, is_usable
 
 CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-TRUTH_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+GROUND_TRUTH_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +69,21 @@ class TabletopCamera(Node):
     def __init__(self) -> None:
         super().__init__("tabletop_camera")
         parameters.declare(self, CameraParameters)
-        self._wanted = wanted = parameters.read(self, CameraParameters)
-        self._renderer = TabletopRenderer(wanted.width, wanted.height)
-        self._ids_publisher = self.create_publisher(Image, "~/ids", TRUTH_QOS)
+        self._params = params = parameters.read(self, CameraParameters)
+        self._renderer = TabletopRenderer(params.width, params.height)
+        self._ids_publisher = self.create_publisher(Image, "~/ids", GROUND_TRUTH_QOS)
         self._picture_publisher = self.create_publisher(Image, "camera/image_raw", CAMERA_QOS)
         self._depth_publisher = self.create_publisher(Image, "camera/depth/image_raw", CAMERA_QOS)
         self._info_publisher = self.create_publisher(CameraInfo, "camera/camera_info", CAMERA_QOS)
-        self._show(wanted.seed)
+        self._show(params.seed)
         self.add_post_set_parameters_callback(self._on_set_parameters)
-        self.create_timer(1 / wanted.rate, self._publish)
-        if wanted.scene_period:
-            self.create_timer(wanted.scene_period, self._show_next)
+        self.create_timer(1 / params.rate, self._publish)
+        if params.scene_period:
+            self.create_timer(params.scene_period, self._show_next)
 
     def _show(self, seed: int) -> None:
         scene = sample_scene(seed)
-        self._motion: Motion | None = set_in_motion(scene) if self._wanted.motion else None
+        self._motion: Motion | None = set_in_motion(scene) if self._params.motion else None
         self._shown_at = self.get_clock().now()
         self._draw(scene, depth=True)
 
@@ -101,9 +102,9 @@ class TabletopCamera(Node):
         frame = self._renderer.render(scene, depth)
         self._picture = from_array(frame.rgb, Header())
         self._ids = from_array(frame.ids, Header())
-        self._depth = from_array(_encoded(frame.depth, self._wanted.depth_encoding), Header())
+        self._depth = from_array(_encoded(frame.depth, self._params.depth_encoding), Header())
         self._info = _calibration(
-            self._renderer.focal_length(scene), self._wanted.width, self._wanted.height
+            self._renderer.focal_length(scene), self._params.width, self._params.height
         )
 
     def _publish(self) -> None:
@@ -111,10 +112,12 @@ class TabletopCamera(Node):
         wants_depth = self._depth_publisher.get_subscription_count() > 0
         if self._motion:
             self._draw(self._motion.at(_seconds(self._shown_at, now)), wants_depth)
-        header = Header(stamp=now.to_msg(), frame_id=self._wanted.frame_id)
+        header = Header(stamp=now.to_msg(), frame_id=self._params.frame_id)
         for message in (self._ids, self._depth, self._info, self._picture):
             message.header = header
-        self._ids_publisher.publish(self._ids)  # first, so that the truth is there before an answer
+        self._ids_publisher.publish(
+            self._ids
+        )  # first, so that the ground truth is there before an answer
         if wants_depth:
             self._depth_publisher.publish(self._depth)
         self._info_publisher.publish(self._info)

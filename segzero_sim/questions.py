@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segzero_sim.scene import COLOURS, SHAPES, Scene
 
-TIERS = (1, 2, 3, 4, 5)
+CATEGORIES = (1, 2, 3, 4, 5)
 _LARGER = 1.2
 """A size comparison counts when one is this many times the other."""
 _APART = 0.06
@@ -69,9 +69,9 @@ class SeenObject:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask, its tier, and the ids of the objects that answer it, in rising order."""
+    """What to ask, its category, and the ids of the objects that answer it, in rising order."""
 
-    tier: int
+    category: int
     text: str
     ids: tuple[int, ...]
 
@@ -114,7 +114,7 @@ def mirror(item: SeenObject) -> SeenObject:
 
 
 def questions(seen: Iterable[SeenObject]) -> list[Question]:
-    """All questions of all tiers that the objects allow, in a fixed order."""
+    """All questions of all categories that the objects allow, in a fixed order."""
     objects = tuple(seen)
     makers: tuple[tuple[int, Callable[[tuple[SeenObject, ...]], Iterator[_Asked]]], ...] = (
         (1, _names),
@@ -125,17 +125,17 @@ def questions(seen: Iterable[SeenObject]) -> list[Question]:
         (5, _nothing),
     )
     return [
-        Question(tier, text, tuple(sorted(item.id for item in found)))
-        for tier, make in makers
+        Question(category, text, tuple(sorted(item.id for item in found)))
+        for category, make in makers
         for text, found in make(objects)
     ]
 
 
 def sample_question(
-    seen: Iterable[SeenObject], tier: int, rng: np.random.Generator
+    seen: Iterable[SeenObject], category: int, rng: np.random.Generator
 ) -> Question | None:
-    """One question of a tier, or None if the objects allow none."""
-    pool = [question for question in questions(seen) if question.tier == tier]
+    """One question of a category, or None if the objects allow none."""
+    pool = [question for question in questions(seen) if question.category == category]
     return pool[int(rng.integers(len(pool)))] if pool else None
 
 

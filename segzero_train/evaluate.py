@@ -1,6 +1,7 @@
 """`python -m segzero_train.evaluate`: how well does a profile answer a dataset's questions?
 
-For each tier gIoU and cIoU with 95 % intervals, and beside them the segmenter alone, given the true
+For each category gIoU and cIoU with 95 % intervals, and beside them the segmenter alone, given the
+true
 boxes and points: the most that a perfect reasoner could reach. The baseline "base model + SAM2" is
 the same command with the profile of a base model, such as qwen2.5-vl-3b.
 
@@ -20,19 +21,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.checkpoints import Profile, load_profile
 from segzero.errors import SegZeroError
 from segzero.metrics import CONVENTIONS
 from segzero.pipeline import SegZero
-from segzero.prompts import SHORT_ANSWER
+from segzero.profiles import Profile, load_profile
+from segzero.reasoning.prompts import SHORT_ANSWER
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets.loading import load_rows, load_split
 from segzero_train.evaluation import vqa
-from segzero_train.evaluation.judging import Result, evaluate, judge
+from segzero_train.evaluation.paper_tables import markdown
 from segzero_train.evaluation.pictures import write_worst
-from segzero_train.evaluation.published import markdown
-from segzero_train.evaluation.running import Skipped, Source, claim, run, write_text
+from segzero_train.evaluation.runner import Skipped, Source, claim, run, write_text
 from segzero_train.evaluation.scores import report, table
+from segzero_train.evaluation.scoring import Result, evaluate, score_batch
 from segzero_train.evaluation.sources import rows_source, tabletop_source
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ def _ask(
     options: argparse.Namespace, profile: Profile, source: Source, state: "PartialState"
 ) -> None:
     model = SegZero.load(profile, options.device)
-    results, skipped = run(source, partial(judge, model), Result, options.batch, options.out, state)
+    results, skipped = run(
+        source, partial(score_batch, model), Result, options.batch, options.out, state
+    )
     if not state.is_main_process:
         return
     reports = {convention: report(results, convention) for convention in CONVENTIONS}
@@ -155,11 +158,11 @@ def _ask_vqa(
     options: argparse.Namespace, profile: Profile, source: Source, state: "PartialState"
 ) -> None:
     from segzero.devices import resolve_device
-    from segzero.reasoners.local import LocalReasoner
-    from segzero.weights import locate
+    from segzero.reasoning.local import LocalReasoner
+    from segzero.weights import resolve_weights
 
     reasoner = LocalReasoner.load(
-        locate(profile.reasoner, profile.name),
+        resolve_weights(profile.reasoner, profile.name),
         prompt=SHORT_ANSWER,
         image_size=profile.image_size,
         max_new_tokens=profile.max_new_tokens,
@@ -203,10 +206,10 @@ def _described(options: argparse.Namespace) -> dict[str, Any]:
 
 def _identity(options: argparse.Namespace, profile: Profile, size: int) -> dict[str, Any]:
     """What answers depend on; with another of these they can't be mixed."""
-    from segzero.weights import locate
+    from segzero.weights import resolve_weights
 
     here = (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)
-    folders = [locate(weights, profile.name) for weights in here]
+    folders = [resolve_weights(weights, profile.name) for weights in here]
     files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
     dataset = Path(options.dataset)
     return {

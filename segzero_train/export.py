@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
-from segzero.checkpoints import Profile, resource_root
 from segzero.errors import CheckpointError, SegZeroError
+from segzero.profiles import Profile, resource_root
 from segzero_train.recipe import TaskOptions
 from segzero_train.runs import BadRun, checkpoints
 
@@ -61,7 +61,7 @@ def find_checkpoint(run: Path, which: str | None = None) -> Path:
     run: a run's folder or a checkpoint's. which: `best`, `last` or a step; None takes the best of a
     run, or else its last whole one, or else the folder itself.
     """
-    from segzero_train.training.resume import last_checkpoint
+    from segzero_train.training.checkpointing import last_checkpoint
 
     if not run.is_dir():
         raise BadRun(f"there is no run {run}: name the folder that training wrote to")
@@ -140,13 +140,17 @@ def _load(folder: Path, base: Profile) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from segzero.weights import load_model, locate
+    from segzero.weights import load_model, resolve_weights
 
     cpu = torch.device("cpu")
     adapter = (folder / "adapter_config.json").is_file()
     if not adapter and (folder / "latest").is_file() and not any(folder.glob("*.safetensors")):
         return _join_shards(folder, base.reasoner_dtype)
-    weights = locate(base.reasoner, base.name) if adapter else locate(str(folder), base.name)
+    weights = (
+        resolve_weights(base.reasoner, base.name)
+        if adapter
+        else resolve_weights(str(folder), base.name)
+    )
     model = load_model(AutoModelForImageTextToText, weights, dtype=base.reasoner_dtype, device=cpu)
     return _merge_adapter(model, folder) if adapter else model
 

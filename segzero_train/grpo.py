@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    from segzero_train.training.resume import reported, train_to_end
+    from segzero_train.training.checkpointing import reported, train_to_end
 
     # TRL counts its users over the network; a training server needn't be counted.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -40,32 +40,32 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     from transformers import AutoProcessor
     from trl import GRPOTrainer
 
-    from segzero.segmenters import load_segmenter
-    from segzero.weights import load_pretrained, locate
+    from segzero.segmentation.segmenter import load_segmenter
+    from segzero.weights import load_pretrained, resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.errors import BadRecipe
     from segzero_train.rewards import RewardContext, build_rewards
-    from segzero_train.training.greedy import GreedyEvaluation
+    from segzero_train.training.completions_callback import SampledCompletions
+    from segzero_train.training.eval_callback import GreedyEvaluation
+    from segzero_train.training.generation import shared_prefill
+    from segzero_train.training.logprobs import bucketed_logprobs
     from segzero_train.training.model import (
         base_profile,
         freeze,
-        generates_in_step,
-        keep_names,
         lora,
-        refuse_lost_updates,
-        whole_weights,
+        needs_synced_generation,
+        preserve_state_dict_keys,
+        require_fp32_updates,
+        without_zero3_init,
     )
-    from segzero_train.training.rows import model_space, training_rows
-    from segzero_train.training.samples import SampledCompletions
-    from segzero_train.training.sampling import share_prompts
-    from segzero_train.training.scoring import score_by_length
+    from segzero_train.training.preprocessing import model_space, training_rows
     from segzero_train.training.vllm_prompts import check_prompt_ids, require_server
 
     if not options.rewards:
         raise BadRecipe("the recipe names no rewards, such as `rewards: [vision_reasoner]`")
     require_server(config)
     profile = base_profile(options)
-    folder = locate(profile.reasoner, profile.name)
+    folder = resolve_weights(profile.reasoner, profile.name)
     processor = load_pretrained(AutoProcessor, folder, padding_side="left")
     space = model_space(profile, processor)
     with config.main_process_first():
@@ -77,10 +77,10 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
         )
     segmenter = None
     if options.held_out_size or any(spec.startswith("mask_iou") for spec in options.rewards):
-        with whole_weights(config):
+        with without_zero3_init(config):
             segmenter = load_segmenter(
                 profile.segmenter_adapter,
-                locate(profile.segmenter, profile.name),
+                resolve_weights(profile.segmenter, profile.name),
                 dtype=profile.segmenter_dtype,
                 device=config.device,
             )
@@ -103,15 +103,15 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
         peft_config=lora(options) if options.lora_rank else None,
     )
     freeze(trainer.model, vision=options.freeze_vision)
-    refuse_lost_updates(trainer)
-    keep_names(trainer.model)
+    require_fp32_updates(trainer)
+    preserve_state_dict_keys(trainer.model)
     trained: Any = trainer.model
     trained = trained.get_base_model() if options.lora_rank else trained
-    score_by_length(trained)
+    bucketed_logprobs(trained)
     if trainer.ref_model is not None:
-        score_by_length(trainer.accelerator.unwrap_model(trainer.ref_model))
-    if not generates_in_step(trainer):
-        share_prompts(trained)
+        bucketed_logprobs(trainer.accelerator.unwrap_model(trainer.ref_model))
+    if not needs_synced_generation(trainer):
+        shared_prefill(trained)
     if options.samples_every:
         trainer.add_callback(
             SampledCompletions(trainer, context, space.prompt, options.samples_every)

@@ -1,4 +1,5 @@
-"""`python -m segzero_train.sft --config config/sft/RECIPE.yaml [--key value …]`: imitate the truth.
+"""`python -m segzero_train.sft --config config/sft/RECIPE.yaml [--key value …]`: imitate the
+ground truth.
 
 The paper's supervised baseline on the same data: the model learns to write each row's true answer.
 The data has no thinking texts, so that there, and here by default, the target is
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.answers import format_answer
+from segzero.reasoning.answers import format_answer
 from segzero_train.errors import BadData, BadRecipe
 from segzero_train.recipe import SftOptions, read_recipe
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    from segzero_train.training.rows import ModelSpace
+    from segzero_train.training.preprocessing import ModelSpace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    from segzero_train.training.resume import reported, train_to_end
+    from segzero_train.training.checkpointing import reported, train_to_end
 
     # TRL counts its users over the network; a training server needn't be counted.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -48,10 +49,10 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     from transformers import AutoProcessor
     from trl import SFTTrainer
 
-    from segzero.weights import load_pretrained, locate
+    from segzero.weights import load_pretrained, resolve_weights
     from segzero_train.datasets.loading import load_rows
-    from segzero_train.training.model import base_profile, freeze, lora, refuse_lost_updates
-    from segzero_train.training.rows import model_space
+    from segzero_train.training.model import base_profile, freeze, lora, require_fp32_updates
+    from segzero_train.training.preprocessing import model_space
 
     if config.max_length is not None:
         raise BadRecipe(
@@ -61,7 +62,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     config.remove_unused_columns = False  # examples are made of other columns when they are read
     config.completion_only_loss = True
     profile = base_profile(options)
-    folder = locate(profile.reasoner, profile.name)
+    folder = resolve_weights(profile.reasoner, profile.name)
     processor = load_pretrained(AutoProcessor, folder)
     with config.main_process_first():
         rows = example_rows(
@@ -81,7 +82,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     except ValueError as error:  # options that exclude each other or don't go with images
         raise BadRecipe(f"the recipe can't be used: {error}") from error
     freeze(trainer.model, vision=options.freeze_vision)
-    refuse_lost_updates(trainer)
+    require_fp32_updates(trainer)
     return trainer
 
 
@@ -92,7 +93,7 @@ def example_rows(
 
     Every row is tried first: raises BadData naming those that can't be used.
     """
-    from segzero_train.training.rows import training_rows
+    from segzero_train.training.preprocessing import training_rows
 
     if options.thinking:
         _check_thinking(dataset)
@@ -106,7 +107,7 @@ def example(row: Mapping[str, Any], space: "ModelSpace", thinking: bool) -> dict
     The completion has coordinates in the model's units. Raises BadData naming the row.
     """
     from segzero_train.datasets.columns import parse_solution
-    from segzero_train.training.rows import training_row
+    from segzero_train.training.preprocessing import training_row
 
     made = training_row(row, space)
     text = format_answer(

@@ -1,1 +1,1 @@
-"""Datasets as samples: an image, a question, and the truth."""
+"""Datasets as samples: an image, a question, and the ground truth."""

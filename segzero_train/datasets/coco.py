@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from segzero_train.datasets.items import Truth, Unusable
+from segzero_train.datasets.items import GroundTruth, Unusable
 from segzero_train.errors import BadData
 
 _MAX_COORDINATE = 1e5
@@ -52,12 +52,16 @@ def picture_size(image: dict[str, Any]) -> tuple[int, int]:
         raise Unusable("malformed annotation", "its image has no width and height") from error
 
 
-def truth(segmentations: Sequence[Any], crowds: Sequence[Any], height: int, width: int) -> Truth:
+def ground_truth(
+    segmentations: Sequence[Any], crowds: Sequence[Any], height: int, width: int
+) -> GroundTruth:
     """Each segmentation is an object; crowds aren't counted. Raises Unusable."""
     masks = tuple(to_mask(item, height, width) for item in segmentations)
     if not crowds:
-        return Truth(masks)
-    return Truth(masks, np.logical_or.reduce([to_mask(item, height, width) for item in crowds]))
+        return GroundTruth(masks)
+    return GroundTruth(
+        masks, np.logical_or.reduce([to_mask(item, height, width) for item in crowds])
+    )
 
 
 def to_mask(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:

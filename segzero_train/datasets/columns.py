@@ -1,7 +1,8 @@
 """The columns of the published datasets: solution texts, images and masks of a row.
 
 Training rows have `id, problem, solution, image, img_height, img_width` and may have `mask` (ids:
-0 background, k object k, 255 not counted) and `tier`; published evaluation rows have `image, mask,
+0 background, k object k, 255 not counted) and `category`; published evaluation rows have `image,
+mask,
 text, image_id, ann_id`, the mask as rows of booleans. Boxes and points count pixels of the stored
 image.
 """
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segzero.answers import parse
 from segzero.errors import MalformedAnswer
 from segzero.metrics import IGNORE
+from segzero.reasoning.answers import parse
 from segzero.types import Box, GroundedObject, Point
 from segzero_train.datasets.sample import Sample
 from segzero_train.datasets.targets import box_and_points
@@ -119,7 +120,7 @@ def row_to_sample(row: Mapping[str, Any], name: str | None = None) -> Sample:
     masks = tuple(ids == k for k in np.unique(ids) if k not in (0, IGNORE))
     return Sample(
         name=name,
-        tier=str(row.get("tier") or "all"),
+        category=str(row.get("category") or "all"),
         image=image,
         question=str(row["problem"] if "problem" in row else row["text"]),
         objects=row_objects(row) if row.get("solution") else tuple(map(_placed, masks)),

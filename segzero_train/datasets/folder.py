@@ -2,7 +2,7 @@
 
 - `questions.jsonl` or `questions.csv` (UTF-8; the csv with column names in its first line), one
   question a line: `image` and `mask` (files, relative to the folder; the mask by default the PNG of
-  the picture's name in `masks/`), `text`, and if wanted `ids`, `id`, `tier`. A mask holds 0 for
+  the picture's name in `masks/`), `text`, and if wanted `ids`, `id`, `category`. A mask holds 0 for
   background, k for object k, 255 for what isn't counted; in one of only 0 and 255 the white is the
   object. `ids` names the objects that the text means (`[1, 3]`, in a csv `1 3`), by default all;
   `[]`, in a csv `none`, says that nothing matches.
@@ -25,7 +25,7 @@ from PIL import Image
 
 from segzero.metrics import IGNORE
 from segzero_train.datasets import coco
-from segzero_train.datasets.items import Item, Skipped, Truth, Unusable
+from segzero_train.datasets.items import GroundTruth, Item, Skipped, Unusable
 from segzero_train.errors import BadData
 
 _QUESTIONS = ("questions.jsonl", "questions.csv")
@@ -95,13 +95,13 @@ def _question(folder: Path, default_id: str, line: Any) -> Item:
         raise Unusable("malformed question", f"it has no {' and no '.join(lacking)}")
     image = folder / line["image"]
     mask = folder / str(line.get("mask") or Path("masks") / f"{image.stem}.png")
-    tier = line.get("tier")
+    category = line.get("category")
     return Item(
         id=str(line.get("id", default_id)),
         problem=line["text"],
         image=image,
-        truth=partial(_mask_truth, mask, _chosen(line.get("ids"))),
-        tier=None if tier is None else str(tier),
+        ground_truth=partial(_mask_ground_truth, mask, _chosen(line.get("ids"))),
+        category=None if category is None else str(category),
     )
 
 
@@ -118,9 +118,11 @@ def _chosen(ids: Any) -> tuple[int, ...] | None:
     return chosen
 
 
-def _mask_truth(file: Path, chosen: tuple[int, ...] | None, height: int, width: int) -> Truth:
+def _mask_ground_truth(
+    file: Path, chosen: tuple[int, ...] | None, height: int, width: int
+) -> GroundTruth:
     if chosen == () and not file.exists():
-        return Truth(())
+        return GroundTruth(())
     ids = _read_ids(file)
     if ids.shape != (height, width):
         raise Unusable(
@@ -136,7 +138,9 @@ def _mask_truth(file: Path, chosen: tuple[int, ...] | None, height: int, width: 
         raise Unusable("empty mask", f"{file} holds no object")
     if missing := set(chosen or ()) - set(there):
         raise Unusable("empty mask", f"{file} lacks the objects {sorted(missing)}")
-    return Truth(tuple(ids == k for k in (there if chosen is None else chosen)), ids == IGNORE)
+    return GroundTruth(
+        tuple(ids == k for k in (there if chosen is None else chosen)), ids == IGNORE
+    )
 
 
 def _read_ids(file: Path) -> NDArray[np.integer]:
@@ -178,9 +182,9 @@ def _coco_items(file: Path) -> tuple[list[Item], list[Skipped]]:
         name = f"{image_id}-{text}"
         image = tables.images[image_id]
         try:
-            truth = partial(coco.truth, segmentations, crowds[image_id, text])
+            ground_truth = partial(coco.ground_truth, segmentations, crowds[image_id, text])
             size = coco.picture_size(image)
-            found.append(Item(name, text, pictures / str(image["file_name"]), truth, size))
+            found.append(Item(name, text, pictures / str(image["file_name"]), ground_truth, size))
         except Unusable as error:
             skipped.append(Skipped(name, error.reason, error.detail))
         except KeyError:

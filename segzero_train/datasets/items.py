@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from segzero.answers import MAX_OBJECTS
 from segzero.errors import BadQuestion
 from segzero.metrics import IGNORE
-from segzero.prompts import clean_question
+from segzero.reasoning.answers import MAX_OBJECTS
+from segzero.reasoning.prompts import clean_question
 from segzero.types import Box, GroundedObject, Point
 from segzero_train.datasets.columns import format_solution
 from segzero_train.datasets.targets import box_and_points
@@ -42,7 +42,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Truth:
+class GroundTruth:
     """What is asked for; all arrays (H, W) bool.
 
     masks: one for each object; none means that nothing matches. ignored: pixels that don't count,
@@ -57,16 +57,16 @@ class Truth:
 class Item:
     """A question that isn't read yet; small, so that it can travel to another process.
 
-    truth: (height, width) of the picture -> Truth; raises Unusable.
+    ground_truth: (height, width) of the picture -> GroundTruth; raises Unusable.
     size: (width, height) that the annotations are made for, if they say so.
     """
 
     id: str
     problem: str
     image: Path
-    truth: Callable[[int, int], Truth]
+    ground_truth: Callable[[int, int], GroundTruth]
     size: tuple[int, int] | None = None
-    tier: str | None = None
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def features() -> "Features":
     """The columns of `make_row`."""
     from datasets import Features, Image, Value
 
-    texts = dict.fromkeys(("id", "problem", "solution", "tier"), Value("string"))
+    texts = dict.fromkeys(("id", "problem", "solution", "category"), Value("string"))
     sizes = dict.fromkeys(("img_height", "img_width"), Value("int64"))
     return Features(texts | sizes | {"image": Image(), "mask": Image()})
 
@@ -100,8 +100,8 @@ def make_row(item: Item, stored: Format) -> dict[str, Any]:
         raise Unusable("unusable text", str(error)) from error
     data, pixels = _read_picture(item)
     height, width = pixels.shape[:2]
-    truth = item.truth(height, width)
-    masks = truth.masks
+    ground_truth = item.ground_truth(height, width)
+    masks = ground_truth.masks
     if any(not mask.any() for mask in masks):
         raise Unusable("empty mask", "an object covers no pixel of the picture")
     if len(masks) > MAX_OBJECTS:
@@ -112,7 +112,7 @@ def make_row(item: Item, stored: Format) -> dict[str, Any]:
         masks = (np.logical_or.reduce(masks),)
     size = (stored.side or width, stored.side or height)
     objects = [_placed(mask, size) for mask in masks]
-    ids = _ids(masks, truth.ignored, (height, width))
+    ids = _ids(masks, ground_truth.ignored, (height, width))
     if stored.side is not None:
         data = _png(np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
         ids = np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -124,7 +124,7 @@ def make_row(item: Item, stored: Format) -> dict[str, Any]:
         "solution": format_solution(objects, stored.style),
         "image": {"bytes": data, "path": None},
         "mask": {"bytes": _png(ids), "path": None},
-        "tier": item.tier,
+        "category": item.category,
         "img_height": height,
         "img_width": width,
     }

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from segzero.metrics import IGNORE
-from segzero_train.datasets.items import Item, Skipped, Truth, Unusable
+from segzero_train.datasets.items import GroundTruth, Item, Skipped, Unusable
 from segzero_train.errors import BadData
 
 _MAX_SHAPES = IGNORE - 1
@@ -25,8 +25,8 @@ def items(source: Path, split: str) -> tuple[list[Item], list[Skipped]]:
     """The items of a split by file name, and what can't be one.
 
     source: the folder that holds `train`, `val` and `test`, or one with `ReasonSeg` in it. In
-    `train` each text makes an item, elsewhere the first, as in the published evaluations. The tier
-    is that of the published tables: `long query` for sentences, else `short query`.
+    `train` each text makes an item, elsewhere the first, as in the published evaluations. The
+    category is that of the published tables: `long query` for sentences, else `short query`.
 
     Raises BadData if the split isn't there.
     """
@@ -52,7 +52,7 @@ def _file_items(file: Path, every_text: bool) -> list[Item]:
     content = _read(file)
     try:
         texts = [str(text) for text in content["text"]]
-        tier = "long query" if content["is_sentence"] else "short query"
+        category = "long query" if content["is_sentence"] else "short query"
         shapes = tuple(
             (str(shape["label"]).lower(), tuple((float(x), float(y)) for x, y in shape["points"]))
             for shape in content["shapes"]
@@ -67,8 +67,8 @@ def _file_items(file: Path, every_text: bool) -> list[Item]:
             id=f"{file.stem}-{number}" if every_text else file.stem,
             problem=text,
             image=file.with_suffix(".jpg"),
-            truth=partial(_truth, shapes),
-            tier=tier,
+            ground_truth=partial(_ground_truth, shapes),
+            category=category,
         )
         for number, text in chosen.items()
     ]
@@ -91,9 +91,9 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _truth(
+def _ground_truth(
     shapes: tuple[tuple[str, tuple[tuple[float, float], ...]], ...], height: int, width: int
-) -> Truth:
+) -> GroundTruth:
     """Each target polygon is an object. The largest is drawn first; "ignore" isn't counted."""
     polygons = [
         (label, np.array(points, np.float64)) for label, points in shapes if label != "flag"
@@ -122,4 +122,4 @@ def _truth(
     seen = tuple(mask for mask in masks if mask.any())
     if not seen:
         raise Unusable("empty mask", "no target shape covers a pixel")
-    return Truth(seen, ids == IGNORE)
+    return GroundTruth(seen, ids == IGNORE)

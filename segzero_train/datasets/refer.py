@@ -89,8 +89,8 @@ def _group_items(
         raise Unusable(
             "malformed annotation", "the ref has no sentences or no file name"
         ) from error
-    truth, size = partial(coco.truth, segmentations, ()), coco.picture_size(image)
-    return [Item(key, text, file, truth, size) for key, text in texts.items()]
+    ground_truth, size = partial(coco.ground_truth, segmentations, ()), coco.picture_size(image)
+    return [Item(key, text, file, ground_truth, size) for key, text in texts.items()]
 
 
 def _title(name: str, refs: list[dict[str, Any]], rows: str) -> str:

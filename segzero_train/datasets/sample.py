@@ -1,4 +1,4 @@
-"""One question of a dataset with its truth."""
+"""One question of a dataset with its ground truth."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Sample:
     """A question about an image.
 
     name: tells this sample from all others of its dataset.
-    tier: the group that it is scored in.
+    category: the group that it is scored in.
     image: (H, W, 3) uint8 RGB.
     objects: the true boxes and points in pixels, empty if nothing matches.
     masks: the true mask of each object, (H, W) bool.
@@ -22,7 +22,7 @@ class Sample:
     """
 
     name: str
-    tier: str
+    category: str
     image: NDArray[np.uint8]
     question: str
     objects: tuple[GroundedObject, ...]

@@ -15,12 +15,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from segzero.types import Box, GroundedObject, Point
-from segzero_sim.questions import TIERS, Question, SeenObject, look, sample_question
+from segzero_sim.questions import CATEGORIES, Question, SeenObject, look, sample_question
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 from segzero_train.datasets.columns import format_solution
 from segzero_train.datasets.processes import each, stopped
 from segzero_train.datasets.sample import Sample
-from segzero_train.demo.texts import thought
+from segzero_train.datasets.tabletop_texts import thought
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,11 +32,11 @@ _CHUNK = 100
 """Scenes that a process draws before it hands them over."""
 _WIDTH, _HEIGHT = 320, 240
 _RETRY = 10**8
-"""Between the seeds that are tried for a scene that allows a question of the tier."""
+"""Between the seeds that are tried for a scene that allows a question of the category."""
 
 
 def samples(split: str, size: int) -> Iterator[Sample]:
-    """`size` samples, the tiers in turn, each of a scene of its own.
+    """`size` samples, the categories in turn, each of a scene of its own.
 
     Raises ValueError for an unknown split or a size that isn't 1 to MAX_SIZE.
     """
@@ -66,7 +66,7 @@ def features() -> Any:
     """The columns of `rows`."""
     from datasets import Features, Image, Value
 
-    texts = dict.fromkeys(("id", "problem", "solution", "tier", "thinking"), Value("string"))
+    texts = dict.fromkeys(("id", "problem", "solution", "category", "thinking"), Value("string"))
     sizes = dict.fromkeys(("img_height", "img_width"), Value("int64"))
     return Features(texts | sizes | {"image": Image(), "mask": Image()})
 
@@ -83,7 +83,7 @@ def row_dicts(split: str, numbers: range) -> list[dict[str, Any]]:
             "id": name,
             "problem": sample.question,
             "solution": format_solution(sample.objects, "vision_reasoner"),
-            "tier": sample.tier,
+            "category": sample.category,
             "thinking": thought(seen, question),
             "img_height": ids.shape[0],
             "img_width": ids.shape[1],
@@ -110,18 +110,18 @@ def _draw(
             if stopped():
                 raise InterruptedError("the main process stopped the work")
             frame, seen, question = _scene(
-                renderer, SPLITS[split] + number, TIERS[number % len(TIERS)]
+                renderer, SPLITS[split] + number, CATEGORIES[number % len(CATEGORIES)]
             )
             yield f"{split}-{number:05d}", frame, seen, question
 
 
 def _scene(
-    renderer: TabletopRenderer, seed: int, tier: int
+    renderer: TabletopRenderer, seed: int, category: int
 ) -> tuple[Frame, tuple[SeenObject, ...], Question]:
     while True:
         scene, frame = draw_usable(renderer, seed, depth=False)
         seen = look(scene, frame.ids)
-        question = sample_question(seen, tier, np.random.default_rng((4, seed)))
+        question = sample_question(seen, category, np.random.default_rng((4, seed)))
         if question is not None:
             return frame, seen, question
         seed += _RETRY
@@ -132,7 +132,7 @@ def to_sample(name: str, frame: Frame, seen: tuple[SeenObject, ...], question: Q
     chosen = [item for item in seen if item.id in question.ids]
     return Sample(
         name=name,
-        tier=str(question.tier),
+        category=str(question.category),
         image=frame.rgb,
         question=question.text,
         objects=tuple(_grounded(item, frame) for item in chosen),

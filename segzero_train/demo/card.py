@@ -32,8 +32,8 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 | memory | {memory_steps} | masks followed in up to 12 frames of {clips} clips; the rest frozen |
 | looking | {looking_steps} | the vision tower: at each place, which shape, colour, box and point |
 | writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
-| naming | {naming_steps} | the same without the vision tower, three questions of tier 1 a picture |
-| matching | {matching_steps} | likewise with questions of all tiers |
+| naming | {naming_steps} | the same without the vision tower, three questions of category 1 a
+picture | | matching | {matching_steps} | likewise with questions of all categories |
 
 Supervised training, unlike the published Seg-Zero: this is a base to run and to train on.
 
@@ -61,7 +61,7 @@ objects reliably; questions in other words than `segzero_sim.questions` uses.
 
 def write_card(folder: Path, options: dict[str, Any], figures: dict[str, Any], side: int) -> None:
     """Write `folder/README.md` from the command's options and the report of an evaluation."""
-    named = [(f"tier {tier}", row) for tier, row in figures["tiers"].items()]
+    named = [(f"category {category}", row) for category, row in figures["categories"].items()]
     named += [("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
     text = _CARD.format(
         reasoner=_parameters(folder / "reasoner"),

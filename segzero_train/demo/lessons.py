@@ -1,4 +1,5 @@
-"""What the demo's reasoner is taught with: pictures as patches, the truth in each, and texts."""
+"""What the demo's reasoner is taught with: pictures as patches, the ground truth in each, and
+texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 
 from segzero_sim.questions import SeenObject, mirror
 from segzero_sim.scene import COLOURS, SHAPES
+from segzero_train.datasets.tabletop_texts import ALL_CATEGORIES, completion, pick_question
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.segmenter import vary_colours
-from segzero_train.demo.texts import ALL_TIERS, completion, pick_question
 
 PATCH = 16
 MERGE = 2
@@ -39,9 +40,9 @@ def make_lesson(
     rng: np.random.Generator,
     batch: int,
     questions: int = 1,
-    tiers: Mapping[int, float] = ALL_TIERS,
+    categories: Mapping[int, float] = ALL_CATEGORIES,
 ) -> Lesson:
-    """Random frames, half of them mirrored, each with as many questions of these tiers."""
+    """Random frames, half of them mirrored, each with as many questions of these categories."""
     patches: list[NDArray[np.float32]] = []
     kinds, tints, places, texts = [], [], [], []
     while len(patches) < batch:
@@ -51,12 +52,12 @@ def make_lesson(
         if rng.random() < 0.5:
             rgb, ids = rgb[:, ::-1], ids[:, ::-1]
             seen = tuple(mirror(item) for item in seen)
-        asked = [pick_question(seen, tiers, rng) for _ in range(questions)]
+        asked = [pick_question(seen, categories, rng) for _ in range(questions)]
         if None in asked:
             continue
         texts += [(question.text, completion(seen, question)) for question in asked if question]
         patches.append(cut_patches(2 * vary_colours(rgb, rng) - 1))
-        kind, tint, place = _patch_truth(ids, seen)
+        kind, tint, place = _patch_ground_truth(ids, seen)
         kinds.append(kind)
         tints.append(tint)
         places.append(place)
@@ -81,7 +82,7 @@ def cut_patches(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(rows, 2, axis=2).reshape(GRID**2, -1)
 
 
-def _patch_truth(
+def _patch_ground_truth(
     ids: NDArray[np.uint8], seen: tuple[SeenObject, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """For each patch, in the order of `cut_patches`, the object that covers most of it."""

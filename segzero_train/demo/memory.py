@@ -13,8 +13,14 @@ from torch import nn
 from torch.nn import functional
 from transformers import Sam2VideoModel
 
-from segzero.image_encoder import Features
-from segzero.video_memory import Found, ObjectMemory, begin, decode, remember
+from segzero.segmentation.image_encoder import Features
+from segzero.segmentation.video_memory import (
+    MaskDecoderOutput,
+    ObjectMemory,
+    decode,
+    encode_memory,
+    init_memory,
+)
 from segzero_train.demo.clips import LENGTH, Clips
 from segzero_train.demo.loop import Losses, train
 from segzero_train.demo.segmenter import mask_losses
@@ -56,28 +62,32 @@ def train_memory(
     return model
 
 
-def follow(model: Any, frames: Sequence[Features], masks: torch.Tensor) -> Iterator[Found]:
+def follow(
+    model: Any, frames: Sequence[Features], masks: torch.Tensor
+) -> Iterator[MaskDecoderOutput]:
     """Follow B objects from their masks (B, S, S) in the first frame; yields for each later one."""
-    memory = ObjectMemory(model, begin(model, frames[0], masks[:, None].float()))
+    memory = ObjectMemory(model, init_memory(model, frames[0], masks[:, None].float()))
     for frame in frames[1:]:
-        found = decode(model, frame, memory.recall(frame.coarse))
+        found = decode(model, frame, memory.condition_on_memory(frame.image_embed))
         present = found.seen > 0
-        memory.add(remember(model, frame, found.masks(present), present, found.pointer))
+        memory.add(encode_memory(model, frame, found.masks(present), present, found.pointer))
         yield found
 
 
-def track_losses(found: Sequence[Found], masks: torch.Tensor) -> Losses:
+def track_losses(found: Sequence[MaskDecoderOutput], masks: torch.Tensor) -> Losses:
     """Masks count where the object is clearly seen; whether it is, where that is clear.
 
-    masks: (L, B, S, S), the truth for each of the L found.
+    masks: (L, B, S, S), the ground truth for each of the L found.
     """
     logits = torch.cat([item.logits for item in found]).float()
     scores = torch.cat([item.scores for item in found]).float()
     seen = torch.cat([item.seen for item in found]).float()[:, 0]
-    truth = masks.flatten(0, 1)
-    area = truth.sum((-2, -1))
+    ground_truth = masks.flatten(0, 1)
+    area = ground_truth.sum((-2, -1))
     clear = area >= CLEARLY
-    parts = mask_losses(logits[clear][:, None], scores[clear][:, None], truth[clear][:, None])
+    parts = mask_losses(
+        logits[clear][:, None], scores[clear][:, None], ground_truth[clear][:, None]
+    )
     certain = clear | (area == 0)
     target = clear[certain].float()
     return {**parts, "seen": functional.binary_cross_entropy_with_logits(seen[certain], target)}

@@ -24,12 +24,12 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from segzero.prompts import build_messages
+from segzero.reasoning.prompts import build_messages
 from segzero_sim.scene import COLOURS, SHAPES
+from segzero_train.datasets.tabletop_texts import ALL_CATEGORIES, ANSWER_FORMAT, MATCH, NAMES_ONLY
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.lessons import GRID, MERGE, PATCH, Lesson, make_lesson
 from segzero_train.demo.loop import Losses, train
-from segzero_train.demo.texts import ALL_TIERS, ANSWER_FORMAT, MATCH, NAMES_ONLY
 from segzero_train.demo.tokenizer import ANSWER_START, CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
 
 LOOKING_BATCH = 32
@@ -99,9 +99,9 @@ def train_reasoner(
             key: 0.3 * value for key, value in dense.items()
         }
 
-    def match_losses(step: int, tiers: Mapping[int, float]) -> Losses:
-        rng = np.random.default_rng((5, len(tiers), step))
-        lesson = make_lesson(frames, rng, MATCHING_BATCH, QUESTIONS, tiers)
+    def match_losses(step: int, categories: Mapping[int, float]) -> Losses:
+        rng = np.random.default_rng((5, len(categories), step))
+        lesson = make_lesson(frames, rng, MATCHING_BATCH, QUESTIONS, categories)
         with torch.no_grad():
             seen = writer.look(student, lesson)
         return writer.losses(student, lesson, seen, listing=0.2)
@@ -111,9 +111,16 @@ def train_reasoner(
     visual.requires_grad_(False)
     student.head.requires_grad_(False)
     if not (folder / "matching.pt").exists():
-        name_losses = partial(match_losses, tiers=NAMES_ONLY)
+        name_losses = partial(match_losses, categories=NAMES_ONLY)
         train("naming", student, name_losses, naming, 1e-3, folder)
-    train("matching", student, partial(match_losses, tiers=ALL_TIERS), matching, 1e-3, folder)
+    train(
+        "matching",
+        student,
+        partial(match_losses, categories=ALL_CATEGORIES),
+        matching,
+        1e-3,
+        folder,
+    )
     visual.requires_grad_(True)
     return student.model.eval(), processor
 

@@ -150,20 +150,22 @@ def mask_losses(logits: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor)
     """
     flat = logits.flatten(0, 1)
     # Shares of coverage teach where between two cells an outline runs.
-    truth = functional.adaptive_avg_pool2d(
+    ground_truth = functional.adaptive_avg_pool2d(
         masks.flatten(0, 1)[:, None], (flat.shape[-2], flat.shape[-1])
     )
-    truth = truth.expand_as(flat)
+    ground_truth = ground_truth.expand_as(flat)
     # Objects are small: without a weight the background alone would decide.
-    weight = 1 + 4 * truth
-    entropy = functional.binary_cross_entropy_with_logits(flat, truth, weight, reduction="none")
+    weight = 1 + 4 * ground_truth
+    entropy = functional.binary_cross_entropy_with_logits(
+        flat, ground_truth, weight, reduction="none"
+    )
     entropy = entropy.mean((-2, -1))
     chance = flat.sigmoid()
-    overlap = (chance * truth).sum((-2, -1))
-    dice = 1 - (2 * overlap + 1) / (chance.sum((-2, -1)) + truth.sum((-2, -1)) + 1)
+    overlap = (chance * ground_truth).sum((-2, -1))
+    dice = 1 - (2 * overlap + 1) / (chance.sum((-2, -1)) + ground_truth.sum((-2, -1)) + 1)
     best = (10 * entropy + dice).argmin(-1, keepdim=True)
     with torch.no_grad():
-        inside, target = flat > 0, truth > 0.5
+        inside, target = flat > 0, ground_truth > 0.5
         union = (inside | target).sum((-2, -1)).clamp(min=1)
         iou = (inside & target).sum((-2, -1)) / union
     return {

@@ -11,10 +11,10 @@ from itertools import product
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from segzero.prompts import PROMPTS, SYSTEM
+from segzero.reasoning.prompts import PROMPTS, SYSTEM
 from segzero_sim.questions import SeenObject, questions
 from segzero_sim.scene import COLOURS, SHAPES
-from segzero_train.demo.texts import REQUESTS
+from segzero_train.datasets.tabletop_texts import REQUESTS
 
 CONTROL = (
     "<|endoftext|>",

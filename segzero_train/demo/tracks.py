@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from segzero.image_encoder import Features, ImageEncoder
+from segzero.segmentation.image_encoder import Features, ImageEncoder
 from segzero_train.demo.clips import LENGTH, Clips
 from segzero_train.demo.frames import save_arrays
 from segzero_train.demo.segmenter import image_processor
@@ -99,7 +99,10 @@ def _encode(
     """(T, S, S, 3) RGB to (T, C, h, w) features of each level."""
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
     found = encoder(pixels.to(device))
-    return [level.half().cpu().numpy() for level in (found.fine, found.middle, found.coarse)]
+    return [
+        level.half().cpu().numpy()
+        for level in (found.high_res_0, found.high_res_1, found.image_embed)
+    ]
 
 
 def _film(

@@ -1,4 +1,4 @@
-"""Pictures of the worst answers: the truth on the left, the prediction on the right."""
+"""Pictures of the worst answers: the ground truth on the left, the prediction on the right."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ from segzero import overlay
 from segzero.pipeline import SegZero
 from segzero.types import Box, GroundedObject, Point, Segmentation, SegmentedObject
 from segzero_train.datasets.sample import Sample
-from segzero_train.evaluation.judging import Result
-from segzero_train.evaluation.running import Loaded, write_text
+from segzero_train.evaluation.runner import Loaded, write_text
+from segzero_train.evaluation.scoring import Result
 
 
 def write_worst(
@@ -44,10 +44,10 @@ def write_worst(
         lines += [
             f"## {number}. {sample.question}",
             "",
-            f"{sample.name}, tier {sample.tier}, IoU {result.overlap.iou:.3f}"
+            f"{sample.name}, category {sample.category}, IoU {result.overlap.iou:.3f}"
             + (f"; malformed: {result.malformed}" if result.malformed else ""),
             "",
-            f"![truth and prediction]({name})",
+            f"![ground truth and prediction]({name})",
             "",
             *(f"    {line}" for line in result.text.splitlines()),
             "",
@@ -57,7 +57,7 @@ def write_worst(
 
 def draw(model: SegZero, sample: Sample, result: Result) -> NDArray[np.uint8]:
     """(H, W, 3) uint8: the sample's truth beside its result, each with its text below."""
-    truth = tuple(
+    ground_truth = tuple(
         SegmentedObject(number, item.box, item.points, mask, score=1.0)
         for number, (item, mask) in enumerate(
             zip(sample.objects, sample.masks, strict=True), start=1
@@ -65,7 +65,7 @@ def draw(model: SegZero, sample: Sample, result: Result) -> NDArray[np.uint8]:
     )
     predicted = model.segment(sample.image, [_object(numbers) for numbers in result.objects])
     sides = [
-        _side(sample, sample.question, truth),
+        _side(sample, sample.question, ground_truth),
         _side(sample, f"IoU {result.overlap.iou:.2f}: {result.text}", predicted),
     ]
     height = max(side.shape[0] for side in sides)

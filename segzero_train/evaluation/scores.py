@@ -1,4 +1,4 @@
-"""Results as figures: per tier, for all, and for the segmenter alone."""
+"""Results as figures: per category, for all, and for the segmenter alone."""
 
 import math
 from collections import defaultdict
@@ -8,23 +8,24 @@ from typing import Any
 import numpy as np
 
 from segzero.metrics import Estimate, Overlap, Summary, summarize
-from segzero_train.evaluation.judging import Result
+from segzero_train.evaluation.scoring import Result
 
 
 def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
-    """The figures as plain numbers: `tiers.<k>.giou`, `.ciou`, `.n`, their intervals, and all.
+    """The figures as plain numbers: `categories.<k>.giou`, `.ciou`, `.n`, their intervals, and all.
 
     convention: one of `metrics.CONVENTIONS`.
     """
-    tiers: dict[str, list[Overlap]] = defaultdict(list)
+    categories: dict[str, list[Overlap]] = defaultdict(list)
     for item in results:
-        tiers[item.tier].append(item.overlap)
+        categories[item.category].append(item.overlap)
     alone = [Overlap(inside, union) for item in results for inside, union in item.segmenter]
     return {
         "convention": convention,
         "malformed": sum(bool(item.malformed) for item in results),
-        "tiers": {
-            tier: _plain(summarize(found, convention)) for tier, found in sorted(tiers.items())
+        "categories": {
+            category: _plain(summarize(found, convention))
+            for category, found in sorted(categories.items())
         },
         "all": _plain(summarize([item.overlap for item in results], convention)),
         "segmenter": _plain(summarize(alone, convention)),
@@ -43,7 +44,7 @@ def table(figures: dict[str, Any]) -> str:
 
 def named_rows(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The rows of a report with what a table calls them."""
-    rows = [(f"tier {tier}", row) for tier, row in figures["tiers"].items()]
+    rows = [(f"category {category}", row) for category, row in figures["categories"].items()]
     return [*rows, ("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.columns import row_to_sample
 from segzero_train.errors import BadData
-from segzero_train.evaluation.running import Loaded, Skipped, Source
+from segzero_train.evaluation.runner import Loaded, Skipped, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset

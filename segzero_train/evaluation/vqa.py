@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from segzero.metrics import bootstrap
 from segzero.pipeline import check_image
-from segzero.prompts import clean_question
-from segzero.reasoners import Reasoner
+from segzero.reasoning.prompts import clean_question
+from segzero.reasoning.reasoner import Reasoner
 from segzero_train.datasets.columns import row_image
 from segzero_train.errors import BadData
-from segzero_train.evaluation.running import Source
+from segzero_train.evaluation.runner import Source
 from segzero_train.evaluation.scores import plain
 from segzero_train.evaluation.sources import read
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from segzero_train.errors import BadRecipe
 from segzero_train.rewards import seg_zero, vision_reasoner
-from segzero_train.rewards.answering import make_nothing_there, make_short_thinking
+from segzero_train.rewards.base import RewardFunction
 from segzero_train.rewards.context import RewardContext
-from segzero_train.rewards.functions import RewardFunction
+from segzero_train.rewards.format import make_empty_answer, make_short_thinking
 from segzero_train.rewards.mask_iou import make_mask_iou
 
 __all__ = ["REWARD_SETS", "RewardContext", "RewardFunction", "build_rewards"]
@@ -29,7 +29,7 @@ REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
 }
 _SINGLE: Mapping[str, Callable[[RewardContext], RewardFunction]] = {
     "mask_iou": make_mask_iou,
-    "nothing_there": make_nothing_there,
+    "nothing_there": make_empty_answer,
     "short_thinking": make_short_thinking,
 }
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from segzero.answers import parse
-from segzero.coordinates import Size, to_image, to_model
 from segzero.errors import MalformedAnswer
-from segzero.segmenters import Segmenter
+from segzero.reasoning.answers import parse
+from segzero.reasoning.coordinates import Size, to_image, to_model
+from segzero.segmentation.segmenter import Segmenter
 from segzero.types import Answer, Box, GroundedObject
 
 
@@ -14,7 +14,7 @@ class RewardContext:
     """How the trained model writes, and what else rewards need.
 
     model_size: (width, height) in pixels of what the processor makes of every image.
-    coordinates, rounding, answer_format: as in `segzero.checkpoints.Profile`.
+    coordinates, rounding, answer_format: as in `segzero.profiles.Profile`.
     segmenter: for `mask_iou`, which no other reward needs.
     thinking_words: how many words `short_thinking` pays in full.
     """

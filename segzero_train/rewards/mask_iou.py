@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero.metrics import overlap
-from segzero.segmenters import Segmenter
+from segzero.segmentation.segmenter import Segmenter
 from segzero.types import GroundedObject
 from segzero_train.datasets.columns import row_image, row_mask, row_name
 from segzero_train.errors import BadData, BadRecipe
+from segzero_train.rewards.base import Completion, RewardFunction, completion_text
 from segzero_train.rewards.context import RewardContext
-from segzero_train.rewards.functions import Completion, RewardFunction, completion_text
 
 
 def make_mask_iou(context: RewardContext) -> RewardFunction:
@@ -32,7 +32,7 @@ def make_mask_iou(context: RewardContext) -> RewardFunction:
         """
         rows = _rows(columns, len(completions))
         images = [row_image(row) for row in rows]
-        truths = [_truth(row, image) for row, image in zip(rows, images, strict=True)]
+        ground_truths = [_ground_truth(row, image) for row, image in zip(rows, images, strict=True)]
         placed = [
             context.placed(completion_text(completion), (image.shape[1], image.shape[0]))
             for completion, image in zip(completions, images, strict=True)
@@ -43,7 +43,7 @@ def make_mask_iou(context: RewardContext) -> RewardFunction:
             masks = _draw(segmenter, image, [item for k in alike for item in placed[k] or ()])
             for k in alike:
                 union = _union(masks, placed[k], image)
-                rewards[k] = overlap(union, truths[k]).iou
+                rewards[k] = overlap(union, ground_truths[k]).iou
         return rewards
 
     return mask_iou
@@ -59,7 +59,7 @@ def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:
     return [{key: columns[key][k] for key in kept} for k in range(count)]
 
 
-def _truth(row: dict[str, Any], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _ground_truth(row: dict[str, Any], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     mask = row_mask(row)
     if mask.shape != image.shape[:2]:
         raise BadData(

@@ -18,8 +18,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from segzero_train.rewards.answering import thinking_format
-from segzero_train.rewards.functions import RewardFunction, per_completion, unit
+from segzero_train.rewards.base import RewardFunction, per_completion, unit
+from segzero_train.rewards.format import thinking_format
 
 _TRUE_BOX = re.compile(r"<box>\((\d+),(\d+)\),\((\d+),(\d+)\)</box>")
 _TRUE_POINTS = re.compile(r"<points>\((\d+),(\d+)\),\((\d+),(\d+)\)</points>")
@@ -140,33 +140,33 @@ def _true_points(solution: str) -> tuple[Pair, Pair]:
     return (ax, ay), (bx, by)
 
 
-def _iou(box: Sequence[float], truth: Sequence[float]) -> float:
-    x1, y1 = max(box[0], truth[0]), max(box[1], truth[1])
-    x2, y2 = min(box[2], truth[2]), min(box[3], truth[3])
+def _iou(box: Sequence[float], ground_truth: Sequence[float]) -> float:
+    x1, y1 = max(box[0], ground_truth[0]), max(box[1], ground_truth[1])
+    x2, y2 = min(box[2], ground_truth[2]), min(box[3], ground_truth[3])
     inter = (x2 - x1 + 1) * (y2 - y1 + 1) if x1 < x2 and y1 < y2 else 0
-    return float(inter) / (_area(box) + _area(truth) - inter)
+    return float(inter) / (_area(box) + _area(ground_truth) - inter)
 
 
 def _area(box: Sequence[float]) -> float:
     return (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
 
 
-def _l1(box: Sequence[float], truth: Sequence[float]) -> float:
+def _l1(box: Sequence[float], ground_truth: Sequence[float]) -> float:
     # Added one by one: from Python 3.12 on, sum() rounds floats otherwise.
-    x1, y1, x2, y2 = (abs(one - other) for one, other in zip(box, truth, strict=True))
+    x1, y1, x2, y2 = (abs(one - other) for one, other in zip(box, ground_truth, strict=True))
     return (x1 + y1 + x2 + y2) / 4
 
 
-def _point_distance(answer: dict[str, Any], truth: tuple[Pair, Pair], strict: bool) -> float:
+def _point_distance(answer: dict[str, Any], ground_truth: tuple[Pair, Pair], strict: bool) -> float:
     """Mean distance of the better pairing, infinite if a point lies outside the answer's box."""
     box = _box(answer, strict)
     first, second = _points(answer, strict)
     if not all(box[0] <= x <= box[2] and box[1] <= y <= box[3] for x, y in (first, second)):
         return math.inf
-    straight = _distance(first, truth[0]) + _distance(second, truth[1])
-    crossed = _distance(first, truth[1]) + _distance(second, truth[0])
+    straight = _distance(first, ground_truth[0]) + _distance(second, ground_truth[1])
+    crossed = _distance(first, ground_truth[1]) + _distance(second, ground_truth[0])
     return min(straight, crossed) / 2
 
 
-def _distance(point: Pair, truth: Pair) -> float:
-    return math.sqrt((point[0] - truth[0]) ** 2 + (point[1] - truth[1]) ** 2)
+def _distance(point: Pair, ground_truth: Pair) -> float:
+    return math.sqrt((point[0] - ground_truth[0]) ** 2 + (point[1] - ground_truth[1]) ** 2)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from segzero.answers import MAX_OBJECTS
-from segzero_train.rewards.answering import has_thinking_format
-from segzero_train.rewards.functions import UNSCORABLE, RewardFunction, per_completion
+from segzero.reasoning.answers import MAX_OBJECTS
+from segzero_train.rewards.base import UNSCORABLE, RewardFunction, per_completion
+from segzero_train.rewards.format import has_thinking_format
 
 Objects = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Boxes (N, 4) in xyxy order and points (N, 2)."""
@@ -41,8 +41,8 @@ def accuracy(text: str, solution: str) -> float:
     answer's own box at a distance below 30. The first 120 objects count. Coordinates that no 64-bit
     number holds make it 0.
     """
-    answer, truth = _objects(_answer(text)), _objects(json.loads(solution))
-    iou, l1, distance = _compare(answer, truth)
+    answer, ground_truth = _objects(_answer(text)), _objects(json.loads(solution))
+    iou, l1, distance = _compare(answer, ground_truth)
     near = (distance < 30) & _inside(answer)
     return _matched((iou > 0.5).astype(float) + (l1 < 10) + near)
 
@@ -69,8 +69,8 @@ def soft_accuracy(longest_side: float) -> RewardFunction:
 
         The last is 0 for a point outside the answer's own box.
         """
-        answer, truth = _objects(_answer(text)), _objects(json.loads(solution))
-        iou, l1, distance = _compare(answer, truth)
+        answer, ground_truth = _objects(_answer(text)), _objects(json.loads(solution))
+        iou, l1, distance = _compare(answer, ground_truth)
         parts = np.stack([iou, 1 - l1 / longest_side, 1 - distance / longest_side])
         parts = np.clip(np.nan_to_num(parts), 0, 1)
         parts[2] *= _inside(answer)
@@ -115,9 +115,9 @@ def _table(rows: list[Any], width: int) -> NDArray[np.float64]:
     return table.astype(np.float64)
 
 
-def _compare(answer: Objects, truth: Objects) -> tuple[NDArray[np.float64], ...]:
+def _compare(answer: Objects, ground_truth: Objects) -> tuple[NDArray[np.float64], ...]:
     """IoU and mean absolute difference of the boxes, and distance of the points, each (M, N)."""
-    (boxes, points), (true_boxes, true_points) = answer, truth
+    (boxes, points), (true_boxes, true_points) = answer, ground_truth
     box, true_box = boxes[:, None], true_boxes[None]
     # Completions may hold Infinity and NaN, which JSON as Python reads it allows.
     with np.errstate(all="ignore"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.checkpoints import Profile, load_profile
+from segzero.profiles import Profile, load_profile
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import TaskOptions
 
@@ -63,7 +63,7 @@ def freeze(model: Any, *, vision: bool) -> None:
 
 
 @contextmanager
-def whole_weights(config: "GRPOConfig") -> Iterator[None]:
+def without_zero3_init(config: "GRPOConfig") -> Iterator[None]:
     """Models loaded meanwhile keep their weights: ZeRO-3 splits whatever is loaded, if not told."""
     from transformers.integrations.deepspeed import (
         set_hf_deepspeed_config,
@@ -83,13 +83,13 @@ def whole_weights(config: "GRPOConfig") -> Iterator[None]:
         set_hf_deepspeed_config(active)
 
 
-def generates_in_step(trainer: Any) -> bool:
+def needs_synced_generation(trainer: Any) -> bool:
     """Whether all processes must take as many steps to generate: each holds a part of a layer."""
     gathered = trainer.args.ds3_gather_for_generation
     return trainer.is_fsdp_enabled or (trainer.is_deepspeed_enabled and not gathered)
 
 
-def keep_names(model: Any) -> None:
+def preserve_state_dict_keys(model: Any) -> None:
     """Make weights be saved under the names that the model itself has.
 
     Loading under ZeRO-3, transformers 5.23 notes every renaming that it knows as if it had been
@@ -101,7 +101,7 @@ def keep_names(model: Any) -> None:
         vars(model).pop("_weight_conversions", None)
 
 
-def refuse_lost_updates(trainer: Any) -> None:
+def require_fp32_updates(trainer: Any) -> None:
     """Raise BadRecipe if a step would be smaller than what the trained weights can hold.
 
     A bfloat16 weight keeps 8 bits: adding 1e-6 to it changes nothing. DeepSpeed and FSDP keep

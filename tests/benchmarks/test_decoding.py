@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segzero.pipeline import SegZero
-from segzero.reasoners.decoder import Decoder
+from segzero.reasoning.decoder import Decoder
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def test_the_steps_draw_what_the_unpruned_session_draws() -> None:
         clip = follow.film(renderer, 3, 60)
     row = follow.compare(SegZero.load("demo", "cpu"), clip, 1)
     assert row["IoU without rules"] >= 0.99
-    assert row["tracker IoU with truth"] >= row["baseline IoU with truth"] - 0.01
+    assert row["tracker IoU with ground truth"] >= row["baseline IoU with ground truth"] - 0.01
     assert "| 3 |" in follow.tables([{"objects": 3, **row}])
 
 

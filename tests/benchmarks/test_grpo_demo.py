@@ -7,7 +7,7 @@ import pytest
 
 def write(folder: Path, step: int, scores: dict[str, tuple[float, float]]) -> None:
     questions = [
-        {"id": name, "tier": "1", "iou": iou, "reward": reward, "completion": ""}
+        {"id": name, "category": "1", "iou": iou, "reward": reward, "completion": ""}
         for name, (iou, reward) in scores.items()
     ]
     content = {"step": step, "giou": 0.5, "questions": questions}

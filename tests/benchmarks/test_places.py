@@ -3,7 +3,7 @@
 import numpy as np
 import places
 
-from segzero_ros.calibration import Intrinsics
+from segzero_ros.depth.calibration import Intrinsics
 
 
 def test_the_baseline_is_the_pinhole() -> None:
@@ -16,9 +16,12 @@ def test_the_baseline_is_the_pinhole() -> None:
 
 
 def test_a_place_that_is_off_is_told_in_millimetres_at_a_metre() -> None:
-    truth = {1: (np.array([0.0, 0, 2]), np.array([0.2, 0.1, 0.1])), 2: (np.ones(3), np.ones(3))}
+    ground_truth = {
+        1: (np.array([0.0, 0, 2]), np.array([0.2, 0.1, 0.1])),
+        2: (np.ones(3), np.ones(3)),
+    }
     found = {1: (np.array([0.0, 0.01, 2]), np.array([0.2, 0.1, 0.12]))}
-    view = places.View(np.zeros(0), np.zeros(0), Intrinsics(1.0, 1.0, 0.0, 0.0), truth)
+    view = places.View(np.zeros(0), np.zeros(0), Intrinsics(1.0, 1.0, 0.0, 0.0), ground_truth)
     figures = places.compare([view], lambda _: found)
     assert (figures["objects"], figures["missing"]) == (1, 1)
     assert figures["centroid off at most [mm at 1 m]"] == 5

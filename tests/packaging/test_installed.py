@@ -20,11 +20,12 @@ def python(program: str, cwd: Path, **environment: object) -> subprocess.Complet
     )
 
 
-@pytest.mark.parametrize("name", ["ask", "perception_node", "tabletop_camera"])
-def test_executables_are_where_ros2_run_looks(name: str) -> None:
+@pytest.mark.parametrize("module", ["client.ask", "perception_node", "tabletop_camera"])
+def test_executables_are_where_ros2_run_looks(module: str) -> None:
+    name = module.rpartition(".")[2]
     executable = Path(get_package_prefix("segzero_ros"), "lib", "segzero_ros", name)
     assert os.access(executable, os.X_OK)
-    assert f"from segzero_ros.{name} import main" in executable.read_text()
+    assert f"from segzero_ros.{module} import main" in executable.read_text()
 
 
 def test_an_executable_starts_with_the_python_that_has_the_models(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_shared_files_are_where_ros_looks(name: str) -> None:
 
 
 def test_profiles_are_found_from_any_folder(tmp_path: Path) -> None:
-    program = "from segzero import checkpoints; print(checkpoints.profile_names())"
+    program = "from segzero import profiles; print(profiles.profile_names())"
     assert "'demo'" in python(program, tmp_path).stdout
 
 

@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def test_the_wheel_holds_modules_profiles_and_demo_weights(wheel):
     names = wheel.namelist()
     assert "segzero/pipeline.py" in names
-    assert "segzero/reasoners/local.py" in names
+    assert "segzero/reasoning/local.py" in names
     assert "segzero/config/profiles/demo.yaml" in names
     assert "segzero/checkpoints/demo/reasoner/model.safetensors" in names
     assert "segzero/checkpoints/demo/segmenter/model.safetensors" in names

@@ -28,10 +28,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segzero.checkpoints import Profile, load_profile
 from segzero.errors import Cancelled
-from segzero.prompts import PROMPTS, build_messages
-from segzero.reasoners.local import LocalReasoner
+from segzero.profiles import Profile, load_profile
+from segzero.reasoning.local import LocalReasoner
+from segzero.reasoning.prompts import PROMPTS, build_messages
 
 END = "</answer>"
 SECRET = "the key"

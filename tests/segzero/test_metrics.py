@@ -15,11 +15,11 @@ def test_intersection_and_union_count_pixels():
 
 
 def test_pixels_marked_255_are_not_counted():
-    truth = np.array([[1, 255, 0], [0, 255, 0]], np.uint8)
-    assert overlap(mask("###", "..."), truth) == Overlap(1, 2)
+    ground_truth = np.array([[1, 255, 0], [0, 255, 0]], np.uint8)
+    assert overlap(mask("###", "..."), ground_truth) == Overlap(1, 2)
 
 
-def test_an_unparsable_answer_has_the_truth_as_union():
+def test_an_unparsable_answer_has_the_ground_truth_as_union():
     assert overlap(None, mask("##.", "...")) == Overlap(0, 2, failed=True)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from segzero.checkpoints import load_profile
 from segzero.errors import (
     BadImage,
     BadQuestion,
@@ -20,7 +19,8 @@ from segzero.errors import (
     MalformedAnswer,
 )
 from segzero.pipeline import SegZero
-from segzero.reasoners import Completion
+from segzero.profiles import load_profile
+from segzero.reasoning.reasoner import Completion
 from segzero.types import Box, GroundedObject, Point
 from tests.segzero import tiny_checkpoints
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT

@@ -33,19 +33,19 @@ def load(folder: Path, **options: object) -> object:
 
 
 def test_a_whole_folder_is_found(qwen3_vl):
-    assert weights.locate(str(qwen3_vl), "tiny") == qwen3_vl
+    assert weights.resolve_weights(str(qwen3_vl), "tiny") == qwen3_vl
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"no folder .*absent"):
-        weights.locate(str(tmp_path / "absent"), "tiny")
+        weights.resolve_weights(str(tmp_path / "absent"), "tiny")
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named(copy, file):
     (copy / file).unlink()
     with pytest.raises(CheckpointError, match=f"{file} is missing"):
-        weights.locate(str(copy), "tiny")
+        weights.resolve_weights(str(copy), "tiny")
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_a_missing_file_is_named(copy, file):
 def test_a_half_written_file_is_named(copy, file):
     cut(copy / file)
     with pytest.raises(CheckpointError, match=f"{file} is damaged"):
-        weights.locate(str(copy), "tiny")
+        weights.resolve_weights(str(copy), "tiny")
 
 
 def test_an_empty_weight_file_is_named(copy):
     (copy / "model.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
-        weights.locate(str(copy), "tiny")
+        weights.resolve_weights(str(copy), "tiny")
 
 
 @pytest.fixture
@@ -71,26 +71,26 @@ def sharded(copy: Path) -> Path:
 
 
 def test_shards_load(sharded):
-    assert load(weights.locate(str(sharded), "tiny"))
+    assert load(weights.resolve_weights(str(sharded), "tiny"))
 
 
 def test_a_missing_shard_is_named(sharded):
     (sharded / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"00002-of-00002\.safetensors is missing"):
-        weights.locate(str(sharded), "tiny")
+        weights.resolve_weights(str(sharded), "tiny")
 
 
 def test_an_index_without_shards_is_named(sharded):
     (sharded / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(CheckpointError, match="no weight_map"):
-        weights.locate(str(sharded), "tiny")
+        weights.resolve_weights(str(sharded), "tiny")
 
 
 def test_pickles_are_never_loaded(copy):
     (copy / "model.safetensors").unlink()
     torch.save({}, copy / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
-        weights.locate(str(copy), "tiny")
+        weights.resolve_weights(str(copy), "tiny")
     with pytest.raises(CheckpointError, match="safetensors"):
         load(copy)
 
@@ -100,7 +100,7 @@ def test_weights_that_lack_a_tensor_are_refused_instead_of_drawn_at_random(copy)
     del tensors["lm_head.weight"]
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match=r"lack 1 .*lm_head\.weight"):
-        load(weights.locate(str(copy), "tiny"))
+        load(weights.resolve_weights(str(copy), "tiny"))
 
 
 def test_weights_of_another_size_are_refused(copy):
@@ -108,12 +108,12 @@ def test_weights_of_another_size_are_refused(copy):
     tensors["lm_head.weight"] = tensors["lm_head.weight"][:-1].contiguous()
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match=str(copy)):
-        load(weights.locate(str(copy), "tiny"))
+        load(weights.resolve_weights(str(copy), "tiny"))
 
 
 def test_a_model_of_another_kind_is_refused(sam2):
     with pytest.raises(CheckpointError, match="can't load"):
-        load(weights.locate(str(sam2), "tiny"))
+        load(weights.resolve_weights(str(sam2), "tiny"))
 
 
 def test_an_unknown_attention_is_refused(qwen3_vl):
@@ -142,7 +142,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_weights_that_are_not_here_are_named_with_the_command_that_gets_them(no_network):
     with pytest.raises(CheckpointError, match=r"Ricky06662/Seg-Zero-7B.*segzero fetch seg-zero-7b"):
-        weights.locate("Ricky06662/Seg-Zero-7B", "seg-zero-7b")
+        weights.resolve_weights("Ricky06662/Seg-Zero-7B", "seg-zero-7b")
 
 
 def test_fetching_without_network_says_so(no_network):
@@ -160,14 +160,14 @@ def cache_as_hub(cache: Path, folder: Path, repository: str) -> Path:
 
 def test_fetched_weights_are_found_without_network(no_network, sam2):
     snapshot = cache_as_hub(no_network, sam2, "owner/sam2")
-    assert weights.locate("owner/sam2", "mine") == snapshot
+    assert weights.resolve_weights("owner/sam2", "mine") == snapshot
 
 
 def test_a_broken_download_is_named_with_the_command_that_mends_it(no_network, sam2):
     snapshot = cache_as_hub(no_network, sam2, "owner/sam2")
     cut(snapshot / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"damaged.*segzero fetch mine"):
-        weights.locate("owner/sam2", "mine")
+        weights.resolve_weights("owner/sam2", "mine")
 
 
 def test_fetching_a_folder_only_checks_it(sam2, tmp_path):

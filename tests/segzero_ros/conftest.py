@@ -13,9 +13,9 @@ import rclpy
 
 from segzero.pipeline import SegZero
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
-from tests.segzero_ros.following import MakeFollower
 from tests.segzero_ros.models import Models, Watched
-from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.moving_scene import MakeFollower
+from tests.segzero_ros.operator_client import Operator
 from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.robot import Robot
 

@@ -8,9 +8,9 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from segzero_ros.conversions import from_array
+from segzero_ros.images.conversions import from_array
 from segzero_ros.perception_node import PerceptionNode
-from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.operator_client import Operator
 from tests.segzero_ros.waiting import wait_until
 
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
 from segzero.metrics import overlap
-from segzero_ros.conversions import to_rgb
+from segzero_ros.images.conversions import to_rgb
 from segzero_ros.msg import Segmentation
-from segzero_ros.tabletop_camera import TRUTH_QOS
+from segzero_ros.tabletop_camera import GROUND_TRUTH_QOS
 from segzero_sim.questions import Question, look, questions
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer, is_usable
-from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.operator_client import Operator
 from tests.segzero_ros.peer import Peer
 from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.waiting import DEADLINE, wait_until
@@ -30,20 +30,20 @@ Ids = NDArray[np.uint8]
 
 
 class Camera(Peer):
-    """Chooses the scene and remembers the truth about each frame."""
+    """Chooses the scene and remembers the ground truth about each frame."""
 
     def __init__(self, namespace: str) -> None:
         super().__init__(namespace, "tabletop_camera")
-        self._truths: dict[tuple[int, int], Ids] = {}
-        self.node.create_subscription(Image, "tabletop_camera/ids", self._on_ids, TRUTH_QOS)
+        self._ground_truths: dict[tuple[int, int], Ids] = {}
+        self.node.create_subscription(Image, "tabletop_camera/ids", self._on_ids, GROUND_TRUTH_QOS)
 
-    def truth(self, image: Image) -> Ids:
+    def ground_truth(self, image: Image) -> Ids:
         """The instance ids of the frame with the stamp of `image`."""
-        wait_until(lambda: _stamp(image) in self._truths, "the truth about a frame")
-        return self._truths[_stamp(image)]
+        wait_until(lambda: _stamp(image) in self._ground_truths, "the ground truth about a frame")
+        return self._ground_truths[_stamp(image)]
 
     def _on_ids(self, message: Image) -> None:
-        self._truths[_stamp(message)] = to_rgb(message)[..., 0]
+        self._ground_truths[_stamp(message)] = to_rgb(message)[..., 0]
 
 
 def test_masks_are_those_of_the_simulator(
@@ -91,8 +91,10 @@ def test_an_object_in_motion_is_followed(
                     (answer.query_id, Segmentation.TRACKED),
                     (answer.query_id, Segmentation.LOST),
                 )
-                if (truth := camera.truth(result.mask) == question.ids[0]).sum() >= VISIBLE:
-                    overlaps.append(overlap(to_rgb(result.mask)[..., 0] == 1, truth).iou)
+                if (
+                    ground_truth := camera.ground_truth(result.mask) == question.ids[0]
+                ).sum() >= VISIBLE:
+                    overlaps.append(overlap(to_rgb(result.mask)[..., 0] == 1, ground_truth).iou)
     assert np.mean(overlaps) >= 0.5, overlaps
 
 
@@ -107,8 +109,8 @@ def find(question: Question, operator: Operator, camera: Camera) -> Segmentation
         answers.append(result)
         if result.state != Segmentation.ANSWERED:
             return False
-        truth = camera.truth(result.mask) == question.ids[0]
-        return overlap(to_rgb(result.mask)[..., 0] > 0, truth).iou > 0.6
+        ground_truth = camera.ground_truth(result.mask) == question.ids[0]
+        return overlap(to_rgb(result.mask)[..., 0] > 0, ground_truth).iou > 0.6
 
     wait_until(right, f"a right answer to {question.text!r}")
     return answers[-1]
@@ -120,9 +122,9 @@ def named_objects() -> Iterator[tuple[int, Ids, Question]]:
         for seed in count():
             scene = sample_scene(seed)
             frame = renderer.render(scene, depth=False)
-            tier_1 = [q for q in questions(look(scene, frame.ids)) if q.tier == 1]
-            if tier_1 and is_usable(scene, frame):
-                yield seed, frame.ids, tier_1[0]
+            named = [q for q in questions(look(scene, frame.ids)) if q.category == 1]
+            if named and is_usable(scene, frame):
+                yield seed, frame.ids, named[0]
 
 
 def answer_about(ids: Ids, question: str, operator: Operator, camera: Camera) -> Segmentation:
@@ -131,7 +133,7 @@ def answer_about(ids: Ids, question: str, operator: Operator, camera: Camera) ->
 
     def up_to_date() -> bool:
         results.append(operator.answer(question))
-        return np.array_equal(camera.truth(results[-1].mask), ids)
+        return np.array_equal(camera.ground_truth(results[-1].mask), ids)
 
     wait_until(up_to_date, f"an answer within {DEADLINE} s about the new scene")
     return results[-1]

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
 from segzero_ros.msg import Segmentation
-from tests.segzero_ros.operator import Operator
+from tests.segzero_ros.operator_client import Operator
 from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.robot import picture
 from tests.segzero_ros.waiting import wait_until

@@ -8,7 +8,7 @@ from sensor_msgs.msg import Image
 
 from segzero_ros.msg import Segmentation
 from tests.segzero_ros.filming import filming
-from tests.segzero_ros.following import FOLLOWED, followed_on, start
+from tests.segzero_ros.moving_scene import FOLLOWED, followed_on, start
 from tests.segzero_ros.robot import picture
 from tests.segzero_ros.waiting import DEADLINE, wait_until
 

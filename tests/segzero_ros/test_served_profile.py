@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segzero.checkpoints import resource_root
 from segzero.pipeline import SegZero
-from segzero_ros.conversions import from_array, to_rgb
+from segzero.profiles import resource_root
+from segzero_ros.images.conversions import from_array, to_rgb
 from segzero_ros.msg import Segmentation
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer

@@ -11,8 +11,8 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
-from segzero_ros.conversions import to_rgb
-from segzero_ros.tabletop_camera import CAMERA_QOS, TRUTH_QOS
+from segzero_ros.images.conversions import to_rgb
+from segzero_ros.tabletop_camera import CAMERA_QOS, GROUND_TRUTH_QOS
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import Frame, TabletopRenderer, is_usable
 from tests.segzero_ros.peer import Peer
@@ -30,17 +30,17 @@ class Viewer(Peer):
     def __init__(self, namespace: str) -> None:
         super().__init__(namespace, "tabletop_camera")
         self._pictures: queue.Queue[Image] = queue.Queue()
-        self._truths: queue.Queue[Image] = queue.Queue()
+        self._ground_truths: queue.Queue[Image] = queue.Queue()
         self.listen(Image, "camera/image_raw", self._pictures, CAMERA_QOS)
-        self.listen(Image, "tabletop_camera/ids", self._truths, TRUTH_QOS)
+        self.listen(Image, "tabletop_camera/ids", self._ground_truths, GROUND_TRUTH_QOS)
 
     def look(self) -> tuple[Image, Image]:
         """The next picture and the ids with the same stamp."""
         picture = self._pictures.get(timeout=DEADLINE)
-        truth = self._truths.get(timeout=DEADLINE)
-        while truth.header != picture.header:  # a picture was lost on the way
-            truth = self._truths.get(timeout=DEADLINE)
-        return picture, truth
+        ground_truth = self._ground_truths.get(timeout=DEADLINE)
+        while ground_truth.header != picture.header:  # a picture was lost on the way
+            ground_truth = self._ground_truths.get(timeout=DEADLINE)
+        return picture, ground_truth
 
     def shown_seed(self) -> int:
         request = GetParameters.Request(names=["seed"])
@@ -59,16 +59,16 @@ def rendered(seed: int, width: int, height: int) -> Frame:
         return renderer.render(sample_scene(seed))
 
 
-def test_the_camera_shows_the_scene_of_its_seed_and_the_truth(
+def test_the_camera_shows_the_scene_of_its_seed_and_the_ground_truth(
     start_node: StartNode, viewer: Viewer
 ) -> None:
     process = start_node("tabletop_camera", seed=7, width=160, height=120, frame_id="eye")
-    picture, truth = viewer.look()
-    assert (picture.encoding, truth.encoding) == ("rgb8", "mono8")
+    picture, ground_truth = viewer.look()
+    assert (picture.encoding, ground_truth.encoding) == ("rgb8", "mono8")
     assert picture.header.frame_id == "eye"
     expected = rendered(7, 160, 120)
     np.testing.assert_array_equal(to_rgb(picture), expected.rgb)
-    np.testing.assert_array_equal(to_rgb(truth)[..., 0], expected.ids)
+    np.testing.assert_array_equal(to_rgb(ground_truth)[..., 0], expected.ids)
 
     later, _ = viewer.look()
     assert later.header.stamp != picture.header.stamp

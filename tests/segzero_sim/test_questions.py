@@ -16,8 +16,8 @@ def answers(*objects: SeenObject) -> dict[str, tuple[int, ...]]:
     return {question.text: question.ids for question in questions(objects)}
 
 
-def tiers(*objects: SeenObject) -> dict[str, int]:
-    return {question.text: question.tier for question in questions(objects)}
+def categories(*objects: SeenObject) -> dict[str, int]:
+    return {question.text: question.category for question in questions(objects)}
 
 
 def test_a_name_is_asked_only_if_one_object_bears_it() -> None:
@@ -76,7 +76,7 @@ def test_reasoning_questions_mean_the_object_that_serves(text: str, name: str) -
     objects = (seen(1, "red ball"), seen(2, "green mug"), seen(3, "blue cone"))
     (expected,) = [item.id for item in objects if item.name == name]
     assert answers(*objects)[text] == (expected,)
-    assert tiers(*objects)[text] == 3
+    assert categories(*objects)[text] == 3
 
 
 def test_the_odd_one_out_differs_where_all_others_agree() -> None:
@@ -95,7 +95,7 @@ def test_several_objects_are_named_by_what_they_share() -> None:
     assert found["everything green"] == (1, 2)
     assert found["all boxes"] == (2, 3)
     assert found["everything that is not a box"] == (1, 4)
-    assert tiers(*objects)["all boxes"] == 4
+    assert categories(*objects)["all boxes"] == 4
 
 
 def test_what_is_not_there_has_no_ids() -> None:
@@ -103,7 +103,7 @@ def test_what_is_not_there_has_no_ids() -> None:
     found = answers(*objects)
     assert found["the red ball"] == ()
     assert found["everything blue"] == ()
-    assert tiers(*objects)["the red ball"] == 5
+    assert categories(*objects)["the red ball"] == 5
 
 
 def test_no_question_has_two_answers(renderer: TabletopRenderer) -> None:
@@ -131,14 +131,14 @@ def test_mirroring_twice_changes_nothing() -> None:
     assert mirror(mirror(item)).box == pytest.approx(item.box)
 
 
-@pytest.mark.parametrize("tier", [1, 5])
-def test_a_sampled_question_is_of_its_tier_and_repeatable(tier: int) -> None:
+@pytest.mark.parametrize("category", [1, 5])
+def test_a_sampled_question_is_of_its_category_and_repeatable(category: int) -> None:
     objects = [seen(1, f"{next(iter(COLOURS))} {SHAPES[0]}")]
-    first = sample_question(objects, tier, np.random.default_rng(1))
+    first = sample_question(objects, category, np.random.default_rng(1))
     assert first is not None
-    assert first.tier == tier
-    assert first == sample_question(objects, tier, np.random.default_rng(1))
+    assert first.category == category
+    assert first == sample_question(objects, category, np.random.default_rng(1))
 
 
-def test_a_tier_that_the_objects_do_not_allow_gives_none() -> None:
+def test_a_category_that_the_objects_do_not_allow_gives_none() -> None:
     assert sample_question([seen(1, "red ball")], 4, np.random.default_rng(0)) is None

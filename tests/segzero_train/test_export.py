@@ -13,10 +13,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerState
 
-from segzero.checkpoints import Profile, load_profile, resource_root
 from segzero.errors import CheckpointError
 from segzero.pipeline import SegZero
-from segzero.reasoners.local import LocalReasoner
+from segzero.profiles import Profile, load_profile, resource_root
+from segzero.reasoning.local import LocalReasoner
 from segzero_train import export
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.sample import Sample

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from trl import GRPOConfig
 
-from segzero.checkpoints import load_profile
-from segzero.segmenters import Segmenter
+from segzero.profiles import load_profile
+from segzero.segmentation.segmenter import Segmenter
 from segzero_train import grpo
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe

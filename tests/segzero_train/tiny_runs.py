@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.checkpoints import load_profile
+from segzero.profiles import load_profile
 from segzero_train.recipe import GrpoOptions, read_recipe
 
 if TYPE_CHECKING:

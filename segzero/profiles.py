@@ -1,0 +1,183 @@
+"""Profiles: a name → which weights, and everything that must fit them.
+
+A profile is a YAML file. It names the weights of reasoner and segmenter, and states the prompt,
+answer format and coordinate convention that the reasoner was trained with; mixing these up costs
+accuracy without any error. The shipped ones are `config/profiles/<name>.yaml`.
+"""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from segzero.errors import CheckpointError
+from segzero.reasoning.answers import FORMATS
+from segzero.reasoning.coordinates import CONVENTIONS, ROUNDINGS
+from segzero.reasoning.prompts import PROMPTS
+
+DTYPES = ("float32", "bfloat16", "float16")
+ADAPTERS = ("transformers", "meta")
+DECODING_WEIGHTS = ("full", "int4")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Two checkpoints and how to talk to them.
+
+    name: as `load_profile` was given it: a shipped name, or the path of a YAML file.
+    summary: one line for people.
+    reasoner, segmenter: weights, an absolute folder or a Hub name (`owner/name`).
+    prompt: a key of `prompts.PROMPTS`; answer_format: one of `answers.FORMATS`.
+    coordinates: one of `coordinates.CONVENTIONS`; rounding: a key of `coordinates.ROUNDINGS`.
+    image_size: the image is squashed to this many pixels square before the processor sees it.
+    max_new_tokens: the longest completion.
+    reasoner_dtype, segmenter_dtype: one of DTYPES.
+    attention: an attention implementation of transformers, for the reasoner.
+    decoding_weights: one of DECODING_WEIGHTS: with `int4` the reasoner, which runs here, reads its
+        layers' weights rounded to four bits for each token that it writes, though not for the
+        prompt: faster, a quarter more memory, a little less accurate.
+    segmenter_adapter: one of ADAPTERS: the library that runs the segmenter.
+    server: address of an OpenAI chat API, such as `http://localhost:8000/v1`, that runs the
+        reasoner; `reasoner` is then the model's name there. Empty: the reasoner runs here.
+    """
+
+    name: str
+    summary: str
+    reasoner: str
+    segmenter: str
+    prompt: str
+    answer_format: str
+    coordinates: str
+    rounding: str
+    image_size: int = 840
+    max_new_tokens: int = 1024
+    reasoner_dtype: str = "bfloat16"
+    segmenter_dtype: str = "bfloat16"
+    attention: str = "sdpa"
+    decoding_weights: str = "full"
+    segmenter_adapter: str = "transformers"
+    server: str = ""
+
+
+_CHOICES = {
+    "prompt": tuple(PROMPTS),
+    "answer_format": FORMATS,
+    "coordinates": CONVENTIONS,
+    "rounding": tuple(ROUNDINGS),
+    "reasoner_dtype": DTYPES,
+    "segmenter_dtype": DTYPES,
+    "segmenter_adapter": ADAPTERS,
+    "decoding_weights": DECODING_WEIGHTS,
+}
+_PATCHES = 28
+"""Qwen2.5-VL's processor makes the sides of an image multiples of so many pixels."""
+
+
+def resource_root() -> Path:
+    """The folder of `config/profiles` and `checkpoints`: the package's own, or the source tree."""
+    package = Path(__file__).resolve().parent
+    for folder in (package, package.parent):
+        if (folder / "config" / "profiles").is_dir():
+            return folder
+    raise CheckpointError(f"no config/profiles beside or above {package}: install segzero again")
+
+
+def profile_names() -> list[str]:
+    """The names of the shipped profiles, sorted."""
+    return sorted(path.stem for path in (resource_root() / "config" / "profiles").glob("*.yaml"))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """Read a shipped profile by name, or any by the path of its YAML file.
+
+    Folders of weights may be relative: to the profile's own file or to `resource_root()`.
+    Raises CheckpointError if there is no such profile or it isn't complete and valid.
+    """
+    path = Path(name_or_path)
+    root = resource_root()
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name_or_path) not in profile_names():
+            raise CheckpointError(
+                f"there is no profile {str(name_or_path)!r}: name one of "
+                f"{', '.join(profile_names())}, or the path of a YAML file"
+            )
+        path = root / "config" / "profiles" / f"{name_or_path}.yaml"
+    profile = _build(path, _read(path), str(name_or_path))
+    bases = (path.resolve().parent, root)
+    return replace(
+        profile,
+        reasoner=profile.reasoner if profile.server else _resolve(profile.reasoner, bases),
+        segmenter=_resolve(profile.segmenter, bases),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"can't read the profile {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"the profile {path} isn't valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"the profile {path} isn't a YAML mapping")
+    return content
+
+
+def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
+    known = {field.name: field.type for field in fields(Profile) if field.name != "name"}
+    if unknown := sorted(str(key) for key in content if key not in known):
+        raise CheckpointError(f"the profile {path} has unknown keys: {', '.join(unknown)}")
+    for key, value in content.items():
+        expected = known[key]
+        if type(value) is not expected or (expected is int and value < 1):
+            kind = "a positive whole number" if expected is int else "a text"
+            raise CheckpointError(f"{key} in the profile {path} must be {kind}, not {value!r}")
+        if key in _CHOICES and value not in _CHOICES[key]:
+            choices = ", ".join(_CHOICES[key])
+            raise CheckpointError(f"{key} in the profile {path} is {value!r}, not one of {choices}")
+    try:
+        profile = Profile(name=name, **content)
+    except TypeError as error:
+        raise CheckpointError(f"the profile {path} is incomplete: {error}") from error
+    if profile.server:
+        _check_served(path, profile)
+    return profile
+
+
+def _check_served(path: Path, profile: Profile) -> None:
+    try:
+        address = urlsplit(profile.server)
+        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise CheckpointError(
+            f"server in the profile {path} is {profile.server!r}, not an address such as "
+            f"http://localhost:8000/v1"
+        )
+    if profile.decoding_weights != "full":
+        raise CheckpointError(
+            f"decoding_weights in the profile {path} is for models that run here: leave it out, "
+            f"and have the server at {profile.server} load the weights that you want"
+        )
+    if profile.coordinates == "absolute_pixels" and profile.image_size % _PATCHES:
+        raise CheckpointError(
+            f"image_size in the profile {path} is {profile.image_size}: for absolute_pixels on a "
+            f"server it must be a multiple of {_PATCHES}, or the server's processor resizes the "
+            f"image and nobody knows what its pixels count"
+        )
+
+
+def _resolve(weights: str, bases: tuple[Path, ...]) -> str:
+    """An absolute folder, or the Hub name as it stands.
+
+    Without such a folder, one slash makes a Hub name, anything else a folder that is missing.
+    """
+    for base in bases:
+        if (folder := base / Path(weights).expanduser()).is_dir():
+            return str(folder)
+    if weights.count("/") == 1 and not weights.startswith((".", "~", "/")):
+        return weights
+    return str(bases[-1] / Path(weights).expanduser())

@@ -1,0 +1,1 @@
+"""The language model: prompts, decoding, and reading what it writes."""

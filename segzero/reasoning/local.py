@@ -1,0 +1,305 @@
+"""A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and their like)."""
+
+import copy
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from segzero.devices import translate_oom
+from segzero.errors import BadQuestion, Cancelled, CheckpointError
+from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
+from segzero.reasoning.prompts import PromptTemplate, build_messages
+from segzero.reasoning.reasoner import Completion
+from segzero.weights import load_model, load_pretrained
+
+_END = "</answer>"
+
+
+class LocalReasoner:
+    """Implements `Reasoner`; one call at a time."""
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        prompt: str | PromptTemplate,
+        image_size: int,
+        max_new_tokens: int,
+        decoding_weights: str = "full",
+    ) -> None:
+        """Wrap a loaded model with its processor; for the options see `checkpoints.Profile`."""
+        self._model = model
+        self._processor = processor
+        self._prompt = prompt
+        self._image_size = image_size
+        self._generation = _greedy(model, processor.tokenizer, max_new_tokens)
+        self._ends = frozenset(self._generation.eos_token_id)
+        self._four_bits = decoding_weights == "int4"
+        self._decoder: Decoder | None = None  # shares weights only when it's needed
+        self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
+        self._template_controls = self._controls(self._chat("thing"))
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        prompt: str | PromptTemplate,
+        image_size: int,
+        max_new_tokens: int,
+        dtype: str,
+        attention: str,
+        device: torch.device,
+        decoding_weights: str = "full",
+    ) -> "LocalReasoner":
+        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
+        processor = load_pretrained(AutoProcessor, folder)
+        if not getattr(processor, "chat_template", None):
+            raise CheckpointError(f"the processor in {folder} has no chat template")
+        model = load_model(
+            AutoModelForImageTextToText,
+            folder,
+            dtype=dtype,
+            device=device,
+            attn_implementation=attention,
+        )
+        # Without its file, transformers makes an empty tokenizer and says nothing.
+        image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+        if image_token != model.config.image_token_id:
+            raise CheckpointError(
+                f"the tokenizer in {folder} doesn't fit the model: tokenizer.json is missing or "
+                f"another model's"
+            )
+        if decoding_weights == "int4" and not supports_int4_decoding(model):
+            raise CheckpointError(
+                f"the model in {folder} can't be read in four bits: set decoding_weights to full, "
+                f"or on a GPU reasoner_dtype to bfloat16"
+            )
+        return cls(
+            model,
+            processor,
+            prompt=prompt,
+            image_size=image_size,
+            max_new_tokens=max_new_tokens,
+            decoding_weights=decoding_weights,
+        )
+
+    def complete(
+        self,
+        image: NDArray[np.uint8],
+        question: str,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Completion:
+        """See `Reasoner.complete`. Decoding is greedy and ends with the answer's closing tag."""
+        chat = self._checked_chat(question)
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped before the model started")
+        if not supports(self._model):
+            return self._generate([image], [chat], on_text, stop)[0]
+        with translate_oom(), torch.inference_mode():
+            inputs = self._prepare([image], [chat])
+            written = CompletionBuffer(self._processor.tokenizer, self._ends, on_text)
+            for token in self._decode(inputs):
+                written.push(token)
+                if stop is not None and stop.is_set():
+                    raise Cancelled(f"stopped after {written.new_tokens} tokens")
+                if written.done:
+                    break
+        return self._completions(inputs, [written])[0]
+
+    def warm_up(self) -> None:
+        """See `Reasoner.warm_up`: a few tokens about a black picture."""
+        if not supports(self._model):
+            return
+        with translate_oom(), torch.inference_mode():
+            inputs = self._prepare([np.zeros((8, 8, 3), np.uint8)], [self._chat("thing")])
+            for _ in itertools.islice(self._decode(inputs), 3):
+                pass
+
+    def complete_batch(
+        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+    ) -> list[Completion]:
+        """See `Reasoner.complete_batch`. Each completion ends as that of `complete`."""
+        if self._four_bits:  # which are read for one prompt at a time
+            pairs = zip(images, questions, strict=True)
+            return [self.complete(image, question) for image, question in pairs]
+        chats = [self._checked_chat(question) for question in questions]
+        return self._generate(images, chats) if chats else []
+
+    def _generate(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        chats: list[str],
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[Completion]:
+        """Through transformers, which knows every model and batches of prompts."""
+        with translate_oom(), torch.inference_mode():
+            inputs = self._prepare(images, chats)
+            written = [
+                CompletionBuffer(self._processor.tokenizer, self._ends, on_text) for _ in chats
+            ]
+            listener = _Listener(written, inputs["input_ids"].shape[1], stop)
+            self._model.generate(
+                **inputs,
+                generation_config=self._generation,
+                stopping_criteria=StoppingCriteriaList([listener]),
+            )
+        if listener.cancelled:
+            raise Cancelled(f"stopped after {written[0].new_tokens} tokens")
+        return self._completions(inputs, written)
+
+    def _decode(self, inputs: Any) -> Iterator[int]:
+        if self._decoder is None:
+            self._decoder = Decoder(self._model, four_bits=self._four_bits)
+        return self._decoder.decode(inputs, self._generation)
+
+    def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
+        """The model's inputs, on its device."""
+        inputs = self._processor(
+            text=chats,
+            images=[self._squash(image) for image in images],
+            padding=True,
+            padding_side="left",  # so that all prompts end together
+            return_tensors="pt",
+            device=self._model.device,
+        )
+        return inputs.to(self._model.device)
+
+    def _completions(self, inputs: Any, written: Sequence["CompletionBuffer"]) -> list[Completion]:
+        patch = self._processor.image_processor.patch_size
+        grids = inputs["image_grid_thw"].tolist()
+        return [
+            Completion(text.finish(), (columns * patch, rows * patch), text.new_tokens)
+            for text, (_, rows, columns) in zip(written, grids, strict=True)
+        ]
+
+    def _checked_chat(self, question: str) -> str:
+        chat = self._chat(question)
+        if self._controls(chat) != self._template_controls:
+            raise BadQuestion(
+                "the question holds a control token of this model: write it otherwise"
+            )
+        return chat
+
+    def _squash(self, image: NDArray[np.uint8]) -> NDArray:
+        size = (self._image_size, self._image_size)
+        return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+    def _chat(self, question: str) -> str:
+        return self._processor.apply_chat_template(
+            build_messages(self._prompt, question), tokenize=False, add_generation_prompt=True
+        )
+
+    def _controls(self, chat: str) -> list[int]:
+        """The control tokens of a prompt, in order; a question must never add one."""
+        ids = self._processor.tokenizer(chat, add_special_tokens=False)["input_ids"]
+        return [token for token in ids if token in self._control_ids]
+
+
+def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
+    """The checkpoint's own generation settings without the sampling."""
+    config = copy.deepcopy(model.generation_config)
+    ends = config.eos_token_id if config.eos_token_id is not None else []
+    ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id}
+    config.update(
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(ends),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return config
+
+
+class _Listener(StoppingCriteria):
+    """Hands each generated token to its completion and says which completions have ended."""
+
+    def __init__(
+        self,
+        written: Sequence["CompletionBuffer"],
+        prompt_length: int,
+        stop: threading.Event | None,
+    ) -> None:
+        self._written = written
+        self._heard = prompt_length
+        self._stop = stop
+        self.cancelled = False
+
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any
+    ) -> torch.BoolTensor:
+        for text, fresh in zip(self._written, input_ids[:, self._heard :].tolist(), strict=True):
+            for token in fresh:
+                text.push(token)
+        self._heard = input_ids.shape[1]
+        self.cancelled = self._stop is not None and self._stop.is_set()
+        done = [self.cancelled or text.done for text in self._written]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)  # type: ignore
+
+
+class CompletionBuffer:
+    """One completion while it is generated; passes its text on."""
+
+    def __init__(
+        self, tokenizer: Any, ends: frozenset[int], on_text: Callable[[str], None] | None
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._ends = ends
+        self._on_text = on_text
+        self._text = ""
+        self._pending: list[int] = []
+        self.new_tokens = 0
+        self.done = False
+
+    def push(self, token: int) -> None:
+        """Take in the next token; after the end, these are padding."""
+        if self.done:
+            return
+        self.new_tokens += 1
+        self._pending.append(token)
+        piece = self._decode()
+        # A character of several tokens shows as U+FFFD until it is complete.
+        if not piece.endswith("\ufffd"):
+            self._emit(piece)
+        self.done = token in self._ends or self._text.endswith(_END)
+
+    def finish(self) -> str:
+        """The whole text, after the last token."""
+        self._emit(self._decode())
+        return self._text
+
+    def _decode(self) -> str:
+        return self._tokenizer.decode(
+            self._pending, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    def _emit(self, piece: str) -> None:
+        """Take a piece in, up to the end of the answer."""
+        self._pending = []
+        text = self._text + piece
+        end = text.find(_END, max(0, len(self._text) - len(_END) + 1))
+        if end >= 0:
+            text = text[: end + len(_END)]
+        piece = text[len(self._text) :]
+        self._text = text
+        if piece and self._on_text is not None:
+            self._on_text(piece)

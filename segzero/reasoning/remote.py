@@ -1,0 +1,161 @@
+"""A reasoning model on a server: vLLM, SGLang, llama.cpp or another with the OpenAI chat API."""
+
+import asyncio
+import base64
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segzero.errors import Cancelled
+from segzero.reasoning.chat_client import KEY_VARIABLE, ChatClient, Timeouts
+from segzero.reasoning.prompts import PromptTemplate, build_messages
+from segzero.reasoning.reasoner import Completion
+
+CONCURRENT = 8
+"""Most requests that a batch has under way; servers work on as many at once."""
+_POLL = 0.02
+"""Seconds between two looks at a stop event."""
+
+
+class RemoteReasoner:
+    """Implements `Reasoner`; may be used from several threads.
+
+    The server gets the picture squashed and in PNG, the very pixels that LocalReasoner would see,
+    and fills its own chat template with the same messages.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        model: str,
+        *,
+        prompt: str | PromptTemplate,
+        image_size: int,
+        max_new_tokens: int,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Ask nothing yet: the server may start later, and go and come back.
+
+        server: address of the API, such as `http://localhost:8000/v1`; model: its name there.
+        For the other options see `checkpoints.Profile`.
+        The server's key is read from the environment variable KEY_VARIABLE.
+        """
+        key = os.environ.get(KEY_VARIABLE, "").strip() or None
+        self._server = ChatClient(server, model, key, timeouts or Timeouts())
+        self._prompt = prompt
+        self._image_size = image_size
+        self._max_new_tokens = max_new_tokens
+        # Requests run in a thread of their own: what blocks there, such as looking a name up,
+        # delays no cancelling.
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(
+            target=_run, args=(self._loop,), name="segzero-server", daemon=True
+        ).start()
+        weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
+
+    def complete(
+        self,
+        image: NDArray[np.uint8],
+        question: str,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Completion:
+        """See `Reasoner.complete`.
+
+        new_tokens is the server's count, or the number of pieces if it sent none.
+        """
+        messages = self._messages(image, question)
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped before the server was asked")
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        task = self._start(self._write(messages, pieces.put))
+        task.add_done_callback(lambda _: pieces.put(None))
+        try:
+            while (piece := _next(pieces, stop)) is not None:
+                if on_text is not None:
+                    on_text(piece)
+            return task.result()
+        finally:
+            task.cancel()  # closes the connection, by which the server knows; nothing once done
+
+    def warm_up(self) -> None:
+        """See `Reasoner.warm_up`: the server's own business, and it may still be away."""
+
+    def complete_batch(
+        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+    ) -> list[Completion]:
+        """See `Reasoner.complete_batch`. At most CONCURRENT requests are under way at once."""
+        requests = [
+            self._messages(image, question)
+            for image, question in zip(images, questions, strict=True)
+        ]
+        task = self._start(self._write_all(requests))
+        try:
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _write(
+        self, messages: list[dict[str, Any]], on_text: Callable[[str], None]
+    ) -> Completion:
+        text, new_tokens = await self._server.write(messages, self._max_new_tokens, on_text)
+        return Completion(text, (self._image_size, self._image_size), new_tokens)
+
+    async def _write_all(self, requests: Sequence[list[dict[str, Any]]]) -> list[Completion]:
+        places = asyncio.Semaphore(CONCURRENT)
+
+        async def write(messages: list[dict[str, Any]]) -> Completion:
+            async with places:
+                return await self._write(messages, lambda _: None)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(write(messages)) for messages in requests]
+        except ExceptionGroup as errors:  # the first failure has ended the others
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    def _messages(self, image: NDArray[np.uint8], question: str) -> list[dict[str, Any]]:
+        """The messages of `build_messages` with the picture in its place."""
+        messages = build_messages(self._prompt, question)
+        picture = {"type": "image_url", "image_url": {"url": _data_url(image, self._image_size)}}
+        messages[1]["content"][0] = picture
+        return messages
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _next(pieces: "queue.SimpleQueue[str | None]", stop: threading.Event | None) -> str | None:
+    """The next piece, None after the last; raises Cancelled as soon as `stop` is set."""
+    while stop is None or not stop.is_set():
+        try:
+            piece = pieces.get(timeout=_POLL)
+        except queue.Empty:
+            continue
+        if piece is None or stop is None or not stop.is_set():
+            return piece
+    raise Cancelled("stopped while the server was answering")
+
+
+def _data_url(image: NDArray[np.uint8], side: int) -> str:
+    """The image squashed to `side` pixels square, lossless, as a data URL."""
+    squashed = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    _, png = cv2.imencode(".png", cv2.cvtColor(squashed, cv2.COLOR_RGB2BGR))
+    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii")

@@ -1,0 +1,160 @@
+"""The client's line to a perception node: a node and a thread of its own, and waiting."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from rclpy.action import ActionClient
+from rclpy.client import Client
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from segzero.errors import SegZeroError
+from segzero_ros.action import Segment
+from segzero_ros.msg import Segmentation
+from segzero_ros.shutdown import until_shutdown
+
+_POLL_PERIOD = 0.2  # seconds; the graph of nodes and a node's state change without notice
+_TEXT_QOS = QoSProfile(depth=1000)  # every piece counts, and a busy process reads late
+
+Found = TypeVar("Found")
+
+
+class NoAnswer(SegZeroError):
+    """The perception node doesn't answer; the text says why and what to do."""
+
+
+class Connection:
+    """The perception node's action, services and results, in a thread that spins.
+
+    parent: gives namespace, context and `use_sim_time`; nobody needs to spin it.
+    perception: name of the perception node, absolute or in the namespace.
+
+    change: held and notified whenever something was received.
+    newest: the newest segmentation since `listen`, about any question.
+    """
+
+    def __init__(self, parent: Node | None, perception: str) -> None:
+        self.node = _make_node(parent)
+        self.perception: str = (parent or self.node).resolve_topic_name(perception)
+        self.change = threading.Condition()
+        self.newest: Segmentation | None = None
+        self._listening = self._closed = False
+        self.segment = ActionClient(
+            self.node,
+            Segment,
+            f"{self.perception}/segment",
+            feedback_sub_qos_profile=_TEXT_QOS,
+        )
+        self.clear = self.node.create_client(Trigger, f"{self.perception}/clear")
+        self._state = self.node.create_client(GetState, f"{self.perception}/get_state")
+        self._executor = SingleThreadedExecutor(context=self.node.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name="segzero-client", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._executor.shutdown()
+        self._thread.join()
+        self.segment.destroy()
+        self.node.destroy_node()
+
+    def listen(self) -> None:
+        """Keep `newest` from now on; until then, nobody's masks are transported for nothing."""
+        if not self._listening:
+            self._listening = True
+            topic = f"{self.perception}/segmentation"
+            self.node.create_subscription(Segmentation, topic, self._on_segmentation, 1)
+
+    def connect(self, timeout: float) -> None:
+        """Wait until the perception node takes questions. Raises NoAnswer."""
+        missing = (
+            f"no active node {self.perception} within {timeout:g} s: start and activate it; what "
+            "it says about itself is in /diagnostics"
+        )
+        deadline = time.monotonic() + timeout
+        self.wait_for(lambda: self.servers() and self.segment.server_is_ready(), timeout, missing)
+        state = State.PRIMARY_STATE_UNKNOWN
+        while state != State.PRIMARY_STATE_ACTIVE:
+            left = deadline - time.monotonic()
+            state = self.call(self._state, GetState.Request(), left, missing).current_state.id
+            if state != State.PRIMARY_STATE_ACTIVE:
+                time.sleep(_POLL_PERIOD)
+
+    def call(self, service: Client, request: Any, timeout: float, missing: str) -> Any:
+        """Call a service and return the response; raise NoAnswer(missing) without one."""
+        deadline = time.monotonic() + timeout
+        responses: list[Any] = []
+        self.wait_for(service.service_is_ready, timeout, missing)
+        self.call_async(lambda: service.call_async(request), responses.append)
+        return self.wait_for(lambda: responses, deadline - time.monotonic(), missing)[0]
+
+    def call_async(self, request: Callable[[], Future], receive: Callable[[Any], object]) -> None:
+        """Call `request` in the thread that spins, and `receive` there with the response.
+
+        A request from another thread may be answered before rclpy has noted it.
+        """
+
+        def received(future: Future) -> None:
+            with self.change:
+                receive(future.result())
+                self.change.notify_all()
+
+        self._executor.create_task(lambda: request().add_done_callback(received))
+
+    def wait_for(
+        self, condition: Callable[[], Found | None], timeout: float, missing: str
+    ) -> Found:
+        """Wait for what `condition` finds; raise NoAnswer(missing) after `timeout` seconds."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("the client's own thread can't wait for itself")
+        deadline = time.monotonic() + timeout
+        with self.change:
+            while not (found := condition()):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise NoAnswer(missing)
+                self._check()
+                self.change.wait(min(left, _POLL_PERIOD))
+            return found
+
+    def servers(self) -> set[bytes]:
+        """The nodes of that name that take questions; one that was started again is another."""
+        self._check()
+        topic = f"{self.perception}/segment/_action/feedback"
+        return {bytes(info.endpoint_gid) for info in self.node.get_publishers_info_by_topic(topic)}
+
+    def _check(self) -> None:
+        if not self._thread.is_alive():
+            raise NoAnswer("the client was closed or ROS was shut down")
+
+    def _spin(self) -> None:
+        with until_shutdown():
+            self._executor.spin()
+
+    def _on_segmentation(self, message: Segmentation) -> None:
+        with self.change:
+            self.newest = message
+            self.change.notify_all()
+
+
+def _make_node(parent: Node | None) -> Node:
+    if parent is None:
+        return Node("segzero_client", start_parameter_services=False)
+    return Node(
+        f"{parent.get_name()}_segzero_client",
+        context=parent.context,
+        namespace=parent.get_namespace(),
+        use_global_arguments=False,  # they may rename it
+        parameter_overrides=[parent.get_parameter("use_sim_time")],
+        start_parameter_services=False,
+    )

@@ -1,0 +1,1 @@
+"""From depth images and calibration to places in 3D."""

@@ -1,0 +1,87 @@
+"""Frames of tf2, where tf2_ros is installed; it comes with apt, not with pip."""
+
+import importlib.util
+import time
+
+import numpy as np
+from builtin_interfaces.msg import Time as Stamp
+from geometry_msgs.msg import TransformStamped
+from numpy.typing import NDArray
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+
+from segzero.errors import SegZeroError
+
+TF_TIMEOUT = 0.02
+"""Seconds to wait for a transform: tf often comes a little later than the image of its time."""
+
+
+class NoTransform(SegZeroError):
+    """A frame can't be reached from another at some time; the text says why."""
+
+
+def rejection_reason() -> str:
+    """Say why there are no transforms on this machine, or return "" if there are."""
+    if importlib.util.find_spec("tf2_ros"):
+        return ""
+    return (
+        "target_frame needs tf2_ros, which isn't installed here: install it "
+        "(sudo apt install ros-$ROS_DISTRO-tf2-ros-py) or leave target_frame empty"
+    )
+
+
+def matrix(message: TransformStamped) -> NDArray[np.float64]:
+    """Return the (4, 4) matrix that takes points of the child frame to the header's frame."""
+    turn, shift = message.transform.rotation, message.transform.translation
+    w, *vector = np.array([turn.w, turn.x, turn.y, turn.z]) / np.linalg.norm(
+        [turn.w, turn.x, turn.y, turn.z]
+    )
+    x, y, z = vector
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    pose = np.eye(4)
+    pose[:3, :3] += 2 * w * cross + 2 * cross @ cross
+    pose[:3, 3] = shift.x, shift.y, shift.z
+    return pose
+
+
+class Transforms:
+    """Listens to /tf and /tf_static through `node`, until `close`. Raises NoTransform without tf2.
+
+    Make and close it in the thread that spins the node; `lookup` is for others.
+    """
+
+    def __init__(self, node: Node) -> None:
+        if reason := rejection_reason():
+            raise NoTransform(reason)
+        import tf2_ros
+
+        self._errors = tf2_ros
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+        # Simulated time that starts again would be older than all that the buffer knows.
+        self._jump = node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=lambda _: self._buffer.clear(),
+        )
+
+    def lookup(self, target: str, source: str, stamp: Stamp) -> NDArray[np.float64]:
+        """Return the (4, 4) matrix that takes points of `source` to `target` at `stamp`.
+
+        Raises NoTransform.
+        """
+        deadline = time.monotonic() + TF_TIMEOUT
+        while True:
+            try:
+                return matrix(self._buffer.lookup_transform(target, source, Time.from_msg(stamp)))
+            except self._errors.TransformException as error:
+                late = isinstance(error, self._errors.ExtrapolationException)
+                if not late or time.monotonic() > deadline:
+                    raise NoTransform(f"no transform to target_frame: {error}") from error
+            time.sleep(0.002)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+        self._jump.unregister()

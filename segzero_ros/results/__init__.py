@@ -1,0 +1,1 @@
+"""From answers to messages, diagnostics and log lines."""

@@ -1,0 +1,123 @@
+"""What can be wrong between the node and its neighbours: a dead camera, topics that don't match."""
+
+import time
+from collections.abc import Iterator
+from itertools import product
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from segzero_ros.images.frames import LatestFrame
+from segzero_ros.results.diagnostics import Rate, status
+
+
+class Watchdog:
+    """Notices that the camera falls silent and that it returns; for the thread that spins."""
+
+    def __init__(self, node: Node, frames: LatestFrame) -> None:
+        self._node = node
+        self._frames = frames
+        self._rate = Rate()
+        self._listening_since: float | None = None
+        self._silent_since: float | None = None
+
+    def look(self, topic: str, timeout: float, *, active: bool) -> list[DiagnosticStatus]:
+        """Return the state of the camera and of the connections; call it once a second.
+
+        topic: full name of the camera's. timeout: seconds without a frame that make it silent.
+        active: whether the node listens to it.
+        """
+        name = self._node.get_fully_qualified_name()
+        return [
+            self._camera_status(f"{name}: camera", topic, timeout, active),
+            self._connection_status(f"{name}: connections"),
+        ]
+
+    def _camera_status(
+        self, name: str, topic: str, timeout: float, active: bool
+    ) -> DiagnosticStatus:
+        now = time.monotonic()
+        newest = self._frames.newest()
+        rate = self._rate.update(self._frames.received)
+        values = {
+            "topic": topic,
+            "rate [Hz]": f"{rate:.1f}",
+            "frames received": str(self._frames.received),
+            "frames lost": str(self._frames.lost),
+        }
+        if newest:
+            values["age of newest frame [s]"] = f"{now - newest.received:.2f}"
+        if not active:
+            self._listening_since = self._silent_since = None
+            return status(
+                name, DiagnosticStatus.OK, "not subscribed: the node isn't active", values
+            )
+        self._listening_since = self._listening_since or now
+        last = newest.received if newest else self._listening_since
+        if now - last > timeout:
+            text = f"no frame for {now - last:.0f} s: {why_silent(self._node, topic)}"
+            if self._silent_since is None:
+                self._silent_since = last
+                self._node.get_logger().error(f"The camera is silent: {text}")
+            return status(name, DiagnosticStatus.ERROR, text, values)
+        if newest is None:
+            return status(name, DiagnosticStatus.WARN, f"no frame yet on {topic}", values)
+        if self._silent_since is not None:
+            gap = newest.received - self._silent_since
+            self._silent_since = None
+            self._node.get_logger().info(f"Frames come again on {topic}, after {gap:.0f} s.")
+        return status(name, DiagnosticStatus.OK, f"{rate:.1f} Hz", values)
+
+    def _connection_status(self, name: str) -> DiagnosticStatus:
+        complaints = list(qos_mismatches(self._node))
+        if not complaints:
+            return status(name, DiagnosticStatus.OK, "every topic fits its neighbours", {})
+        return status(name, DiagnosticStatus.WARN, "; ".join(complaints), {})
+
+
+def why_silent(node: Node, topic: str) -> str:
+    """Say why no frame comes on the topic, as far as can be told, and what to do."""
+    offered = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
+    readers = node.get_subscriptions_info_by_topic(topic)
+    types = {info.topic_type for info in readers if _is_of(node, info)}
+    if not offered:
+        return f"nothing publishes on {topic}; start the camera or remap `image`"
+    if not offered & types:
+        return (
+            f"{topic} carries {', '.join(sorted(offered))}, not {', '.join(sorted(types))}; "
+            "set image_transport or remap `image`"
+        )
+    return f"{topic} has a publisher, but nothing arrives; check the camera and the network"
+
+
+def qos_mismatches(node: Node) -> Iterator[str]:
+    """Say of each neighbour that the node can't hear, or that can't hear the node, why."""
+    heard = {item.topic_name for item in node.subscriptions}
+    sent = {item.topic_name for item in node.publishers}
+    for topic in sorted(heard | sent):
+        for writer, reader in product(
+            node.get_publishers_info_by_topic(topic), node.get_subscriptions_info_by_topic(topic)
+        ):
+            if _is_of(node, writer) or _is_of(node, reader):
+                reason = _mismatch(writer, reader)
+                if reason:
+                    yield f"{_who(reader)} can't hear {_who(writer)} on {topic}: {reason}"
+
+
+def _mismatch(writer: TopicEndpointInfo, reader: TopicEndpointInfo) -> str:
+    if writer.topic_type != reader.topic_type:
+        return f"the one takes {reader.topic_type}, the other sends {writer.topic_type}"
+    compatible, reason = qos_check_compatible(writer.qos_profile, reader.qos_profile)
+    if compatible == QoSCompatibility.ERROR:
+        return f"change the QoS of one ({reason.replace('ERROR: ', '').rstrip(';')})"
+    return ""
+
+
+def _is_of(node: Node, info: TopicEndpointInfo) -> bool:
+    return _who(info) == node.get_fully_qualified_name()
+
+
+def _who(info: TopicEndpointInfo) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"

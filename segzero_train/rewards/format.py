@@ -1,0 +1,59 @@
+"""Rewards for when and how the model answers, whatever it points at."""
+
+import re
+
+from segzero_train.datasets.columns import parse_solution
+from segzero_train.errors import BadRecipe
+from segzero_train.rewards.base import RewardFunction, per_completion, unit
+from segzero_train.rewards.context import RewardContext
+
+_OPENING, _CLOSING = "<think>", "</answer>"
+_MIDDLE = re.compile(r"</think>\s*+<answer>")
+
+
+def has_thinking_format(text: str) -> bool:
+    """Whether the text is `<think>…</think>`, blanks, `<answer>…</answer>` from end to end.
+
+    In linear time, whatever the text.
+    """
+    return (
+        text.startswith(_OPENING)
+        and text.endswith(_CLOSING)
+        and _MIDDLE.search(text, len(_OPENING), len(text) - len(_CLOSING)) is not None
+    )
+
+
+@per_completion
+def thinking_format(text: str, solution: str) -> float:
+    """1 if the completion is `<think>…</think>`, blanks, `<answer>…</answer>`; else 0."""
+    return float(has_thinking_format(text))
+
+
+def make_empty_answer(context: RewardContext) -> RewardFunction:
+    """The reward `nothing_there`."""
+
+    @per_completion
+    def nothing_there(text: str, solution: str) -> float:
+        """1 if answer and solution agree on whether anything matches, else 0; malformed 0."""
+        answer = context.answer(text)
+        return float(answer is not None and bool(answer.objects) == bool(parse_solution(solution)))
+
+    return nothing_there
+
+
+def make_short_thinking(context: RewardContext) -> RewardFunction:
+    """The reward `short_thinking`; raises BadRecipe unless `thinking_words` is at least 1."""
+    allowed = context.thinking_words
+    if allowed < 1:
+        raise BadRecipe(f"thinking_words must be at least 1, not {allowed}")
+
+    @per_completion
+    def short_thinking(text: str, solution: str) -> float:
+        """1 for thinking of up to `thinking_words` words, falling linearly to 0 at twice that.
+
+        0 for a completion without the thinking format or with a malformed answer.
+        """
+        answer = context.answer(text) if has_thinking_format(text) else None
+        return 0.0 if answer is None else unit(2 - len(answer.reasoning.split()) / allowed)
+
+    return short_thinking

@@ -1,0 +1,129 @@
+"""Tables and pictures of what the model writes while it trains: the log that people read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import TrainerCallback
+
+from segzero import overlay
+from segzero.reasoning.prompts import PROMPTS
+from segzero.types import Segmentation, SegmentedObject
+from segzero_train.rewards import RewardContext
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer
+
+_GROUPS = 4
+"""Prompts that a picture shows, each with its best and its worst completion."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """One completion. image: (H, W, 3) uint8; rewards: unweighted, by name."""
+
+    question: str
+    image: NDArray[np.uint8]
+    completion: str
+    rewards: dict[str, float]
+    advantage: float
+
+
+class SampledCompletions(TrainerCallback):
+    """Every so many steps writes `RUN/samples/<step>.md` and `.png` of the newest rollout."""
+
+    def __init__(
+        self, trainer: "GRPOTrainer", context: RewardContext, prompt: str, every: int
+    ) -> None:
+        """prompt: a key of `prompts.PROMPTS`."""
+        self._trainer: Any = trainer
+        self._context = context
+        self._prompt = prompt
+        self._every = every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or state.global_step % self._every:
+            return
+        sampled = list(self._newest())
+        folder = Path(args.output_dir) / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{state.global_step:06d}.md").write_text(table(sampled))
+        groups = _groups(sampled, self._trainer.num_generations)[:_GROUPS]
+        pictures = [
+            _joined([self._picture(item) for item in (group[0], group[-1])], axis=1)
+            for group in groups
+        ]
+        Image.fromarray(_joined(pictures, axis=0)).save(folder / f"{state.global_step:06d}.png")
+
+    def _newest(self) -> Iterator[Sampled]:
+        # The trainer keeps them for its own log and has no public way to them.
+        logs = self._trainer._logs
+        before, after = PROMPTS[self._prompt].text.split("{Question}")
+        for number, prompt in enumerate(logs["prompt"]):
+            asked = next(p["text"] for p in prompt[-1]["content"] if p["type"] == "text")
+            yield Sampled(
+                question=asked.removeprefix(before).removesuffix(after),
+                image=np.asarray(logs["images"][number][0]),
+                completion=_text(logs["completion"][number]),
+                rewards={name: values[number] for name, values in logs["rewards"].items()},
+                advantage=logs["advantages"][number],
+            )
+
+    def _picture(self, item: Sampled) -> NDArray[np.uint8]:
+        height, width = item.image.shape[:2]
+        rewards = ", ".join(f"{name} {value:.2g}" for name, value in item.rewards.items())
+        objects = self._context.placed(item.completion, (width, height))
+        if objects is None:
+            rewards += "; malformed"
+        nothing = np.zeros((height, width), bool)
+        placed = tuple(
+            SegmentedObject(number, each.box, each.points, nothing, 0.0)
+            for number, each in enumerate(objects or (), start=1)
+        )
+        caption = f"{item.question}: {item.advantage:+.2f} ({rewards})"
+        return overlay.draw(item.image, Segmentation(caption, "", "", (width, height), placed))
+
+
+def table(sampled: Sequence[Sampled]) -> str:
+    """A Markdown table, a line for each completion."""
+    names = list(sampled[0].rewards)
+    lines = [
+        f"| question | completion | {' | '.join(names)} | advantage |",
+        f"| --- | --- |{' ---: |' * (len(names) + 1)}",
+    ]
+    for item in sampled:
+        numbers = " | ".join(f"{item.rewards[name]:.3g}" for name in names)
+        lines.append(
+            f"| {_cell(item.question)} | {_cell(item.completion)} | {numbers} | "
+            f"{item.advantage:+.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _groups(sampled: Sequence[Sampled], size: int) -> list[list[Sampled]]:
+    """The completions of each prompt, best first."""
+    groups = [sampled[start : start + size] for start in range(0, len(sampled), size)]
+    return [sorted(group, key=lambda item: -item.advantage) for group in groups]
+
+
+def _joined(pictures: Sequence[NDArray[np.uint8]], axis: int) -> NDArray[np.uint8]:
+    """The pictures below each other (axis 0) or side by side (1); captions differ in height."""
+    longest = max(picture.shape[1 - axis] for picture in pictures)
+    filled = []
+    for picture in pictures:
+        missing = [(0, 4), (0, 4), (0, 0)]
+        missing[1 - axis] = (0, longest - picture.shape[1 - axis])
+        filled.append(np.pad(picture, missing))
+    return np.concatenate(filled, axis)
+
+
+def _text(completion: Any) -> str:
+    return completion if isinstance(completion, str) else completion[-1]["content"]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.splitlines()).replace("|", "\\|").replace("<", "&lt;")

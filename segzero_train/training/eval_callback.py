@@ -1,0 +1,228 @@
+"""Greedy evaluation while training: gIoU and reward on held-out questions; the best is kept.
+
+TRL's own evaluation samples at the training temperature, and the last checkpoint is seldom the
+best one.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from tqdm import tqdm
+from transformers import GenerationConfig, Trainer, TrainerCallback
+from trl.data_utils import prepare_multimodal_messages
+from trl.models import unwrap_model_for_generation
+
+from segzero.metrics import Overlap, bootstrap, overlap, summarize
+from segzero_train.errors import BadData
+from segzero_train.rewards import RewardContext
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One held-out question: its completion, mask overlap and weighted sum of rewards."""
+
+    id: str
+    category: str
+    completion: str
+    overlap: Overlap
+    reward: float
+
+
+class GreedyEvaluation(TrainerCallback):
+    """Every so many steps, and before the first: answers, scores, logs `eval_greedy/…`, keeps.
+
+    Writes each question's scores to `RUN/greedy/<step>.json`, and the model with the highest gIoU
+    so far to `RUN/best`.
+    """
+
+    def __init__(
+        self,
+        trainer: "GRPOTrainer",
+        rows: "Dataset",
+        context: RewardContext,
+        *,
+        every: int,
+        batch: int,
+    ) -> None:
+        """rows: as `rows.training_rows` makes them. context: with a segmenter. batch: questions at
+        a time.
+
+        Raises BadData if the rows have no masks.
+        """
+        if "mask" not in rows[0]:
+            raise BadData(
+                "the held-out dataset has no masks to measure gIoU with: prepare it with this "
+                "project's command, or set held_out_size to 0"
+            )
+        self._trainer: Any = trainer
+        self._rows = rows
+        self._context = context
+        self._every = every
+        self._batch = batch
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self._evaluate(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step % self._every == 0 or state.global_step == state.max_steps:
+            self._evaluate(state.global_step)
+
+    def _evaluate(self, step: int) -> None:
+        trainer = self._trainer
+        accelerator = trainer.accelerator
+        mine = range(accelerator.process_index, len(self._rows), accelerator.num_processes)
+        # Whatever is drawn here must not change what training draws next.
+        with torch.random.fork_rng():
+            texts = self._answer(list(mine), step)
+        scored = gather_object(self._score(list(mine), texts))
+        figures = summary(scored)
+        # Not GRPOTrainer's: that one would hand out the training step's metrics, too. And the
+        # step's own log is still to come, which logging takes for done.
+        due = trainer.control.should_log
+        Trainer.log(trainer, {f"eval_greedy/{key}": value for key, value in figures.items()})
+        trainer.control.should_log = due
+        folder = Path(trainer.args.output_dir)
+        # Saving is every process's work, and not every machine need see the folder.
+        (better,) = broadcast_object_list([figures["giou"] > _best(folder)])
+        if better:
+            trainer.save_model(str(folder / "best.partial"))
+            accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            if better:
+                _write(folder / "best.partial" / "score.json", {"step": step} | figures)
+                shutil.rmtree(folder / "best", ignore_errors=True)
+                (folder / "best.partial").rename(folder / "best")
+            questions = [
+                {
+                    "id": item.id,
+                    "category": item.category,
+                    "iou": round(item.overlap.iou, 4),
+                    "reward": round(item.reward, 4),
+                    "completion": item.completion,
+                }
+                for item in scored
+            ]
+            _write(
+                folder / "greedy" / f"{step:06d}.json",
+                {"step": step} | figures | {"questions": questions},
+            )
+
+    def _answer(self, numbers: Sequence[int], step: int) -> list[str]:
+        trainer = self._trainer
+        greedy = {
+            "do_sample": False,
+            "max_new_tokens": trainer.args.max_completion_length,
+            "pad_token_id": trainer.processing_class.tokenizer.pad_token_id,
+            "eos_token_id": trainer.eos_token_ids,
+            "suppress_tokens": [trainer.model.config.image_token_id],
+        }
+        training = trainer.model.training
+        texts: list[str] = []
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+                generation_kwargs=greedy,
+                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+            ) as model,
+            torch.no_grad(),
+        ):
+            model.eval()
+            for start in self._starts(f"greedy evaluation at step {step}"):
+                texts += self._complete(
+                    model, numbers[start : start + self._batch], GenerationConfig(**greedy)
+                )
+            model.train(training)
+        return texts
+
+    def _starts(self, title: str) -> Any:
+        """As many batches on every process: under ZeRO-3 each must join every forward pass."""
+        processes = self._trainer.accelerator.num_processes
+        most = -(-len(self._rows) // processes)
+        quiet = not self._trainer.accelerator.is_main_process
+        return tqdm(range(0, most, self._batch), desc=title, disable=quiet, leave=False)
+
+    def _complete(
+        self, model: Any, numbers: Sequence[int], generation: GenerationConfig
+    ) -> list[str]:
+        processor = self._trainer.processing_class
+        rows = [self._rows[number] for number in numbers or [0]]
+        prompts = [prepare_multimodal_messages(row["prompt"], [row["image"]]) for row in rows]
+        inputs = processor.apply_chat_template(
+            prompts,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "left"},
+        ).to(self._trainer.accelerator.device)
+        made = model.generate(**inputs, generation_config=generation)
+        made = made[:, inputs["input_ids"].shape[1] :]
+        texts = processor.batch_decode(made, skip_special_tokens=True)
+        return texts[: len(numbers)]
+
+    def _score(self, numbers: Sequence[int], texts: Sequence[str]) -> list[Scored]:
+        rows = [self._rows[number] for number in numbers]
+        if not rows:
+            return []
+        columns = {key: [row[key] for row in rows] for key in rows[0] if key != "prompt"}
+        conversations = [[{"role": "assistant", "content": text}] for text in texts]
+        weights = self._trainer.reward_weights.tolist()
+        totals = np.zeros(len(rows))
+        for function, weight in zip(self._trainer.reward_funcs, weights, strict=True):
+            totals += weight * np.array(function(completions=conversations, **columns))
+        return [
+            Scored(row["id"], row["category"], text, self._overlap(row, text), float(total))
+            for row, text, total in zip(rows, texts, totals, strict=True)
+        ]
+
+    def _overlap(self, row: dict[str, Any], text: str) -> Overlap:
+        image, ids = np.asarray(row["image"]), np.asarray(row["mask"])
+        objects = self._context.placed(text, (image.shape[1], image.shape[0]))
+        if objects is None:
+            return overlap(None, ids)
+        segmenter: Any = self._context.segmenter
+        masks = [mask for mask, _ in segmenter.segment(image, objects)]
+        return overlap(np.logical_or.reduce([np.zeros(ids.shape, bool), *masks]), ids)
+
+
+def summary(scored: Sequence[Scored]) -> dict[str, float]:
+    """`giou` (convention lisa) and mean `reward`, with their 95 % intervals `_low` and `_high`."""
+    giou = summarize([item.overlap for item in scored], "lisa").giou
+    rewards = np.array([item.reward for item in scored])
+    reward = bootstrap(lambda pick: float(rewards[pick].mean()), len(rewards))
+    return {
+        "giou": giou.value,
+        "giou_low": giou.low,
+        "giou_high": giou.high,
+        "reward": reward.value,
+        "reward_low": reward.low,
+        "reward_high": reward.high,
+        "malformed": float(np.mean([item.overlap.failed for item in scored])),
+        "n": float(len(scored)),
+    }
+
+
+def _best(folder: Path) -> float:
+    file = folder / "best" / "score.json"
+    return json.loads(file.read_text())["giou"] if file.is_file() else -1.0
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.rename(file)

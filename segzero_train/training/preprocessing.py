@@ -1,0 +1,191 @@
+"""From a dataset's rows to what a trainer needs: prompt, squashed image, solution in model units.
+
+Images are squashed as at inference, and solutions are rewritten into the coordinates and the style
+that the profile's model writes, so that rewards compare like with like.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import cv2
+from PIL import Image
+from tqdm import tqdm
+
+from segzero.errors import BadQuestion
+from segzero.profiles import Profile
+from segzero.reasoning import coordinates
+from segzero.reasoning.prompts import build_messages
+from segzero.types import Answer, GroundedObject
+from segzero_train.datasets.columns import (
+    format_solution,
+    row_image,
+    row_mask,
+    row_name,
+    row_objects,
+)
+from segzero_train.datasets.loading import undecoded
+from segzero_train.errors import BadData
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_NAMED = 5
+"""Bad rows that an error message names before it only counts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpace:
+    """How the model that is trained is spoken to.
+
+    side: images are squashed to side x side pixels. size: (width, height) of the image that the
+    processor makes of that, in pixels.
+    """
+
+    prompt: str
+    answer_format: str
+    coordinates: str
+    rounding: str
+    side: int
+    size: tuple[int, int]
+
+
+def model_space(profile: Profile, processor: Any) -> ModelSpace:
+    """The profile's conventions, with the size that its processor really uses."""
+    blank = Image.new("RGB", (profile.image_size, profile.image_size))
+    made = processor.image_processor(images=[blank], return_tensors="pt")
+    _, rows, columns = made["image_grid_thw"][0].tolist()
+    patch = processor.image_processor.patch_size
+    return ModelSpace(
+        prompt=profile.prompt,
+        answer_format=profile.answer_format,
+        coordinates=profile.coordinates,
+        rounding=profile.rounding,
+        side=profile.image_size,
+        size=(columns * patch, rows * patch),
+    )
+
+
+def training_rows(
+    dataset: "Dataset", space: ModelSpace, processor: Any, max_prompt_length: int
+) -> "Dataset":
+    """The dataset with every row rewritten when it is read; see `training_row`.
+
+    Every row is tried first: raises BadData that names those which can't be used. Rows with longer
+    prompts are left out, which is said on stderr.
+    """
+    lengths = _check_all(dataset, space, processor)
+    fitting = [number for number, length in enumerate(lengths) if length <= max_prompt_length]
+    if not fitting:
+        raise BadData(
+            f"every prompt is longer than {max_prompt_length} tokens (the shortest has "
+            f"{min(lengths)}): raise max_prompt_length or use smaller images"
+        )
+    if dropped := len(dataset) - len(fitting):
+        print(f"{dropped} of {len(dataset)} rows left out: prompt too long", file=sys.stderr)
+        dataset = dataset.select(fitting)
+    return undecoded(dataset).with_transform(partial(_rewrite, space=space))
+
+
+def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
+    """`id, category, prompt` (messages), `image` (PIL, side x side), `solution` in model units;
+    `mask` (PIL, ids) and `thinking` where the dataset has them. Raises BadData naming the row."""
+    pixels = row_image(row)
+    objects = row_objects(row)
+    side = (space.side, space.side)
+    made: dict[str, Any] = {
+        "id": row_name(row),
+        "category": row.get("category") or "all",
+        "prompt": _messages(row, space),
+        "image": Image.fromarray(cv2.resize(pixels, side, interpolation=cv2.INTER_LINEAR)),
+        "solution": _solution(row, objects, (pixels.shape[1], pixels.shape[0]), space),
+    }
+    if "mask" in row:
+        if row["mask"] is None:
+            raise BadData(f"row {row_name(row)}: its mask is missing")
+        ids = row_mask(row)
+        if ids.shape != pixels.shape[:2]:
+            raise BadData(
+                f"row {row_name(row)}: the mask is {ids.shape[1]}x{ids.shape[0]} pixels, the "
+                f"image {pixels.shape[1]}x{pixels.shape[0]}"
+            )
+        if objects and not ids.any():
+            raise BadData(f"row {row_name(row)}: the mask is empty, the solution isn't")
+        made["mask"] = Image.fromarray(cv2.resize(ids, side, interpolation=cv2.INTER_NEAREST))
+    if "thinking" in row:
+        made["thinking"] = row["thinking"]
+    return made
+
+
+def _rewrite(batch: Mapping[str, Sequence[Any]], space: ModelSpace) -> dict[str, list[Any]]:
+    count = len(next(iter(batch.values())))
+    stored = [{key: batch[key][i] for key in batch} for i in range(count)]
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(stored):
+        # The samples of a prompt come one after the other, each with a copy of its row.
+        again = number and row == stored[number - 1]
+        rows.append(rows[-1] if again else training_row(row, space))
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def _check_all(dataset: "Dataset", space: ModelSpace, processor: Any) -> list[int]:
+    """Length of every row's prompt in tokens; raises BadData naming the rows that can't be used."""
+    if missing := {"problem", "solution", "image"} - set(dataset.column_names):
+        raise BadData(
+            f"the dataset lacks the columns {', '.join(sorted(missing))}; it has "
+            f"{', '.join(dataset.column_names)}"
+        )
+    if not len(dataset):
+        raise BadData("the dataset has no rows")
+    merged = processor.image_processor.merge_size**2
+    patches = (space.size[0] * space.size[1]) // processor.image_processor.patch_size**2
+    image_tokens = patches // merged
+    raw = undecoded(dataset)
+    bad: list[str] = []
+
+    def length(number: int) -> int:
+        try:
+            row = training_row(raw[number], space)
+        except BadData as error:
+            bad.append(str(error))
+            return 0
+        text = processor.apply_chat_template(
+            row["prompt"], tokenize=False, add_generation_prompt=True
+        )
+        return len(processor.tokenizer(text)["input_ids"]) + image_tokens - 1
+
+    with ThreadPoolExecutor() as pool:
+        jobs = pool.map(length, range(len(raw)))
+        lengths = list(tqdm(jobs, total=len(raw), desc="check rows", unit="row", leave=False))
+    if bad:
+        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        named = "; ".join(sorted(bad)[:_NAMED])
+        raise BadData(
+            f"{len(bad)} of {len(raw)} rows can't be used: {named}{more}. "
+            f"Prepare the dataset again, or leave these rows out"
+        )
+    return lengths
+
+
+def _messages(row: Mapping[str, Any], space: ModelSpace) -> list[dict[str, Any]]:
+    try:
+        return build_messages(space.prompt, row["problem"])
+    except BadQuestion as error:
+        raise BadData(f"row {row_name(row)}: {error}") from error
+
+
+def _solution(
+    row: Mapping[str, Any],
+    objects: tuple[GroundedObject, ...],
+    image_size: tuple[int, int],
+    space: ModelSpace,
+) -> str:
+    ground_truth = Answer(reasoning="", objects=objects, text="")
+    moved = coordinates.to_model(ground_truth, space.coordinates, space.size, image_size)
+    try:
+        return format_solution(moved.objects, space.answer_format)
+    except ValueError as error:
+        raise BadData(f"row {row_name(row)}: {error}, which this profile's model needs") from error

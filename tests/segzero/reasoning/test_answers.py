@@ -1,0 +1,257 @@
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from segzero.errors import MalformedAnswer
+from segzero.reasoning.answers import FORMATS, MAX_OBJECTS, format_answer, parse
+from segzero.types import Answer, Box, GroundedObject, Point
+
+SEG_ZERO_EXAMPLE = (
+    "<think> thinking process here </think>"
+    "<answer>{'bbox': [10,100,200,210], 'points_1': [30,110], 'points_2': [35,180]}</answer>"
+)
+VISION_REASONER_EXAMPLE = (
+    "<think> thinking process here </think>"
+    '<answer>[{"bbox_2d": [10,100,200,210], "point_2d": [30,110]}, '
+    '{"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]</answer>'
+)
+SEG_ZERO_OBJECT = GroundedObject(Box(10, 100, 200, 210), (Point(30, 110), Point(35, 180)))
+VISION_REASONER_OBJECTS = (
+    GroundedObject(Box(10, 100, 200, 210), (Point(30, 110),)),
+    GroundedObject(Box(225, 296, 706, 786), (Point(302, 410),)),
+)
+ONE = GroundedObject(Box(1, 2, 3, 4), (Point(2, 3),))
+
+
+def answered(body: str, answer_format: str = "vision_reasoner") -> tuple[GroundedObject, ...]:
+    return parse(f"<think>x</think><answer>{body}</answer>", answer_format).objects
+
+
+def test_the_example_of_the_seg_zero_prompt():
+    answer = parse(SEG_ZERO_EXAMPLE, "seg_zero")
+    assert answer == Answer("thinking process here", (SEG_ZERO_OBJECT,), SEG_ZERO_EXAMPLE)
+
+
+def test_the_example_of_the_vision_reasoner_prompt():
+    answer = parse(VISION_REASONER_EXAMPLE, "vision_reasoner")
+    assert answer.reasoning == "thinking process here"
+    assert answer.objects == VISION_REASONER_OBJECTS
+
+
+@pytest.mark.parametrize("answer_format", FORMATS)
+def test_an_empty_list_means_that_nothing_matches(answer_format):
+    assert answered("[]", answer_format) == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"bbox_2d": [1,2,3,4], "point_2d": [2,3]}',
+        "[{'bbox': [1, 2, 3, 4], 'point': [2, 3]}]",
+        '[{"BBox": [1.0, 2.0, 3.0, 4.0], "Points_1": [2, 3]}]',
+        '[{"bbox_2d": [3,4,1,2], "point_2d": [2,3]}]',
+        '[{"bbox_2d": [3,2,1,4], "points": [[2,3]]}]',
+        '```json\n[{"bbox_2d": [1,2,3,4], "point_2d": [2,3]}]\n```',
+        '[{"label": "the man\'s [hat]", "bbox_2d": [1,2,3,4], "point_2d": [2,3]}]',
+        """[{'label': 'say "hi"', 'bbox_2d': [1,2,3,4], 'point_2d': [2,3]}]""",
+    ],
+    ids=[
+        *("no list", "single quotes", "capitals", "swapped corners", "half swapped", "code fence"),
+        *("apostrophe", "quotes in quotes"),
+    ],
+)
+def test_spellings_of_the_same_object(body):
+    assert answered(body) == (ONE,)
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ('"points_1": [2,3]', 1),
+        ('"points_2": [2,3]', 1),
+        ('"points_1": [2,3], "points_2": [2,3]', 2),
+        ('"points": [[2,3],[2,3]]', 2),
+    ],
+)
+def test_one_or_two_points(points, expected):
+    (item,) = answered(f'{{"bbox": [1,2,3,4], {points}}}', "seg_zero")
+    assert item.points == (Point(2, 3),) * expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<think>x</think>[{"bbox_2d": [1,2,3,4], "point_2d": [2,3]}]',
+        'x</think><answer>[{"bbox_2d": [1,2,3,4], "point_2d": [2,3]}]</answer>',
+        '<think>x</think><answer>[{"bbox_2d": [1,2,3,4], "point_2d": [2,3]}]',
+    ],
+    ids=["no answer tags", "thinking opened by the prompt", "answer not closed"],
+)
+def test_missing_tags_are_forgiven_where_the_meaning_is_clear(text):
+    answer = parse(text, "vision_reasoner")
+    assert (answer.reasoning, answer.objects) == ("x", (ONE,))
+
+
+def test_an_answer_in_the_thinking_is_not_the_answer():
+    text = (
+        '<think><answer>[{"bbox_2d": [9,9,9,9], "point_2d": [9,9]}]</answer></think>'
+        '<answer>[{"bbox_2d": [1,2,3,4], "point_2d": [2,3]}]</answer>'
+    )
+    assert parse(text, "vision_reasoner").objects == (ONE,)
+
+
+BOX, POINT = '"bbox_2d": [1,2,3,4]', '"point_2d": [2,3]'
+MALFORMED = {
+    "no JSON": "the red ball",
+    "empty": "",
+    "cut off": f"[{{{BOX}, {POINT}}}, {{",
+    "numbers only": "[1,2,3,4]",
+    "nested lists": f"[[{{{BOX}, {POINT}}}]]",
+    "empty object": "{}",
+    "no box": f"{{{POINT}}}",
+    "two boxes": f'{{{BOX}, "bbox": [1,2,3,4], {POINT}}}',
+    "no point": f"{{{BOX}}}",
+    "three points": f'{{{BOX}, "points": [[1,2],[1,2],[1,2]]}}',
+    "short box": f'{{"bbox_2d": [1,2,3], {POINT}}}',
+    "long point": f'{{{BOX}, "point_2d": [1,2,3]}}',
+    "box of text": f'{{"bbox_2d": "1,2,3,4", {POINT}}}',
+    "numbers as text": f'{{"bbox_2d": ["1","2","3","4"], {POINT}}}',
+    "null": f'{{"bbox_2d": [1,2,3,null], {POINT}}}',
+    "boolean": f'{{"bbox_2d": [1,2,3,true], {POINT}}}',
+    "NaN": f'{{"bbox_2d": [1,2,3,NaN], {POINT}}}',
+    "infinity": f'{{"bbox_2d": [1,2,3,-Infinity], {POINT}}}',
+    "float overflow": f'{{"bbox_2d": [1,2,3,1e999], {POINT}}}',
+    "huge integer": f'{{"bbox_2d": [1,2,3,{"9" * 400}], {POINT}}}',
+    "thousands of digits": f'{{"bbox_2d": [1,2,3,{"9" * 5000}], {POINT}}}',
+    "too large": f'{{"bbox_2d": [1,2,3,1000001], {POINT}}}',
+    "code": "__import__('os').getcwd() or [{'bbox': 1}]",
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("answer_format", FORMATS)
+def test_anything_else_is_malformed_and_keeps_the_text(body, answer_format):
+    text = f"<think>x</think><answer>{body}</answer>"
+    with pytest.raises(MalformedAnswer) as caught:
+        parse(text, answer_format)
+    assert caught.value.text == text
+
+
+def test_thinking_that_never_ends_is_malformed():
+    with pytest.raises(MalformedAnswer, match="never ends"):
+        parse(f"<think> perhaps {{{BOX}, {POINT}}}", "vision_reasoner")
+
+
+def test_seg_zero_answers_hold_one_object():
+    with pytest.raises(MalformedAnswer, match="2 objects"):
+        answered(f"[{{{BOX}, {POINT}}}, {{{BOX}, {POINT}}}]", "seg_zero")
+
+
+def test_most_objects():
+    entry = f"{{{BOX}, {POINT}}}"
+    assert len(answered("[" + ", ".join([entry] * MAX_OBJECTS) + "]")) == MAX_OBJECTS
+    with pytest.raises(MalformedAnswer, match="121 objects"):
+        answered("[" + ", ".join([entry] * (MAX_OBJECTS + 1)) + "]")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 500_000,
+        "[" * 40_000,
+        '{"a":' * 8_000,
+        "'" * 49_999,
+        '"\\' * 24_999,
+        "'\\" * 24_999,
+        "[" + '"' * 49_000,
+        "[" + "<think>" * 140_000,
+        "[" + "1," * 24_000,
+    ],
+    ids=lambda body: f"{body[:8]}…",
+)
+def test_large_junk_is_refused_quickly(body):
+    start = time.perf_counter()
+    for text in (f"<answer>{body}</answer>", f"<think>{body}</think><answer>[{body}"):
+        with pytest.raises(MalformedAnswer):
+            parse(text, "vision_reasoner")
+    assert time.perf_counter() - start < 1.0
+
+
+def test_a_long_text_is_shortened_in_the_message_only():
+    text = "x" * 1_000_000
+    with pytest.raises(MalformedAnswer) as caught:
+        parse(text, "seg_zero")
+    assert caught.value.text == text
+    assert len(str(caught.value)) < 500
+
+
+PIECES = st.sampled_from(
+    [
+        *("<think>", "</think>", "<answer>", "</answer>", "[", "]", "{", "}", ",", ":", "'", '"'),
+        *('"bbox_2d"', '"point_2d"', "[1,2,3,4]", "[1,2]", "NaN", "-1e400", "\\", "null", " "),
+    ]
+)
+
+
+@given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join)), st.sampled_from(FORMATS))
+@example('<answer>{"bbox": [1,2,3,4], "point": [1,2]}', "seg_zero")
+def test_any_text_gives_an_answer_or_malformed_and_nothing_else(text, answer_format):
+    try:
+        answer = parse(text, answer_format)
+    except MalformedAnswer as error:
+        assert error.text == text
+        return
+    assert answer.text == text
+    for item in answer.objects:
+        assert item.box.x1 <= item.box.x2 and item.box.y1 <= item.box.y2
+        assert 1 <= len(item.points) <= 2
+
+
+whole = st.integers(0, 2000)
+pairs = st.tuples(whole, whole)
+
+
+@st.composite
+def grounded(draw: st.DrawFn, most_points: int) -> GroundedObject:
+    (x1, x2), (y1, y2) = sorted(draw(pairs)), sorted(draw(pairs))
+    points = draw(st.lists(pairs, min_size=1, max_size=most_points))
+    return GroundedObject(Box(x1, y1, x2, y2), tuple(Point(x, y) for x, y in points))
+
+
+reasonings = st.text(st.characters(codec="utf-8", exclude_characters="<")).map(str.strip)
+
+
+@given(reasonings, st.lists(grounded(1), max_size=5))
+def test_vision_reasoner_answers_come_back_as_written(reasoning, objects):
+    answer = parse(format_answer(reasoning, objects, "vision_reasoner"), "vision_reasoner")
+    assert (answer.reasoning, answer.objects) == (reasoning, tuple(objects))
+
+
+@given(reasonings, st.lists(grounded(2), max_size=1))
+def test_seg_zero_answers_come_back_as_written(reasoning, objects):
+    answer = parse(format_answer(reasoning, objects, "seg_zero"), "seg_zero")
+    assert (answer.reasoning, answer.objects) == (reasoning, tuple(objects))
+
+
+def test_answers_are_written_as_in_the_prompts():
+    thought = "thinking process here"
+    assert format_answer(thought, [SEG_ZERO_OBJECT], "seg_zero") == SEG_ZERO_EXAMPLE
+    written = format_answer(thought, VISION_REASONER_OBJECTS, "vision_reasoner")
+    assert written == VISION_REASONER_EXAMPLE
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "objects", "answer_format"),
+    [
+        ("x", [SEG_ZERO_OBJECT], "vision_reasoner"),
+        ("x", [SEG_ZERO_OBJECT] * 2, "seg_zero"),
+        ("x", [GroundedObject(Box(1, 2, 3, 4), ())], "seg_zero"),
+        ("so </think> there", [], "seg_zero"),
+        ("x", [], "json"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_not_written(reasoning, objects, answer_format):
+    with pytest.raises(ValueError):
+        format_answer(reasoning, objects, answer_format)

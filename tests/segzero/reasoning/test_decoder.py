@@ -1,0 +1,107 @@
+"""Decoding of one's own writes what transformers' `generate` writes, token for token."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from segzero.reasoning.decoder import Decoder, supports
+from tests.segzero import tiny_checkpoints
+
+MODELS = ["qwen2_5_vl", "qwen3_vl"]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with random weights, two of its heads on the same keys, and no script."""
+    save = getattr(tiny_checkpoints, f"save_{request.param}")
+    return save(tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def model(folder: Path) -> Any:
+    return AutoModelForImageTextToText.from_pretrained(folder).eval()
+
+
+def prompt(folder: Path, words: int, side: int = 112) -> dict[str, torch.Tensor]:
+    processor = AutoProcessor.from_pretrained(folder)
+    content = [{"type": "image"}, {"type": "text", "text": "ball " * words}]
+    chat = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+    pixels = np.random.default_rng(words).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return processor(text=[chat], images=[pixels], return_tensors="pt")
+
+
+def settings(model: Any, new_tokens: int, **options: object) -> Any:
+    config = copy.deepcopy(model.generation_config)
+    config.update(do_sample=False, eos_token_id=None, max_new_tokens=new_tokens, **options)
+    return config
+
+
+@torch.inference_mode()
+def generated(model: Any, inputs: dict[str, torch.Tensor], config: Any) -> list[int]:
+    ids = model.generate(**inputs, generation_config=config)
+    return ids[0, inputs["input_ids"].shape[1] :].tolist()
+
+
+@torch.inference_mode()
+def decoded(decoder: Decoder, inputs: dict[str, torch.Tensor], config: Any) -> list[int]:
+    return list(decoder.decode(inputs, config))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": [5, 9]}],
+    ids=str,
+)
+def test_it_writes_what_generate_writes(folder: Path, model: Any, options: dict) -> None:
+    inputs = prompt(folder, words=3)
+    config = settings(model, 40, **options)
+    expected = generated(model, inputs, config)
+    assert decoded(Decoder(model), inputs, config) == expected
+    assert len(expected) == 40
+
+
+def test_prompts_of_any_length_follow_each_other(folder: Path, model: Any) -> None:
+    decoder = Decoder(model)
+    for words, side in ((40, 168), (1, 112), (400, 112), (2, 224)):  # the third needs more room
+        inputs = prompt(folder, words, side)
+        config = settings(model, 12)
+        assert decoded(decoder, inputs, config) == generated(model, inputs, config)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here a graph can be recorded")
+def test_where_no_graph_can_be_recorded_it_goes_on_without(
+    folder: Path, model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    decoder = Decoder(model)
+    decoder._replays = True  # as on a GPU
+    inputs, config = prompt(folder, words=3), settings(model, 12)
+    assert decoded(decoder, inputs, config) == generated(model, inputs, config)
+    (record,) = caplog.records
+    assert "without a GPU graph" in record.message
+
+
+def test_the_model_keeps_its_weights_and_they_lie_in_memory_once(folder: Path, model: Any) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    decoder = Decoder(model)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    attention = model.model.language_model.layers[0].self_attn
+    assert attention.q_proj.weight.data_ptr() == decoder._layers[0].qkv.data_ptr()
+    assert attention.k_proj.weight.untyped_storage().data_ptr() == (
+        decoder._layers[0].qkv.untyped_storage().data_ptr()
+    )
+
+
+def test_a_model_with_adapters_is_left_to_transformers(model: Any) -> None:
+    assert supports(model)
+    adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
+    assert not supports(adapted.base_model.model)
+
+
+def test_other_models_are_left_to_transformers() -> None:
+    assert not supports(torch.nn.Linear(2, 2))

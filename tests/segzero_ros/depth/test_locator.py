@@ -1,0 +1,200 @@
+"""Depth joined to images by their stamps, and the objects of a real node placed in 3D."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from segzero_ros.depth.calibration import Uncalibrated
+from segzero_ros.depth.cloud import POINT, DepthUnavailable
+from segzero_ros.depth.locator import DEPTH_BUFFER_SIZE, DepthInput, view
+from segzero_ros.images.camera import CAMERA_QOS
+from segzero_ros.images.conversions import from_array
+from segzero_ros.msg import Segmentation
+from tests.segzero_ros.robot import Robot, picture
+from tests.segzero_ros.waiting import DEADLINE, wait_until
+
+WIDTH, HEIGHT = 64, 48
+PINHOLE = CameraInfo(
+    width=WIDTH, height=HEIGHT, p=[60.0, 0.0, 31.5, 0.0, 0.0, 60.0, 23.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+)
+
+
+def stamp(seconds: float) -> Time:
+    return Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
+
+
+def depth(seconds: float, metres: float = 2.0, frame: str = "camera_optical_frame") -> Image:
+    """A wall that faces the camera."""
+    header = Header(stamp=stamp(seconds), frame_id=frame)
+    return from_array(np.full((HEIGHT, WIDTH), metres, np.float32), header)
+
+
+@pytest.fixture
+def received() -> DepthInput:
+    """Calibrated, with images of the seconds 10.0, 10.1, … 10.9."""
+    received = DepthInput()
+    received.calibrate(PINHOLE)
+    for tenth in range(10):
+        received.put(depth(10 + tenth / 10))
+    return received
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(10.31, 10.3), (10.28, 10.3), (9.96, 10.0)])
+def test_the_image_nearest_to_the_stamp_is_taken(
+    received: DepthInput, params: float, expected: float
+) -> None:
+    image, info = received.at(stamp(params), 0.05)
+    assert (image.header.stamp, info) == (stamp(expected), PINHOLE)
+
+
+@pytest.mark.parametrize(("wanted", "how"), [(9.9, "0.100 s younger"), (11.0, "0.100 s older")])
+def test_images_too_far_apart_are_not_joined(received: DepthInput, params: float, how: str) -> None:
+    with pytest.raises(DepthUnavailable, match=f"{how}, depth_tolerance allows 0.05 s"):
+        received.at(stamp(params), 0.05)
+
+
+def test_it_says_what_never_came() -> None:
+    received = DepthInput()
+    with pytest.raises(DepthUnavailable, match="no depth image came yet: start the depth camera"):
+        received.at(stamp(10), 0.05)
+    received.put(depth(10))
+    with pytest.raises(DepthUnavailable, match="no camera_info came yet: remap"):
+        received.at(stamp(10), 0.05)
+
+
+def test_depth_that_comes_a_little_later_is_waited_for(
+    received: DepthInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segzero_ros.depth.locator.DEPTH_TIMEOUT", DEADLINE)
+    threading.Timer(0.1, received.put, [depth(11.0)]).start()
+    assert received.at(stamp(11.0), 0.05)[0].header.stamp == stamp(11.0)
+
+
+def test_what_is_held_outlives_the_history_and_the_rest_is_bounded(received: DepthInput) -> None:
+    received.hold(stamp(10.5))
+    for second in range(11, 11 + DEPTH_BUFFER_SIZE):
+        received.put(depth(second))
+    assert received.at(stamp(10.5), 0.05)[0].header.stamp == stamp(10.5)
+    with pytest.raises(DepthUnavailable, match=r"depth_tolerance"):
+        received.at(stamp(10.2), 0.05)
+
+
+def test_a_clock_that_starts_again_forgets_the_old_images(received: DepthInput) -> None:
+    received.put(depth(1.0))
+    assert received.at(stamp(1.0), 0.05)[0].header.stamp == stamp(1.0)
+    with pytest.raises(DepthUnavailable):
+        received.at(stamp(10.5), 0.05)
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [(np.float32, 1.0), (np.uint16, 0.001)])
+def test_both_encodings_of_rep_118_are_read(dtype: type, unit: float) -> None:
+    values = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(dtype)
+    image = from_array(values, Header())
+    assert image.encoding == {np.float32: "32FC1", np.uint16: "16UC1"}[dtype]
+    seen = view(image, PINHOLE)
+    np.testing.assert_array_equal(seen.depth, values)
+    assert (seen.unit, seen.intrinsics.fx, seen.intrinsics.cx) == (unit, 60, 31.5)
+
+
+@pytest.mark.parametrize(
+    ("image", "info", "error", "reason"),
+    [
+        (picture(1), PINHOLE, DepthUnavailable, "'rgb8' are not supported: remap `depth`"),
+        (depth(1), CameraInfo(), Uncalibrated, "no focal length"),
+        (depth(1), CameraInfo(width=640, height=480, p=PINHOLE.p), Uncalibrated, "640×480 pixels"),
+    ],
+    ids=["colour", "uncalibrated", "another size"],
+)
+def test_what_can_not_be_used_says_what_to_do(
+    image: Image, info: CameraInfo, error: type, reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        view(image, info)
+
+
+class DepthCamera:
+    """Publishes colour, depth and calibration for a node that is asked."""
+
+    def __init__(self, robot: Robot) -> None:
+        self._robot = robot
+        node = robot.operator.node
+        self.points: queue.Queue[PointCloud2] = queue.Queue()
+        heard = robot.operator.listen(PointCloud2, "segzero/points", self.points)
+        wait_until(heard.get_publisher_count, "~/points")
+        self._depth = node.create_publisher(Image, "depth", CAMERA_QOS)
+        self._info = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
+        for publisher in (self._depth, self._info):
+            wait_until(publisher.get_subscription_count, publisher.topic_name)
+
+    def answer(self, second: int, image: Image) -> Segmentation:
+        """Show colour of a second with the depth `image` until the node has both; ask."""
+        received = self._robot.node._reporter.locator._depth
+        self._robot.see(picture(second))
+
+        def seen() -> bool:
+            self._info.publish(PINHOLE)
+            self._depth.publish(image)
+            known = [item.header for item in received._images]
+            return image.header in known and received._info is not None
+
+        wait_until(seen, "depth")
+        return self._robot.operator.answer("the red ball")
+
+
+@pytest.fixture
+def camera(make_robot: Callable[..., Robot]) -> tuple[Robot, DepthCamera]:
+    robot = make_robot(use_depth=True)
+    robot.operator.activate()
+    return robot, DepthCamera(robot)
+
+
+@pytest.mark.ros
+def test_a_node_places_what_it_found_under_the_images_header(camera) -> None:
+    _, depth_camera = camera
+    result = depth_camera.answer(7, depth(7, metres=2.0))
+    (found,) = result.objects
+    assert (found.located, result.points_frame_id) == (True, "camera_optical_frame")
+    v, u = np.nonzero(np.frombuffer(result.mask.data, np.uint8).reshape(HEIGHT, WIDTH))
+    expected = [(u.mean() - 31.5) / 30, (v.mean() - 23.5) / 30, 2]
+    centroid = [found.centroid.x, found.centroid.y, found.centroid.z]
+    assert centroid == pytest.approx(expected, abs=1e-4)
+    assert found.extent.x == pytest.approx(np.ptp(u) / 30, abs=1e-4)
+    assert (found.extent.y, found.extent.z) == pytest.approx((np.ptp(v) / 30, 0), abs=1e-4)
+    cloud = depth_camera.points.get(timeout=DEADLINE)
+    assert cloud.header == result.header
+    rows = np.frombuffer(cloud.data.tobytes(), POINT)
+    assert (len(rows), set(rows["id"])) == (len(u), {found.id})
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (depth(50), "depth_tolerance"),
+        (depth(8, frame="other"), "depth is in the frame 'other'"),
+        (picture(8), "'rgb8' are not supported"),
+        (depth(8, metres=np.nan), ""),
+    ],
+    ids=["another time", "another frame", "colour", "no valid pixel"],
+)
+def test_depth_that_does_not_fit_costs_the_place_only_and_the_next_is_used(
+    camera, bad: Image, reason: str
+) -> None:
+    robot, depth_camera = camera
+    result = depth_camera.answer(8, bad)
+    assert (result.state, result.objects[0].located) == (Segmentation.ANSWERED, False)
+
+    def told() -> bool:
+        status = robot.operator.diagnosis("depth")
+        return status is not None and reason in status.message
+
+    wait_until(told, "the reason in /diagnostics")
+    assert depth_camera.answer(60, depth(60)).objects[0].located
+    wait_until(lambda: robot.operator.diagnosis("depth").level == DiagnosticStatus.OK, "recovery")

@@ -1,0 +1,158 @@
+"""A camera that dies and returns, and neighbours that can't hear each other."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+from segzero_ros.images.frames import LatestFrame
+from segzero_ros.results.watchdog import Watchdog, qos_mismatches
+from tests.segzero_ros.waiting import wait_until
+
+BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@pytest.fixture
+def node(namespace: str) -> Iterator[Node]:
+    """A node that listens to `image` and `query` and speaks on `mask`."""
+    node = rclpy.create_node("segzero", namespace=namespace)
+    node.create_subscription(Image, "image", print, BEST_EFFORT)
+    node.create_subscription(String, "query", print, 10)
+    node.create_publisher(Image, "mask", 10)
+    yield node
+    node.destroy_node()
+
+
+@pytest.fixture
+def neighbour(namespace: str) -> Iterator[Node]:
+    """A node with a context of its own: one context takes one type per topic."""
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("neighbour", namespace=namespace, context=context)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+class Camera:
+    """What a watchdog sees and says; `look` returns the camera's state."""
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self.frames = LatestFrame()
+        self.said: list[str] = []
+        self.topic = topic
+        node.get_logger = lambda: self  # type: ignore[method-assign]
+        self._watchdog = Watchdog(node, self.frames)
+
+    def error(self, text: str) -> None:
+        self.said.append(text)
+
+    info = error
+
+    def look(self, timeout: float = 0.05, *, active: bool = True) -> DiagnosticStatus:
+        return self._watchdog.look(self.topic, timeout, active=active)[0]
+
+
+@pytest.fixture
+def camera(node: Node, namespace: str) -> Camera:
+    return Camera(node, f"{namespace}/image")
+
+
+def test_frames_are_counted_and_their_rate_is_told(camera: Camera) -> None:
+    camera.look()
+    for _ in range(30):
+        camera.frames.put(Image())
+    camera.frames.lost = 4
+    status = camera.look(timeout=60)
+    assert status.level == DiagnosticStatus.OK
+    told = {item.key: item.value for item in status.values}
+    assert (told["frames received"], told["frames lost"]) == ("30", "4")
+    assert float(told["rate [Hz]"]) > 0
+    assert float(told["age of newest frame [s]"]) < 60
+
+
+def test_a_silent_camera_is_told_once_and_so_is_its_return(camera: Camera) -> None:
+    assert camera.look().level == DiagnosticStatus.WARN
+    time.sleep(0.1)
+    for _ in range(3):
+        status = camera.look()
+        assert status.level == DiagnosticStatus.ERROR
+        assert f"nothing publishes on {camera.topic}; start the camera" in status.message
+    camera.frames.put(Image())
+    assert camera.look(timeout=60).level == DiagnosticStatus.OK
+    assert len(camera.said) == 2
+    assert "The camera is silent" in camera.said[0]
+    assert "Frames come again" in camera.said[1]
+    time.sleep(0.1)
+    assert camera.look().level == DiagnosticStatus.ERROR
+    assert len(camera.said) == 3
+
+
+def test_a_node_that_is_not_active_misses_no_camera(camera: Camera) -> None:
+    camera.look(active=False)
+    time.sleep(0.1)
+    assert camera.look(active=False).level == DiagnosticStatus.OK
+    assert camera.look(active=True).level == DiagnosticStatus.WARN
+    assert camera.said == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Image, "has a publisher, but nothing arrives"),
+        (CompressedImage, "carries sensor_msgs/msg/CompressedImage, not sensor_msgs/msg/Image"),
+    ],
+)
+def test_the_reason_of_the_silence_is_told(
+    camera: Camera, node: Node, neighbour: Node, kind: type, reason: str
+) -> None:
+    neighbour.create_publisher(kind, "image", 10)
+    wait_until(lambda: node.count_publishers(camera.topic), "the publisher")
+    camera.look()
+    time.sleep(0.1)
+    assert reason in camera.look().message
+
+
+def test_neighbours_that_fit_are_no_news(node: Node, neighbour: Node) -> None:
+    neighbour.create_publisher(Image, "image", 10)
+    neighbour.create_publisher(String, "query", 10)
+    listener = neighbour.create_subscription(Image, "mask", print, BEST_EFFORT)
+    wait_until(lambda: node.count_subscribers(listener.topic_name), "the subscriber")
+    assert list(qos_mismatches(node)) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (
+            lambda other: other.create_publisher(String, "query", BEST_EFFORT),
+            "segzero can't hear {0}/neighbour on {0}/query: change the QoS of one (Best effort",
+        ),
+        (
+            lambda other: other.create_publisher(Image, "query", 10),
+            "the one takes std_msgs/msg/String, the other sends sensor_msgs/msg/Image",
+        ),
+        (
+            lambda other: other.create_subscription(Image, "mask", print, LATCHED),
+            "neighbour can't hear {0}/segzero on {0}/mask: change the QoS of one (Volatile",
+        ),
+    ],
+)
+def test_neighbours_that_do_not_fit_are_told(
+    node: Node,
+    neighbour: Node,
+    namespace: str,
+    wrong: Callable[[Node], object],
+    complaint: str,
+) -> None:
+    wrong(neighbour)
+    expected = complaint.format(namespace)
+    wait_until(lambda: any(expected in told for told in qos_mismatches(node)), "a complaint")

@@ -1,0 +1,168 @@
+"""Prompts shared, rows in parts of equal length: what TRL's own way gives, but for rounding."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import set_seed
+
+from segzero_train.grpo import build_trainer
+from segzero_train.training import generation, logprobs
+from segzero_train.training import preprocessing as rows_module
+from segzero_train.training.images import distinct
+from tests.segzero_train.tiny_runs import recipe
+
+Build = Callable[..., Any]
+
+
+@pytest.fixture(params=["demo", "qwen2_5_vl", "qwen3_vl"])
+def profile(request: pytest.FixtureRequest) -> str | Path:
+    name = request.param
+    return name if name == "demo" else request.getfixturevalue(name)
+
+
+@pytest.fixture
+def build(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Trainers as the command builds them, or `plain=True`: with TRL's own generation and loss."""
+
+    def make(profile: str | Path, plain: bool = False, **changes: Any) -> Any:
+        with monkeypatch.context() as patch:
+            if plain:
+                patch.setattr(generation, "shared_prefill", lambda model: None)
+                patch.setattr(logprobs, "bucketed_logprobs", lambda model: None)
+            run = tmp_path / ("plain" if plain else "fast")
+            words = {"per_device_train_batch_size": 16, "max_completion_length": 120}
+            return build_trainer(*recipe(profile, table, run, **words, **changes))
+
+    return make
+
+
+def batch(trainer: Any) -> list[dict[str, Any]]:
+    return next(iter(trainer.get_train_dataloader()))
+
+
+def scored(trainer: Any) -> dict[str, Any]:
+    """The first rollout, as the loss takes it, with all its completions and rewards logged."""
+    set_seed(3)
+    return trainer._generate_and_score_completions(batch(trainer))
+
+
+def gradient(trainer: Any, inputs: dict[str, Any]) -> tuple[float, torch.Tensor]:
+    """Loss and gradient. Advantages that don't sum to zero, so that the loss isn't zero either."""
+    trainer.current_gradient_accumulation_steps = 1
+    advantages = torch.linspace(-1, 2, len(inputs["advantages"]))
+    trainer.model.zero_grad()
+    loss = trainer._compute_loss(trainer.model, inputs | {"advantages": advantages})
+    loss.backward()
+    parameters = [value.grad for value in trainer.model.parameters() if value.grad is not None]
+    return loss.item(), torch.cat([value.flatten() for value in parameters])
+
+
+def test_rollouts_and_rewards_are_those_of_the_plain_trainer(
+    build: Build, profile: str | Path
+) -> None:
+    fast, plain = build(profile), build(profile, plain=True)
+    ours, theirs = scored(fast), scored(plain)
+    lengths = theirs["completion_mask"].sum(1)
+    assert len(lengths.unique()) > 1, "rows of one length prove little"
+    for key in ("prompt_ids", "completion_ids", "completion_mask", "advantages"):
+        assert torch.equal(ours[key], theirs[key]), key
+    assert fast._logs["rewards"] == plain._logs["rewards"]
+
+
+def test_loss_and_gradient_are_those_of_the_plain_trainer(
+    build: Build, profile: str | Path
+) -> None:
+    fast, plain = build(profile), build(profile, plain=True)
+    inputs = scored(plain)
+    loss, slope = gradient(plain, inputs)
+    our_loss, our_slope = gradient(fast, inputs)
+    assert abs(loss) > 1e-3
+    assert our_loss == pytest.approx(loss, rel=1e-5)
+    assert (our_slope - slope).norm() < 1e-4 * slope.norm()
+
+
+def test_probabilities_and_entropies_come_back_in_their_rows(build: Build) -> None:
+    fast, plain = build("demo"), build("demo", plain=True)
+    inputs = scored(plain)
+    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+    mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+    images = ("pixel_values", "image_grid_thw", "mm_token_type_ids", "num_images")
+    given = {key: inputs[key] for key in images}
+    with torch.no_grad():
+        ours, theirs = (
+            trainer._get_per_token_logps_and_entropies(
+                trainer.model,
+                ids,
+                mask,
+                inputs["completion_ids"].shape[1],
+                compute_entropy=True,
+                **given,
+            )
+            for trainer in (fast, plain)
+        )
+    written = inputs["completion_mask"].bool()
+    for one, other in zip(ours[:2], theirs[:2], strict=True):
+        torch.testing.assert_close(one[written], other[written], atol=1e-4, rtol=1e-4)
+
+
+def test_the_reference_model_is_scored_alike(build: Build) -> None:
+    fast, plain = build("demo", beta=0.1), build("demo", plain=True, beta=0.1)
+    ours, theirs = scored(fast), scored(plain)
+    written = theirs["completion_mask"].bool()
+    one, other = ours["ref_per_token_logps"][written], theirs["ref_per_token_logps"][written]
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_greedy_answers_are_those_of_transformers(build: Build) -> None:
+    fast, plain = build("demo"), build("demo", plain=True)
+    for trainer in (fast, plain):
+        trainer.generation_config.do_sample = False
+    assert torch.equal(scored(fast)["completion_ids"], scored(plain)["completion_ids"])
+
+
+def test_beams_are_left_to_transformers(build: Build) -> None:
+    beams = {"generation_kwargs": '{"num_beams": 2}'}
+    fast, plain = build("demo", **beams), build("demo", plain=True, **beams)
+    assert torch.equal(scored(fast)["completion_ids"], scored(plain)["completion_ids"])
+
+
+def test_an_image_is_encoded_once_for_all_samples(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = build("demo")
+    encoded = []
+    encode = type(trainer.model.model.visual).forward
+
+    def counted(self: Any, pixels: torch.Tensor, grid_thw: torch.Tensor, **options: Any) -> Any:
+        encoded.append(len(grid_thw))
+        return encode(self, pixels, grid_thw=grid_thw, **options)
+
+    monkeypatch.setattr(type(trainer.model.model.visual), "forward", counted)
+    trainer.train()
+    assert encoded == [4, 4]  # 16 samples of 4 prompts, to generate and for the loss
+
+
+def test_a_row_is_decoded_once_for_all_samples(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = build("demo")
+    decoded = []
+    plain = rows_module.training_row
+    monkeypatch.setattr(
+        rows_module,
+        "training_row",
+        lambda row, space: decoded.append(row["id"]) or plain(row, space),
+    )
+    rows = batch(trainer)
+    assert decoded == list(dict.fromkeys(row["id"] for row in rows))
+    assert (len(rows), len(decoded)) == (16, 4)
+
+
+def test_equal_tensors_are_found_wherever_they_are() -> None:
+    one, two = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0])  # of the same sum
+    kept, which = distinct([one, two, one.clone(), torch.zeros(3), two.clone()])
+    assert kept == [0, 1, 3]
+    assert which.tolist() == [0, 1, 0, 2, 1]

@@ -1,0 +1,135 @@
+"""GRPO under DeepSpeed on the CPU: two processes over gloo, weights in float32.
+
+`accelerate launch` can't start it there: it knows no backend for DeepSpeed without a GPU. The
+processes are started by torchrun, and `zero_run` names the backend.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segzero.profiles import load_profile
+from segzero.weights import resolve_weights
+from tests.segzero_train.tiny_runs import ROOT, logged, words
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def stage(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def facts(
+    stage: int, qwen3_vl: Path, table: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder of a run of two steps with the shipped DeepSpeed file, and what each process saw.
+
+    Each step has two questions, one on each process.
+    """
+    folder = tmp_path_factory.mktemp(f"zero{stage}")
+    deepspeed = {
+        "deepspeed": ROOT / "config" / "deepspeed" / f"zero{stage}.json",
+        "use_cpu": None,  # it would turn DeepSpeed off
+        "accelerator_config": '{"use_configured_state": true}',
+    }
+    arguments = words(
+        qwen3_vl,
+        table,
+        folder / "run",
+        max_steps=2,
+        per_device_train_batch_size=4,
+        learning_rate=1e-3,
+        beta=5e-3,
+        held_out_size=3,  # no even share
+        held_out_every=1,
+        held_out_batch=1,
+        samples_every=1,
+        **deepspeed,
+    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = ["-m", "tests.segzero_train.zero_run", str(folder / "facts")]
+    cpu = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    made = subprocess.run(
+        [sys.executable, *launch, *program, *arguments],
+        env=os.environ | cpu,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr[-4000:]
+    seen = [json.loads((folder / f"facts-{rank}.json").read_text()) for rank in (0, 1)]
+    return folder / "run", seen
+
+
+def test_the_engine_is_deepspeeds_at_that_stage(facts: tuple, stage: int) -> None:
+    optimizer = {2: "DeepSpeedZeroOptimizer", 3: "DeepSpeedZeroOptimizer_Stage3"}[stage]
+    for seen in facts[1]:
+        assert (seen["engine"], seen["optimizer"]) == ("DeepSpeedEngine", optimizer)
+        assert seen["stage"] == stage
+        assert seen["processes"] == 2
+        assert seen["split"] is (stage == 3)
+
+
+def test_optimizer_steps_change_the_parameters(facts: tuple) -> None:
+    for seen in facts[1]:
+        assert seen["steps"] == 2
+        assert seen["before"].keys() == seen["after"].keys()
+        moved = {name for name in seen["before"] if seen["before"][name] != seen["after"][name]}
+        assert {name for name in seen["before"] if "lm_head" in name or "o_proj" in name} <= moved
+
+
+def test_both_processes_end_with_the_same_weights(facts: tuple) -> None:
+    first, second = facts[1]
+    assert first["before"] == second["before"]
+    assert first["after"] == second["after"]
+
+
+def test_rewards_and_advantages_are_real(facts: tuple) -> None:
+    steps = [entry for entry in logged(facts[0]) if "reward" in entry]
+    assert [entry["step"] for entry in steps] == [1, 2]
+    assert all(entry["reward_std"] > 0 and entry["grad_norm"] > 0 for entry in steps)
+    assert steps[1]["kl"] > 0
+
+
+def test_every_held_out_question_is_answered_once(facts: tuple) -> None:
+    for step in range(3):
+        written = json.loads((facts[0] / "greedy" / f"{step:06d}.json").read_text())
+        names = sorted(item["id"] for item in written["questions"])
+        assert names == ["val-00000", "val-00001", "val-00002"]
+        assert written["giou"] > 0
+
+
+def test_samples_are_of_both_processes(facts: tuple) -> None:
+    lines = (facts[0] / "samples" / "000001.md").read_text().splitlines()
+    assert len(lines) == 2 + 8
+    assert (facts[0] / "samples" / "000001.png").is_file()
+
+
+@pytest.mark.parametrize("folder", [".", "best"])
+def test_whole_weights_are_saved(folder: str, facts: tuple, qwen3_vl: Path) -> None:
+    saved = load_file(resolve_weights(str(facts[0] / folder), "tiny") / "model.safetensors")
+    base = load_file(Path(load_profile(qwen3_vl).reasoner) / "model.safetensors")
+    assert {name: value.shape for name, value in saved.items()} == {
+        name: value.shape for name, value in base.items()
+    }
+    assert all(value.isfinite().all() for value in saved.values())
+    if folder == ".":
+        assert any(not torch.equal(saved[name], base[name]) for name in base)
+
+
+def test_the_best_is_the_one_with_the_highest_giou(facts: tuple) -> None:
+    scores = [json.loads(file.read_text()) for file in sorted((facts[0] / "greedy").iterdir())]
+    best = json.loads((facts[0] / "best" / "score.json").read_text())
+    assert best["giou"] == max(score["giou"] for score in scores)
+    assert best["step"] == next(s["step"] for s in scores if s["giou"] == best["giou"])

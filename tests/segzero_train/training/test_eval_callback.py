@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segzero.metrics import Overlap
+from segzero.pipeline import SegZero
+from segzero_train import grpo
+from segzero_train.datasets.columns import row_to_sample
+from segzero_train.datasets.loading import load_rows
+from segzero_train.grpo import build_trainer
+from segzero_train.rewards import REWARD_SETS
+from segzero_train.training.eval_callback import GreedyEvaluation, Scored, summary
+from tests.segzero_train.tiny_runs import logged, recipe, words
+
+
+def evaluated(run: Path, step: int) -> dict[str, Any]:
+    return json.loads((run / "greedy" / f"{step:06d}.json").read_text())
+
+
+def test_the_start_and_every_so_many_steps_are_evaluated(demo_run: Path) -> None:
+    assert [file.name for file in sorted((demo_run / "greedy").iterdir())] == [
+        "000000.json",
+        "000001.json",
+        "000002.json",
+    ]
+    steps = [entry["step"] for entry in logged(demo_run) if "eval_greedy/giou" in entry]
+    assert steps == [0, 1, 2]
+
+
+def test_the_figures_are_the_means_of_the_questions(demo_run: Path) -> None:
+    for step in range(3):
+        result = evaluated(demo_run, step)
+        assert [item["id"] for item in result["questions"]] == [
+            f"val-{number:05d}" for number in range(4)
+        ]
+        for figure, key in (("giou", "iou"), ("reward", "reward")):
+            mean = np.mean([item[key] for item in result["questions"]])
+            assert result[figure] == pytest.approx(mean, abs=1e-3)
+            assert result[f"{figure}_low"] <= result[figure] <= result[f"{figure}_high"]
+
+
+def test_the_masks_are_those_of_segzero(demo_run: Path, table: Path) -> None:
+    """At the start the model is the shipped one; masks here are of the squashed image."""
+    asked = {item["id"]: item for item in evaluated(demo_run, 0)["questions"]}
+    segzero = SegZero.load("demo", device="cpu")
+    compared = 0
+    for row in load_rows(str(table), "val", 4):
+        sample, item = row_to_sample(row), asked[row["id"]]
+        if not item["completion"].endswith("</answer>") or not sample.objects:
+            continue
+        found = segzero.ask(sample.image, sample.question).mask() > 0
+        ground_truth = sample.mask == 1
+        iou = (found & ground_truth).sum() / (found | ground_truth).sum()
+        assert item["iou"] == pytest.approx(iou, abs=0.08)
+        compared += 1
+    assert compared
+
+
+def test_the_reward_is_the_weighted_sum(table: Path, tmp_path: Path) -> None:
+    rewards = ["vision_reasoner.accuracy=2", "non_repeat=0.5"]
+    held_out = {"held_out_size": 4, "held_out_every": 1}
+    trainer = build_trainer(*recipe("demo", table, tmp_path, rewards=rewards, **held_out))
+    trainer.train()
+    result = evaluated(tmp_path, 1)
+    texts = [item["completion"] for item in result["questions"]]
+    (callback,) = [
+        item for item in trainer.callback_handler.callbacks if isinstance(item, GreedyEvaluation)
+    ]
+    solutions = [callback._rows[number]["solution"] for number in range(4)]
+    _, accuracy, non_repeat = REWARD_SETS["vision_reasoner"]
+    totals = 2 * np.array(accuracy(texts, solutions)) + 0.5 * np.array(non_repeat(texts, solutions))
+    assert [item["reward"] for item in result["questions"]] == pytest.approx(totals, abs=1e-4)
+
+
+def test_the_best_of_a_run_is_kept(demo_run: Path) -> None:
+    scores = [evaluated(demo_run, step) for step in range(3)]
+    best = json.loads((demo_run / "best" / "score.json").read_text())
+    assert best["giou"] == max(score["giou"] for score in scores)
+    assert best["step"] == next(s["step"] for s in scores if s["giou"] == best["giou"])
+    assert not (demo_run / "best.partial").exists()
+
+
+def test_a_worse_model_leaves_the_best_alone(table: Path, tmp_path: Path) -> None:
+    """A learning rate that ruins the model."""
+    held_out = {"held_out_size": 2, "held_out_every": 1}
+    assert grpo.main(words("demo", table, tmp_path / "run", learning_rate=0.1, **held_out)) == 0
+    first, last = (evaluated(tmp_path / "run", step) for step in (0, 1))
+    assert last["giou"] < first["giou"]
+    assert json.loads((tmp_path / "run" / "best" / "score.json").read_text())["step"] == 0
+
+
+def test_an_evaluation_leaves_randomness_and_mode_as_they_were(
+    qwen3_vl: Path, table: Path, tmp_path: Path
+) -> None:
+    trainer = build_trainer(*recipe(qwen3_vl, table, tmp_path, held_out_size=3))
+    (callback,) = [
+        item for item in trainer.callback_handler.callbacks if isinstance(item, GreedyEvaluation)
+    ]
+    trainer.model.train()
+    trainer.model_wrapped = trainer.model
+    before, drawn = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    callback._evaluate(1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], drawn)
+    assert trainer.model.training
+    first = evaluated(tmp_path, 1)
+    callback._evaluate(2)
+    assert evaluated(tmp_path, 2)["questions"] == first["questions"]
+
+
+def test_a_held_out_set_without_masks_is_refused(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "plain"
+    (folder / "data").mkdir(parents=True)
+    rows = load_rows(str(table), "val", 4).remove_columns("mask")
+    rows.to_parquet(str(folder / "data" / "val-00000.parquet"))
+    arguments = words("demo", table, tmp_path / "run", held_out=folder, held_out_size=4)
+    assert grpo.main(arguments) == 1
+    assert "the held-out dataset has no masks" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_intervals_hold_the_mean_and_narrow_with_more_questions() -> None:
+    rng = np.random.default_rng(0)
+
+    def scored(count: int) -> list[Scored]:
+        overlaps = [Overlap(int(value), 100, 100) for value in rng.integers(0, 100, count)]
+        return [
+            Scored(str(number), "all", "", each, each.iou) for number, each in enumerate(overlaps)
+        ]
+
+    few, many = summary(scored(20)), summary(scored(2000))
+    for figures in (few, many):
+        assert figures["giou_low"] < figures["giou"] < figures["giou_high"]
+        assert figures["reward_low"] < figures["reward"] < figures["reward_high"]
+    assert many["giou_high"] - many["giou_low"] < (few["giou_high"] - few["giou_low"]) / 4
+
+
+def test_the_shipped_demo_is_what_is_evaluated_at_the_start(demo_run: Path) -> None:
+    assert evaluated(demo_run, 0)["malformed"] == 0
+    assert evaluated(demo_run, 0)["giou"] > 0.3
