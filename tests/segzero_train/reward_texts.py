@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from segzero_train.rewards import RewardContext
 
-_GOLDEN = json.loads((Path(__file__).parent / "golden_rewards.json").read_text())
+_GOLDEN = json.loads((Path(__file__).parent / "rewards" / "golden_rewards.json").read_text())
 SINGLE: list[dict] = _GOLDEN["single"]
 MULTI: list[dict] = _GOLDEN["multi"]
 

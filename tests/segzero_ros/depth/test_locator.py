@@ -46,7 +46,7 @@ def received() -> DepthInput:
     return received
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [(10.31, 10.3), (10.28, 10.3), (9.96, 10.0)])
+@pytest.mark.parametrize(("params", "expected"), [(10.31, 10.3), (10.28, 10.3), (9.96, 10.0)])
 def test_the_image_nearest_to_the_stamp_is_taken(
     received: DepthInput, params: float, expected: float
 ) -> None:
@@ -54,7 +54,7 @@ def test_the_image_nearest_to_the_stamp_is_taken(
     assert (image.header.stamp, info) == (stamp(expected), PINHOLE)
 
 
-@pytest.mark.parametrize(("wanted", "how"), [(9.9, "0.100 s younger"), (11.0, "0.100 s older")])
+@pytest.mark.parametrize(("params", "how"), [(9.9, "0.100 s younger"), (11.0, "0.100 s older")])
 def test_images_too_far_apart_are_not_joined(received: DepthInput, params: float, how: str) -> None:
     with pytest.raises(DepthUnavailable, match=f"{how}, depth_tolerance allows 0.05 s"):
         received.at(stamp(params), 0.05)

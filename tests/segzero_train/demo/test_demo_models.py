@@ -73,7 +73,7 @@ def test_trained_for_a_moment_both_models_run_as_a_profile(
     save_segmenter(segmenter, tmp_path / "segmenter")
     save_reasoner(reasoner, processor, tmp_path / "reasoner")
     profile = tmp_path / "momentary.yaml"
-    demo = (Path(__file__).parents[2] / "config/profiles/demo.yaml").read_text()
+    demo = (Path(__file__).parents[3] / "config/profiles/demo.yaml").read_text()
     profile.write_text(
         demo.replace("checkpoints/demo", str(tmp_path)).replace("tokens: 512", "tokens: 8")
     )
