@@ -6,14 +6,21 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 # The built messages come from install/, everything else from .venv.
 run = source install/setup.bash && .venv/bin/python
+workers = -n logical --dist worksteal
+test test-fast: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check setup clean
+.PHONY: demo test test-fast check setup clean
 
 demo: setup
 	$(run) scripts/demo.py
 
+# Everything: a worker for each core, whose models compute in one thread each.
 test: setup
-	$(run) -m pytest
+	$(run) -m pytest $(workers) --durations 10
+
+# For while you work: no ROS processes, nothing that takes more than a few seconds.
+test-fast: setup
+	$(run) -m pytest $(workers) -m "not slow and not ros"
 
 check: setup
 	$(run) -m ruff check .
