@@ -1,14 +1,24 @@
 """Greedy decoding of one prompt by Qwen's language models, in fixed shapes and few operations.
 
 A token of `generate` takes hundreds of small operations, of new shapes each time: these can cost
-more than the arithmetic. Here a step has one shape, so that a GPU can replay it as a graph, and
-takes fewer operations. Of the prompt and the picture, transformers' own forward pass takes care. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+more than the arithmetic. Here a step has one shape, so that a CUDA graph can replay it, and takes
+fewer operations. The prompt and the picture go through transformers' own forward pass.
+
+A decoder layer is the published one: pre-normalisation by RMSNorm (arXiv 1910.07467), grouped-query
+attention (GQA, arXiv 2305.13245) with rotary positions (RoPE, arXiv 2104.09864, in the three
+dimensions of M-RoPE, arXiv 2409.12191), and SwiGLU (arXiv 2002.05202).
+
+Shape comments use: L layers, D hidden size, F inner size of the SwiGLU, H query heads, K key-value
+heads, d head size, C capacity of the cache in tokens, T tokens to attend to, V vocabulary size.
+The batch is always 1 and a step is always one token.
+
+CUDA graphs: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -20,34 +30,48 @@ from segzero.reasoning.int4 import Int4Linear
 _LOG = logging.getLogger(__name__)
 _FAMILIES = {"qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text"}
 _LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_CAPACITY = 512
-"""Tokens by which the memory for keys and values grows."""
+_CAPACITY_STEP = 512
+"""The capacity of the cache is a multiple of this many tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """Weights of a layer, those that multiply the same input in one piece.
+class _FusedLayer:
+    """Weights of one layer; those that multiply the same input are one matrix.
 
-    heads: (heads + key heads, head size) scales of queries and keys, where the model has such.
+    Attributes:
+        input_norm: (D,) scales of the RMSNorm before attention.
+        qkv_proj: ((H + 2K)·d, D).
+        qkv_bias: ((H + 2K)·d,), where the model has one (Qwen2-VL and Qwen2.5-VL).
+        qk_norm: (H + K, d) scales of the RMSNorm of queries and keys, where the model has them
+            (Qwen3-VL).
+        o_proj: (D, H·d).
+        post_attention_norm: (D,) scales of the RMSNorm before the SwiGLU.
+        gate_up_proj: (2F, D).
+        down_proj: (D, F).
     """
 
-    before: torch.Tensor
-    qkv: torch.Tensor | Int4Linear
-    bias: torch.Tensor | None
-    heads: torch.Tensor | None
-    out: torch.Tensor | Int4Linear
-    after: torch.Tensor
-    gate_up: torch.Tensor | Int4Linear
-    down: torch.Tensor | Int4Linear
+    input_norm: torch.Tensor
+    qkv_proj: torch.Tensor | Int4Linear
+    qkv_bias: torch.Tensor | None
+    qk_norm: torch.Tensor | None
+    o_proj: torch.Tensor | Int4Linear
+    post_attention_norm: torch.Tensor
+    gate_up_proj: torch.Tensor | Int4Linear
+    down_proj: torch.Tensor | Int4Linear
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KVCache:
-    """Everything that a step reads and writes, at addresses that stay.
+    """Everything that a step reads and writes, at fixed addresses, as a CUDA graph needs it.
 
-    keys, values: (layers, key heads, C, head size) for a capacity of C tokens. cos, sin: (C, 1,
-    head size) rotations, the first half of sin negated. token, place: (1,) int64, the token to go
-    on from and where in C it belongs.
+    Attributes:
+        keys: (L, K, C, d).
+        values: (L, K, C, d).
+        cos: (C, 1, d) of the rotation of each slot.
+        sin: (C, 1, d), the first half of d negated.
+        token: (1,) int64, the token to continue from.
+        position: (1,) int64, the slot of that token, 0 to C - 1.
+        slots: (C,) int64, 0 to C - 1.
     """
 
     keys: torch.Tensor
@@ -60,207 +84,230 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
+        """How many tokens fit: C."""
         return len(self.slots)
 
 
 class Decoder:
-    """Goes on from a prompt as `generate` does without sampling; one prompt at a time."""
+    """Continues a prompt as `generate` does without sampling; one prompt at a time.
+
+    Args:
+        model: a model of transformers that `supports` accepts. The decoder shares its weights, on
+            the device where it is.
+        four_bits: compute all but the prompt with the layers' weights rounded to four bits. These
+            take memory beside the full ones; a weight that the kernels don't support stays full.
+    """
 
     def __init__(self, model: Any, *, four_bits: bool = False) -> None:
-        """Share the weights of a model that `suits`, on the device where it is.
-
-        four_bits: read the layers' weights rounded to four bits for all but the prompt. They lie in
-        memory beside the others; a weight whose shape or type the kernels don't take stays.
-        """
         self._model = model
         self._four_bits = four_bits
         text = model.model.language_model
         config = text.config
-        self._heads, self._key_heads = config.num_attention_heads, config.num_key_value_heads
+        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
         self._head_size = text.layers[0].self_attn.head_dim
         self._epsilon = config.rms_norm_eps
         self._layers = [self._fuse_layer(layer) for layer in text.layers]
-        self._state: KVCache | None = None
-        self._replays = text.norm.weight.is_cuda
+        self._kv_cache: KVCache | None = None
+        self._use_graph = text.norm.weight.is_cuda
         self._graph: tuple[torch.cuda.CUDAGraph, torch.Tensor] | None = None
 
     def decode(self, inputs: Mapping[str, torch.Tensor], config: Any) -> Iterator[int]:
-        """Yield one token after the other, at most `config.max_new_tokens`, and never stop before.
+        """Generate one token after the other. Call it within torch.inference_mode().
 
-        inputs: the processor's for one prompt. config: transformers' generation settings; those
-        that change the scores (a repetition penalty, …) hold. Within torch.inference_mode().
+        Args:
+            inputs: the processor's for one prompt, `input_ids` (1, T) int64 among them.
+            config: transformers' generation settings. Those that change the scores (a repetition
+                penalty and others) apply.
+
+        Yields:
+            `config.max_new_tokens` token ids; an end token does not end them.
         """
-        ids = inputs["input_ids"]
-        found = self._model(**inputs, use_cache=True, logits_to_keep=1)
+        ids = inputs["input_ids"]  # (1, T)
+        output = self._model(**inputs, use_cache=True, logits_to_keep=1)
         length = ids.shape[1]
         processors = self._model._get_logits_processor(config, length, device=ids.device)
-        self._prefill(found.past_key_values, length, length + config.max_new_tokens)
-        logits = found.logits[:, -1]
+        self._prefill(output.past_key_values, length, length + config.max_new_tokens)
+        logits = output.logits[:, -1]  # (1, 1, V) -> (1, V)
         for position in range(length, length + config.max_new_tokens):
             if processors:
                 logits = processors(ids, logits.float())
-            token = logits.argmax(-1)
+            token = logits.argmax(-1)  # (1,)
             yield int(token)
             if processors:
-                ids = torch.cat([ids, token[None]], dim=1)
-            logits = self._step(token, position)
+                ids = torch.cat([ids, token[None]], dim=1)  # (1, T + 1)
+            logits = self._step(token, position)  # (1, V)
 
-    def _prefill(self, cache: Any, length: int, max_length: int) -> None:
-        """Take over what the forward pass of the prompt left; `room` tokens have to fit."""
-        state = self._state
-        if state is None or state.capacity < max_length:
+    def _prefill(self, prompt_cache: Any, length: int, max_length: int) -> None:
+        """Copy the prompt's keys and values into the cache, with room for `max_length` tokens."""
+        cache = self._kv_cache
+        if cache is None or cache.capacity < max_length:
             self._graph = None
-            self._state = state = self._allocate(-(-max_length // _CAPACITY) * _CAPACITY)
-        for index, layer in enumerate(cache.layers):
-            state.keys[index, :, :length] = layer.keys[0]
-            state.values[index, :, :length] = layer.values[0]
-        # Text has the same position in all three dimensions, the picture fewer than tokens.
-        positions = state.slots + self._model.model.rope_deltas.flatten()
+            capacity = -(-max_length // _CAPACITY_STEP) * _CAPACITY_STEP
+            self._kv_cache = cache = self._allocate(capacity)
+        for index, layer in enumerate(prompt_cache.layers):
+            cache.keys[index, :, :length] = layer.keys[0]  # (1, K, T, d) -> (K, T, d)
+            cache.values[index, :, :length] = layer.values[0]
+        # M-RoPE: a text token has one position in all three dimensions. A picture takes up fewer
+        # positions than it has tokens, hence the delta.
+        positions = cache.slots + self._model.model.rope_deltas.flatten()  # (C,)
         cos, sin = self._model.model.language_model.rotary_emb(
-            state.keys, positions.expand(3, 1, -1)
-        )
-        state.cos.copy_(cos[0][:, None])
-        state.sin.copy_(sin[0][:, None])
-        state.sin[..., : self._head_size // 2].neg_()
+            cache.keys, positions.expand(3, 1, -1)
+        )  # both (1, C, d)
+        cache.cos.copy_(cos[0][:, None])  # (C, 1, d)
+        cache.sin.copy_(sin[0][:, None])
+        cache.sin[..., : self._head_size // 2].neg_()
 
     def _allocate(self, capacity: int) -> KVCache:
-        weights = self._layers[0].before
-        shape = (len(self._layers), self._key_heads, capacity, self._head_size)
-        # Zeros: what was never written is masked, but may not be NaN.
-        keys, values = weights.new_zeros(shape), weights.new_zeros(shape)
-        cos, sin = (weights.new_zeros(capacity, 1, self._head_size) for _ in range(2))
-        token, position = (
-            torch.zeros(1, dtype=torch.long, device=weights.device) for _ in range(2)
-        )
-        slots = torch.arange(capacity, device=weights.device)
+        like = self._layers[0].input_norm
+        shape = (len(self._layers), self._kv_heads, capacity, self._head_size)
+        # Zeros: attention masks the slots that were never written, but they must not be NaN.
+        keys, values = like.new_zeros(shape), like.new_zeros(shape)
+        cos, sin = (like.new_zeros(capacity, 1, self._head_size) for _ in range(2))
+        token, position = (torch.zeros(1, dtype=torch.long, device=like.device) for _ in range(2))
+        slots = torch.arange(capacity, device=like.device)
         return KVCache(keys, values, cos, sin, token, position, slots)
 
     def _step(self, token: torch.Tensor, position: int) -> torch.Tensor:
-        """(1, vocabulary) logits after one more token."""
-        state = self._state
-        assert state is not None
-        state.token.copy_(token)
-        state.position.fill_(position)
-        if self._replays and self._graph is None:
-            self._record(state)
+        """(1, V) logits after one more token."""
+        cache = self._kv_cache
+        assert cache is not None
+        cache.token.copy_(token)
+        cache.position.fill_(position)
+        if self._use_graph and self._graph is None:
+            self._try_capture(cache)
         if self._graph is None:
-            return self._forward(state, position + 1)
+            return self._forward(cache, position + 1)
         graph, logits = self._graph
         graph.replay()
         return logits
 
-    def _record(self, state: KVCache) -> None:
+    def _try_capture(self, cache: KVCache) -> None:
         try:
-            self._graph = self._capture(state)
+            self._graph = self._capture(cache)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self._replays = False
+            self._use_graph = False
             reason = str(error).partition("\n")[0]
-            _LOG.warning("writes without a GPU graph, which can't be recorded: %s", reason)
+            _LOG.warning("decoding runs without a CUDA graph, it can't be captured: %s", reason)
 
-    def _capture(self, state: KVCache) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
-        # Libraries set themselves up in the first calls, which a graph must not contain.
-        stream = torch.cuda.Stream()
+    def _capture(self, cache: KVCache) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+        # Libraries initialise themselves in the first calls. A graph must not contain that.
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                self._forward(state)
+                self._forward(cache)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile.
+        # Other threads may use the GPU at the same time.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            logits = self._forward(state)
+            logits = self._forward(cache)
         return graph, logits
 
-    def _forward(self, state: KVCache, length: int | None = None) -> torch.Tensor:
-        """Logits after `state.token`; a known `length` of the text so far saves looking at more."""
+    def _forward(self, cache: KVCache, length: int | None = None) -> torch.Tensor:
+        """(1, V) logits after `cache.token`.
+
+        With a `length`, attention reads that many slots; without, all C of them behind a mask,
+        which is one shape for every position.
+        """
         text = self._model.model.language_model
-        width = text.config.hidden_size
-        hidden = functional.embedding(state.token, text.embed_tokens.weight)
-        cos, sin = state.cos[state.position], state.sin[state.position]
+        hidden = functional.embedding(cache.token, text.embed_tokens.weight)  # (1,) -> (1, D)
+        cos, sin = cache.cos[cache.position], cache.sin[cache.position]  # (1, 1, d)
         mask = None
         if length is None:
-            mask = torch.zeros_like(state.slots, dtype=hidden.dtype)
-            mask = mask.masked_fill(state.slots > state.position, -torch.inf)[None]
-        memories = (memory[:, :, :length].unbind() for memory in (state.keys, state.values))
-        for layer, keys, values in zip(self._layers, *memories, strict=True):
-            inner = functional.rms_norm(hidden, (width,), layer.before, self._epsilon)
-            attended = self._attend(layer, inner, keys, values, cos, sin, mask, state.position)
-            hidden = _add_product(hidden, attended, layer.out)
-            inner = functional.rms_norm(hidden, (width,), layer.after, self._epsilon)
-            gate, up = _multiply(inner, layer.gate_up).chunk(2, dim=-1)
-            hidden = _add_product(hidden, functional.silu(gate) * up, layer.down)
-        hidden = functional.rms_norm(hidden, (width,), text.norm.weight, self._epsilon)
-        return self._model.lm_head(hidden)
+            mask = torch.zeros_like(cache.slots, dtype=hidden.dtype)  # (C,)
+            mask = mask.masked_fill(cache.slots > cache.position, -torch.inf)[None]  # (1, C)
+        keys, values = cache.keys[:, :, :length], cache.values[:, :, :length]  # (L, K, T, d)
+        for layer, k_cache, v_cache in zip(self._layers, keys, values, strict=True):
+            normed = self._rms_norm(hidden, layer.input_norm)  # (1, D)
+            attended = self._attend(layer, normed, k_cache, v_cache, cos, sin, mask, cache.position)
+            hidden = _add_linear(hidden, attended, layer.o_proj)  # (1, H·d) -> (1, D)
+            normed = self._rms_norm(hidden, layer.post_attention_norm)
+            # SwiGLU (arXiv 2002.05202): down(silu(gate(x)) * up(x))
+            gate, up = _linear(normed, layer.gate_up_proj).chunk(2, dim=-1)  # (1, F) each
+            hidden = _add_linear(hidden, functional.silu(gate) * up, layer.down_proj)  # (1, D)
+        hidden = self._rms_norm(hidden, text.norm.weight)
+        return cast(torch.Tensor, self._model.lm_head(hidden))  # (1, V)
 
     def _attend(
         self,
-        layer: _Layer,
+        layer: _FusedLayer,
         hidden: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
+        k_cache: torch.Tensor,
+        v_cache: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
         mask: torch.Tensor | None,
         position: torch.Tensor,
     ) -> torch.Tensor:
-        size, turning = self._head_size, self._heads + self._key_heads
-        qkv = _multiply(hidden, layer.qkv, layer.bias).view(-1, size)
-        rotated, value = qkv[:turning], qkv[turning:]
-        if layer.heads is not None:
-            rotated = functional.rms_norm(rotated, (size,), None, self._epsilon) * layer.heads
-        rotated = torch.addcmul(rotated * cos[0], rotated.roll(size // 2, -1), sin[0])
-        keys.index_copy_(1, position, rotated[self._heads :, None])
-        values.index_copy_(1, position, value[:, None])
-        # Heads that share keys are rows of one query.
-        query = rotated[: self._heads].view(self._key_heads, -1, size)
+        """(1, H·d) attention of one token, (1, D); writes its key and value to the caches."""
+        size, rotated_heads = self._head_size, self._heads + self._kv_heads
+        qkv = _linear(hidden, layer.qkv_proj, layer.qkv_bias).view(-1, size)  # (H + 2K, d)
+        qk, v = qkv[:rotated_heads], qkv[rotated_heads:]  # (H + K, d), (K, d)
+        if layer.qk_norm is not None:
+            qk = self._rms_norm(qk) * layer.qk_norm
+        # RoPE (arXiv 2104.09864): x·cos + rotate_half(x)·sin. `sin` has the sign of rotate_half.
+        rotated = torch.addcmul(qk * cos[0], qk.roll(size // 2, -1), sin[0])  # (H + K, d)
+        q, k = rotated[: self._heads], rotated[self._heads :]  # (H, d), (K, d)
+        k_cache.index_copy_(1, position, k[:, None])  # (K, 1, d) into (K, T, d)
+        v_cache.index_copy_(1, position, v[:, None])
+        # GQA (arXiv 2305.13245): the H / K heads that share a key are the rows of one query.
+        q = q.view(self._kv_heads, -1, size)  # (K, H / K, d)
         attended = functional.scaled_dot_product_attention(
-            query[None], keys[None], values[None], attn_mask=mask
-        )
-        return attended.view(1, -1)
+            q[None], k_cache[None], v_cache[None], attn_mask=mask
+        )  # (1, K, H / K, d)
+        return attended.view(1, -1)  # (1, H·d)
 
-    def _fuse_layer(self, layer: Any) -> _Layer:
-        """The layer's weights in larger pieces, of which its own become parts."""
+    def _rms_norm(self, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+        """RMSNorm (arXiv 1910.07467) over the last dimension; the shape stays."""
+        return functional.rms_norm(x, x.shape[-1:], weight, self._epsilon)
+
+    def _fuse_layer(self, layer: Any) -> _FusedLayer:
+        """The layer's weights as larger matrices; its own become views of these."""
         attention, mlp = layer.self_attn, layer.mlp
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        bias = heads = None
+        qkv_bias = qk_norm = None
         if attention.q_proj.bias is not None:
-            bias = torch.cat([projection.bias.detach() for projection in projections])
+            qkv_bias = torch.cat([projection.bias.detach() for projection in projections])
         if hasattr(attention, "q_norm"):
-            heads = torch.cat(
+            qk_norm = torch.cat(
                 [
-                    attention.q_norm.weight.detach().expand(self._heads, -1),
-                    attention.k_norm.weight.detach().expand(self._key_heads, -1),
+                    attention.q_norm.weight.detach().expand(self._heads, -1),  # (d,) -> (H, d)
+                    attention.k_norm.weight.detach().expand(self._kv_heads, -1),  # (d,) -> (K, d)
                 ]
-            )
-        return _Layer(
-            before=layer.input_layernorm.weight,
-            qkv=self._fuse_linears(projections),
-            bias=bias,
-            heads=heads,
-            out=self._fuse_linears([attention.o_proj]),
-            after=layer.post_attention_layernorm.weight,
-            gate_up=self._fuse_linears([mlp.gate_proj, mlp.up_proj]),
-            down=self._fuse_linears([mlp.down_proj]),
+            )  # (H + K, d)
+        return _FusedLayer(
+            input_norm=layer.input_layernorm.weight,
+            qkv_proj=self._fuse_linears(projections),
+            qkv_bias=qkv_bias,
+            qk_norm=qk_norm,
+            o_proj=self._fuse_linears([attention.o_proj]),
+            post_attention_norm=layer.post_attention_layernorm.weight,
+            gate_up_proj=self._fuse_linears([mlp.gate_proj, mlp.up_proj]),
+            down_proj=self._fuse_linears([mlp.down_proj]),
         )
 
     @torch.no_grad()
     def _fuse_linears(self, linears: Sequence[nn.Linear]) -> torch.Tensor | Int4Linear:
-        """One matrix from several of the same input."""
+        """One matrix from several with the same input: (out_i, in) each -> (sum of out_i, in)."""
         weights = [linear.weight for linear in linears]
-        joined = torch.cat(weights) if len(weights) > 1 else weights[0].data
-        if self._four_bits and int4.supports_int4(joined):
-            return Int4Linear(joined)
-        # They become views of it, so that weights lie in memory once.
-        parts = joined.split([len(weight) for weight in weights])
-        for linear, part in zip(linears, parts, strict=True):
-            linear.weight.data = part
-        return joined
+        fused = torch.cat(weights) if len(weights) > 1 else weights[0].data
+        if self._four_bits and int4.supports_int4(fused):
+            return Int4Linear(fused)
+        # The model's weights become views of it, so that they are in memory once.
+        views = torch.split(fused, [len(weight) for weight in weights])
+        for linear, view in zip(linears, views, strict=True):
+            linear.weight.data = view
+        return fused
 
 
 def supports(model: Any) -> bool:
-    """Whether a model is one of those that Decoder computes, with ordinary weights."""
+    """Whether a model is one of those that Decoder computes, with ordinary weights.
+
+    Args:
+        model: any model of transformers.
+    """
     text: Any = getattr(getattr(model, "model", None), "language_model", None)
     config = getattr(text, "config", None)
     if config is None or config.model_type not in _FAMILIES or config.hidden_act != "silu":
@@ -275,26 +322,30 @@ def supports(model: Any) -> bool:
 
 
 def supports_int4_decoding(model: Any) -> bool:
-    """Whether `four_bits` makes a difference to a model."""
+    """Whether `four_bits` makes a difference to a model.
+
+    Args:
+        model: any model of transformers.
+    """
     return supports(model) and int4.supports_int4(
         model.model.language_model.layers[0].mlp.gate_proj.weight
     )
 
 
-def _multiply(
-    hidden: torch.Tensor, weight: torch.Tensor | Int4Linear, bias: torch.Tensor | None = None
+def _linear(
+    x: torch.Tensor, weight: torch.Tensor | Int4Linear, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """(N, in) times a weight, to (N, out)."""
+    """`x·Wᵀ + bias`: (1, in) -> (1, out)."""
     if isinstance(weight, torch.Tensor):
-        return functional.linear(hidden, weight, bias)
-    product = weight(hidden)
+        return functional.linear(x, weight, bias)
+    product = weight(x)
     return product if bias is None else product + bias
 
 
-def _add_product(
-    hidden: torch.Tensor, inner: torch.Tensor, weight: torch.Tensor | Int4Linear
+def _add_linear(
+    residual: torch.Tensor, x: torch.Tensor, weight: torch.Tensor | Int4Linear
 ) -> torch.Tensor:
-    """What `inner` times a weight adds to `hidden`, in one operation where there is one."""
+    """`residual + x·Wᵀ`, one operation where there is one: (1, out), (1, in) -> (1, out)."""
     if isinstance(weight, torch.Tensor):
-        return torch.addmm(hidden, inner, weight.t())
-    return hidden + weight(inner)
+        return torch.addmm(residual, x, weight.t())
+    return residual + weight(x)

@@ -79,11 +79,11 @@ def test_where_no_graph_can_be_recorded_it_goes_on_without(
     folder: Path, model: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     decoder = Decoder(model)
-    decoder._replays = True  # as on a GPU
+    decoder._use_graph = True  # as on a GPU
     inputs, config = prompt(folder, words=3), settings(model, 12)
     assert decoded(decoder, inputs, config) == generated(model, inputs, config)
     (record,) = caplog.records
-    assert "without a GPU graph" in record.message
+    assert "without a CUDA graph" in record.message
 
 
 def test_the_model_keeps_its_weights_and_they_lie_in_memory_once(folder: Path, model: Any) -> None:
@@ -91,9 +91,9 @@ def test_the_model_keeps_its_weights_and_they_lie_in_memory_once(folder: Path, m
     decoder = Decoder(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     attention = model.model.language_model.layers[0].self_attn
-    assert attention.q_proj.weight.data_ptr() == decoder._layers[0].qkv.data_ptr()
+    assert attention.q_proj.weight.data_ptr() == decoder._layers[0].qkv_proj.data_ptr()
     assert attention.k_proj.weight.untyped_storage().data_ptr() == (
-        decoder._layers[0].qkv.untyped_storage().data_ptr()
+        decoder._layers[0].qkv_proj.untyped_storage().data_ptr()
     )
 
 
