@@ -1,6 +1,6 @@
 """Scenes that move: objects slide and turn on the table, one may leave, the camera sways.
 
-All motion repeats after PERIOD seconds, so that one period's check holds for ever.
+All motion repeats after PERIOD seconds, so a check of one period holds for all time.
 """
 
 import math
@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 from segzero_sim.scene import TABLE, Camera, Scene, SceneObject, sample_scene
 
 PERIOD = 24.0
-"""Seconds after which everything is as it was."""
+"""Seconds after which the motion repeats."""
 _GAP = 0.01
-"""Metres between the circles of any two objects, at least."""
+"""Least distance between the circles of two objects, in metres."""
 _CHECKS = np.arange(0.0, PERIOD, 1 / 60)
 _TRIES = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """A value that swings about where it starts: 0 at 0 s.
+    """A sine offset that is 0 at 0 s.
 
-    amplitude: of the sine, in the value's unit. cycles: per PERIOD. phase: radians.
+    Attributes:
+        amplitude: Of the sine, in the unit of the value.
+        cycles: Per PERIOD.
+        phase: In radians.
     """
 
     amplitude: float
@@ -31,17 +34,27 @@ class Swing:
     phase: float
 
     def at(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Offset from the start at each time."""
+        """The offset at each time.
+
+        Args:
+            seconds: (T,) float64.
+
+        Returns:
+            (T,) float64 in the unit of the value.
+        """
         turn = 2 * math.pi * self.cycles / PERIOD
         return self.amplitude * (np.sin(turn * seconds + self.phase) - math.sin(self.phase))
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """A way out of the picture and back, once every PERIOD.
+    """A path out of the picture and back, once in every PERIOD.
 
-    way: (x, y) in metres. start: when it goes. travel: how long it is on the way, there and back
-    alike. away: how long it stays there. All three in seconds, together less than PERIOD.
+    Attributes:
+        way: Displacement (x, y) in metres.
+        start: When the object leaves, in seconds.
+        travel: Duration of the way out, and again of the way back, in seconds.
+        away: How long the object stays outside, in seconds.
     """
 
     way: tuple[float, float]
@@ -51,11 +64,18 @@ class Leave:
 
     @property
     def back(self) -> float:
-        """When it sets out again."""
+        """When the object starts its way back, in seconds."""
         return self.start + self.travel + self.away
 
     def share(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How much of the way lies behind it at each time, in [0, 1]."""
+        """The share of the way that is covered at each time.
+
+        Args:
+            seconds: (T,) float64.
+
+        Returns:
+            (T,) float64 in [0, 1].
+        """
         within = seconds % PERIOD
         out = _ease((within - self.start) / self.travel)
         return out - _ease((within - self.back) / self.travel)
@@ -63,7 +83,14 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """How one object moves: slides in metres, turns in radians."""
+    """How one object moves.
+
+    Attributes:
+        x: Offset in metres.
+        y: Offset in metres.
+        yaw: Offset in radians.
+        leave: A path out of the picture, if the object has one.
+    """
 
     x: Swing
     y: Swing
@@ -71,7 +98,14 @@ class Path:
     leave: Leave | None = None
 
     def places(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(T, 2) offsets from where it stands at 0 s."""
+        """The offsets from the position at 0 s.
+
+        Args:
+            seconds: (T,) float64.
+
+        Returns:
+            (T, 2) float64 in metres.
+        """
         places = np.stack([self.x.at(seconds), self.y.at(seconds)], axis=1)
         if self.leave is not None:
             places += self.leave.share(seconds)[:, None] * np.array(self.leave.way)
@@ -80,7 +114,14 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class CameraPath:
-    """How the camera sways: the fields of `Camera` that change."""
+    """How the camera sways: the fields of `Camera` that change.
+
+    Attributes:
+        azimuth: Offset in radians.
+        elevation: Offset in radians.
+        distance: Offset in metres.
+        target: Offsets of x and y in metres.
+    """
 
     azimuth: Swing
     elevation: Swing
@@ -90,14 +131,20 @@ class CameraPath:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """A scene in motion. `start` is the scene at 0 s; `paths` are in the order of its objects."""
+    """A scene in motion.
+
+    Attributes:
+        start: The scene at 0 s.
+        paths: One for each object of `start`, in its order.
+        camera: The motion of the camera.
+    """
 
     start: Scene
     paths: tuple[Path, ...]
     camera: CameraPath
 
     def at(self, seconds: float) -> Scene:
-        """The scene at a time: the same objects in the same order, so that ids stay."""
+        """The scene at a time in seconds; its objects keep their order, so ids stay valid."""
         when = np.array([seconds])
         objects = tuple(
             _moved(item, path, when)
@@ -121,15 +168,30 @@ class Motion:
 
 
 def sample_motion(seed: int, min_objects: int = 2, max_objects: int = 5) -> Motion:
-    """The motion that belongs to a seed, of the scene that belongs to it."""
+    """The motion of a seed's scene.
+
+    Args:
+        seed: Determines scene and motion.
+        min_objects: Fewest objects on the table.
+        max_objects: Most objects on the table.
+
+    Returns:
+        The same motion on every machine.
+    """
     return set_in_motion(sample_scene(seed, min_objects, max_objects))
 
 
 def set_in_motion(scene: Scene) -> Motion:
-    """The motion that belongs to a scene.
+    """The motion of a scene.
 
-    Objects slide at up to 0.65 m/s and keep clear of each other; in two scenes of five, one of them
-    leaves the picture at up to 1.5 m/s, and returns. The camera orbits by some 10 degrees.
+    Objects slide at up to 0.65 m/s without touching. In two of five scenes, one object leaves the
+    picture at up to 1.5 m/s and returns. The camera orbits by some 10 degrees.
+
+    Args:
+        scene: The scene at 0 s.
+
+    Returns:
+        The motion; it depends on the scene's seed and its number of objects only.
     """
     rng = np.random.default_rng((scene.seed, len(scene.objects)))
     stay = Path(x=_still(), y=_still(), yaw=_still())
@@ -178,7 +240,7 @@ def _is_clear(
 
 
 def _sample_leave(scene: Scene, index: int, rng: np.random.Generator) -> Leave:
-    """To the left, to the right or towards the camera, as far as no picture shows."""
+    """To the left, to the right or towards the camera, until it is out of the picture."""
     item, azimuth = scene.objects[index], scene.camera.azimuth
     if rng.random() < 0.3:
         right, near = rng.uniform(-0.3, 0.3), 1.0
@@ -224,6 +286,6 @@ def _still() -> Swing:
 
 
 def _ease(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smoothly from 0 to 1 while `share` does, with no jerk at either end."""
+    """The minimum-jerk curve (Flash and Hogan 1985): 0 to 1, at rest at both ends."""
     share = np.clip(share, 0.0, 1.0)
     return share**3 * (10 - 15 * share + 6 * share**2)

@@ -1,7 +1,7 @@
 """Questions about a scene, with the objects that truly answer them.
 
-Tier 1 names, 2 comparisons and relations, 3 reasoning, 4 several objects, 5 nothing there. A
-question is asked only where its answer is beyond doubt: nothing is "the largest" by a hair.
+Categories: 1 names, 2 comparisons and relations, 3 reasoning, 4 several objects, 5 no object. A
+question is made only where its answer is certain: "the largest" is larger by a clear margin.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -44,9 +44,14 @@ _LIKENESS: dict[str, str] = {
 class SeenObject:
     """An object as the frame shows it.
 
-    id: as in `Frame.ids`. half: half its true width in metres.
-    box: x1, y1, x2, y2, the outer edges of its visible pixels, each divided by the image's width or
-    height. point: (x, y) likewise, the centre of the visible pixel farthest from its outline.
+    Attributes:
+        id: As in `Frame.ids`.
+        shape: One of `scene.SHAPES`.
+        colour: One of `scene.COLOURS`.
+        half: Half its true width in metres.
+        box: Outer edges x1, y1, x2, y2 of its visible pixels, divided by the image's width or
+            height.
+        point: Centre (x, y) of the visible pixel farthest from its outline, divided likewise.
     """
 
     id: int
@@ -58,7 +63,7 @@ class SeenObject:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Centre of the box."""
+        """Centre (x, y) of the box, in shares of the image."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
     @property
@@ -69,7 +74,13 @@ class SeenObject:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask, its category, and the ids of the objects that answer it, in rising order."""
+    """A question with its true answer.
+
+    Attributes:
+        category: One of CATEGORIES.
+        text: What to ask.
+        ids: Ids of the objects that answer it, ascending.
+    """
 
     category: int
     text: str
@@ -77,7 +88,15 @@ class Question:
 
 
 def look(scene: Scene, ids: NDArray[np.uint8]) -> tuple[SeenObject, ...]:
-    """The scene's objects as (H, W) instance ids show them; those out of sight are left out."""
+    """The visible objects of a scene.
+
+    Args:
+        scene: What was rendered.
+        ids: (H, W) uint8 instance ids of the frame.
+
+    Returns:
+        One entry for each object with a visible pixel, in the scene's order.
+    """
     height, width = ids.shape
     seen = []
     for number, item in enumerate(scene.objects, start=1):
@@ -114,7 +133,14 @@ def mirror(item: SeenObject) -> SeenObject:
 
 
 def questions(seen: Iterable[SeenObject]) -> list[Question]:
-    """All questions of all categories that the objects allow, in a fixed order."""
+    """All questions of all categories that the objects allow.
+
+    Args:
+        seen: Visible objects.
+
+    Returns:
+        The questions in a fixed order.
+    """
     objects = tuple(seen)
     makers: tuple[tuple[int, Callable[[tuple[SeenObject, ...]], Iterator[_Asked]]], ...] = (
         (1, _names),
@@ -134,7 +160,16 @@ def questions(seen: Iterable[SeenObject]) -> list[Question]:
 def sample_question(
     seen: Iterable[SeenObject], category: int, rng: np.random.Generator
 ) -> Question | None:
-    """One question of a category, or None if the objects allow none."""
+    """Draw one question of a category.
+
+    Args:
+        seen: Visible objects.
+        category: One of CATEGORIES.
+        rng: Chooses among the possible questions.
+
+    Returns:
+        The question; None if the objects allow none.
+    """
     pool = [question for question in questions(seen) if question.category == category]
     return pool[int(rng.integers(len(pool)))] if pool else None
 

@@ -1,4 +1,4 @@
-"""What a camera above the simulated table sees, found without drawing: by casting rays."""
+"""Depth and ids of the simulated table by ray casting, independent of the renderer."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,18 @@ from segzero_sim.tabletop import TabletopRenderer
 def cast(
     renderer: TabletopRenderer, scene: Scene, width: int, height: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Points (N, 3) in the optical frame that the rays through all pixels hit, and their ids (N,).
+    """Cast a ray through each pixel.
 
-    The camera stands where `Camera` says, whatever the renderer does with it.
+    The camera pose comes from `Camera`, not from the renderer.
+
+    Args:
+        renderer: Holds MuJoCo's geometry.
+        scene: What stands on the table.
+        width: Pixels in a row.
+        height: Rows of the image.
+
+    Returns:
+        Hit points (H·W, 3) in metres in the optical frame, and object ids (H·W,).
     """
     renderer.render(scene, depth=False)  # poses MuJoCo's geometry
     position, axes = _pose(scene)
@@ -31,7 +40,7 @@ def cast(
 
 
 def _pose(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the camera is, and its optical frame's axes as columns."""
+    """The camera's position (3,), and the axes of its optical frame as columns (3, 3)."""
     camera = scene.camera
     away = np.array(
         [

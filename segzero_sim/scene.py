@@ -1,4 +1,4 @@
-"""What stands on the table, and how it is lit and seen; sampled from a seed."""
+"""Objects on the table, light and camera, sampled from a seed."""
 
 import math
 from dataclasses import dataclass
@@ -24,10 +24,16 @@ TABLE = (0.55, 0.42)
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """A thing on the table.
+    """An object on the table.
 
-    x, y: where it stands, in metres. yaw: radians about the vertical.
-    size: index into SIZES. tint: RGB in [0, 1], a variation of the named colour.
+    Attributes:
+        shape: One of SHAPES.
+        colour: One of COLOURS.
+        size: Index into SIZES.
+        x: Position in metres.
+        y: Position in metres.
+        yaw: Rotation about the vertical in radians.
+        tint: RGB in [0, 1], a variation of the named colour.
     """
 
     shape: str
@@ -51,7 +57,14 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class Clutter:
-    """A grey coaster that no question asks about: centre and half width in metres."""
+    """A grey coaster that no question asks about.
+
+    Attributes:
+        x: Centre in metres.
+        y: Centre in metres.
+        half: Half its width in metres.
+        grey: Brightness in [0, 1].
+    """
 
     x: float
     y: float
@@ -61,7 +74,15 @@ class Clutter:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """Looks at `target` from `distance` metres; angles in radians, field of view in degrees."""
+    """An orbit camera.
+
+    Attributes:
+        azimuth: In radians.
+        elevation: Above the table, in radians.
+        distance: From the target, in metres.
+        target: Point (x, y) on the table that the optical axis meets, in metres.
+        fovy: Vertical field of view in degrees.
+    """
 
     azimuth: float
     elevation: float
@@ -72,7 +93,18 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that a frame shows. `light`: direction to the lamp; `brightness` scales it."""
+    """Everything that a frame shows.
+
+    Attributes:
+        seed: What the scene was sampled from.
+        objects: What questions ask about.
+        clutter: What they do not.
+        camera: The viewpoint.
+        light: Direction to the lamp.
+        brightness: Scale of the lamp's light.
+        table_rgb: In [0, 1].
+        floor_rgb: In [0, 1].
+    """
 
     seed: int
     objects: tuple[SceneObject, ...]
@@ -85,7 +117,19 @@ class Scene:
 
 
 def sample_scene(seed: int, min_objects: int = 2, max_objects: int = 5) -> Scene:
-    """The scene that belongs to a seed: the same everywhere, for ever."""
+    """The scene of a seed, the same on every machine.
+
+    Args:
+        seed: Any integer from 0 on.
+        min_objects: Fewest objects, at least 1.
+        max_objects: Most objects, at most MAX_OBJECTS.
+
+    Returns:
+        The scene; it may hold hidden or cut-off objects (see `tabletop.is_usable`).
+
+    Raises:
+        ValueError: The two counts are out of range.
+    """
     if not 1 <= min_objects <= max_objects <= MAX_OBJECTS:
         raise ValueError(f"object counts must satisfy 1 <= min <= max <= {MAX_OBJECTS}")
     rng = np.random.default_rng((seed, min_objects, max_objects))

@@ -1,7 +1,7 @@
-"""MuJoCo draws a scene: colour, metric depth and instance ids.
+"""Render a scene with MuJoCo: colour, metric depth and instance ids.
 
-One compiled model holds every slot that a scene may fill. A frame only rewrites poses, sizes and
-colours, which takes no compilation: MuJoCo serves as a renderer here, not as physics.
+One compiled model has a slot for each object that a scene may hold. A frame only changes poses,
+sizes and colours, which needs no compilation. MuJoCo is used as a renderer, without physics.
 """
 
 import math
@@ -25,15 +25,15 @@ from segzero_sim.scene import (
 )
 
 _HANDLE = 5
-"""Capsules that make a mug's handle."""
+"""Number of capsules in a mug's handle."""
 _MIN_VISIBLE = 0.0012
-"""Share of the image's pixels that every object of a usable scene shows."""
+"""Least share of the image's pixels that an object of a usable scene covers."""
 
 _NEXT_ATTEMPT = 10**9
 """Distance between the seeds that are tried for one scene, far above any set's size."""
 
 _NO_LIBRARY = (ImportError, AttributeError, OSError, RuntimeError)
-"""What MuJoCo raises where OpenGL is missing depends on the library that it looks for."""
+"""What MuJoCo raises without OpenGL; it depends on the library that is missing."""
 
 
 class NoOpenGL(RuntimeError):
@@ -42,10 +42,12 @@ class NoOpenGL(RuntimeError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """What the camera saw.
+    """A rendered image.
 
-    rgb: (H, W, 3) uint8. depth: (H, W) float32, metres along the optical axis.
-    ids: (H, W) uint8, 0 for background, k for the scene's k-th object.
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        depth: (H, W) float32, metres along the optical axis.
+        ids: (H, W) uint8, 0 for background, k for the scene's k-th object.
     """
 
     rgb: NDArray[np.uint8]
@@ -54,9 +56,16 @@ class Frame:
 
 
 class TabletopRenderer:
-    """Draws scenes at one size; keeps an OpenGL context until `close`.
+    """Renders scenes at one size; holds an OpenGL context until `close`.
 
-    Use it in the thread that made it. Raises NoOpenGL where none can be opened.
+    An instance belongs to the thread that made it.
+
+    Args:
+        width: Pixels in a row.
+        height: Rows of the image.
+
+    Raises:
+        NoOpenGL: No context can be opened.
     """
 
     def __init__(self, width: int = 320, height: int = 240) -> None:
@@ -88,7 +97,15 @@ class TabletopRenderer:
         self._renderer.close()
 
     def render(self, scene: Scene, depth: bool = True) -> Frame:
-        """Draw a scene. Without `depth` that part of the frame is all zero, and a pass cheaper."""
+        """Render a scene.
+
+        Args:
+            scene: What to render.
+            depth: Whether to render depth; without it `Frame.depth` is zero, and a pass is saved.
+
+        Returns:
+            The frame.
+        """
         self._pose(scene)
         renderer = self._renderer
         renderer.update_scene(self._data, camera="eye")
@@ -104,7 +121,7 @@ class TabletopRenderer:
         return Frame(rgb=rgb, depth=metres, ids=self._slot_of_geom[geoms])
 
     def focal_length(self, scene: Scene) -> float:
-        """Focal length in pixels, the same along x and y; the principal point is the centre."""
+        """The focal length in pixels along x and y; the principal point is the image's centre."""
         return 0.5 * self._renderer.height / math.tan(math.radians(scene.camera.fovy) / 2)
 
     def _pose(self, scene: Scene) -> None:
@@ -197,7 +214,17 @@ class TabletopRenderer:
 def draw_usable(
     renderer: TabletopRenderer, seed: int, objects: tuple[int, int] = (2, 5), depth: bool = True
 ) -> tuple[Scene, Frame]:
-    """The first usable scene of a seed, with its frame. `objects`: least and most of them."""
+    """The first usable scene of a seed.
+
+    Args:
+        renderer: Renders the candidates.
+        seed: Where the search starts.
+        objects: Fewest and most objects.
+        depth: As in `TabletopRenderer.render`.
+
+    Returns:
+        The scene and its frame.
+    """
     while True:
         scene = sample_scene(seed, *objects)
         frame = renderer.render(scene, depth)
@@ -207,7 +234,7 @@ def draw_usable(
 
 
 def is_usable(scene: Scene, frame: Frame) -> bool:
-    """Whether every object shows enough of itself to be asked about, and none is cut off."""
+    """Whether each object covers enough pixels and none touches the image's border."""
     counts = np.bincount(frame.ids.ravel(), minlength=len(scene.objects) + 1)[1:]
     border = np.concatenate([frame.ids[0], frame.ids[-1], frame.ids[:, 0], frame.ids[:, -1]])
     return bool((counts >= _MIN_VISIBLE * frame.ids.size).all() and not border.any())
