@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import models
 import numpy as np
@@ -22,7 +22,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
-from segzero.profiles import DECODING_WEIGHTS
+from segzero.profiles import DecodingWeights
 from segzero.reasoning.decoder import Decoder, supports_int4_decoding
 
 _WARM = 8
@@ -85,7 +85,7 @@ def compare(segzero: SegZero, tokens: int, repeats: int) -> list[dict[str, Any]]
     ).to(model.device)
     config = copy.deepcopy(reasoner._generation)
     config.update(max_new_tokens=tokens, eos_token_id=None)
-    kinds = DECODING_WEIGHTS if supports_int4_decoding(model) else ("full",)
+    kinds = get_args(DecodingWeights) if supports_int4_decoding(model) else ("full",)
     decoders = {kind: Decoder(model, four_bits=kind == "int4") for kind in kinds}
     times: dict[str, list[float]] = {name: [] for name in ("generate", *decoders)}
     for _ in range(repeats):

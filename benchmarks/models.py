@@ -22,6 +22,7 @@ from transformers import (
 
 from segzero.pipeline import SegZero
 from segzero.profiles import resource_root
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.local import LocalReasoner
 from segzero.segmentation.sam2_transformers import TransformersSegmenter, as_image_model
 
@@ -140,9 +141,7 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
     return SegZero(
         reasoner,
         TransformersSegmenter(as_image_model(video.eval()), sam_processor, video),
-        answer_format="vision_reasoner",
-        coordinates="relative_1000",
-        rounding="half_up",
+        CompletionFormat("vision_reasoner", "relative_1000", "half_up"),
     )
 
 

@@ -83,8 +83,8 @@ def plain_trainer(options: Any, config: Any) -> Any:
     from transformers import AutoProcessor
     from trl import GRPOTrainer
 
+    from segzero.loading import load_segmenter
     from segzero.profiles import load_profile
-    from segzero.segmentation.segmenter import load_segmenter
     from segzero.weights import resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.rewards import RewardContext, build_rewards
@@ -103,12 +103,7 @@ def plain_trainer(options: Any, config: Any) -> Any:
         ]
         return {key: [row[key] for row in rows] for key in rows[0]}
 
-    segmenter = load_segmenter(
-        profile.segmenter_adapter,
-        resolve_weights(profile.segmenter, profile.name),
-        dtype=profile.segmenter_dtype,
-        device=config.device,
-    )
+    segmenter = load_segmenter(profile, config.device)
     context = RewardContext(
         space.size, space.coordinates, space.rounding, space.answer_format, segmenter
     )

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from segzero.errors import BadImage, Cancelled, MalformedAnswer
 from segzero.profiles import Profile, load_profile
-from segzero.reasoning import answers, coordinates
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
 from segzero.reasoning.reasoner import Completion, Reasoner
 from segzero.segmentation.segmenter import Segmenter
 from segzero.types import Answer, Box, GroundedObject, Point, Segmentation, SegmentedObject
 
 if TYPE_CHECKING:
-    import torch
-
     from segzero.segmentation.tracker import Tracker
 
 MIN_SIDE, MAX_SIDE = 8, 16384
@@ -37,17 +35,11 @@ class SegZero:
         self,
         reasoner: Reasoner,
         segmenter: Segmenter,
-        *,
-        answer_format: str,
-        coordinates: str,
-        rounding: str,
+        completion_format: CompletionFormat,
     ) -> None:
-        """Join two loaded models; for the three names see `checkpoints.Profile`."""
         self._reasoner: Reasoner | None = reasoner
         self._segmenter: Segmenter | None = segmenter
-        self._answer_format = answer_format
-        self._coordinates = coordinates
-        self._rounding = rounding
+        self._completion_format = completion_format
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="segzero-ahead")
 
     @classmethod
@@ -60,24 +52,13 @@ class SegZero:
         """
         # Imported here: torch and transformers take seconds, which only loading should cost.
         from segzero.devices import resolve_device
-        from segzero.segmentation.segmenter import load_segmenter
-        from segzero.weights import resolve_weights
+        from segzero.loading import load_reasoner, load_segmenter
 
         if not isinstance(profile, Profile):
             profile = load_profile(profile)
         where = resolve_device(device)
-        segmenter_folder = resolve_weights(profile.segmenter, profile.name)
-        reasoner = _load_reasoner(profile, where)
-        segmenter = load_segmenter(
-            profile.segmenter_adapter, segmenter_folder, dtype=profile.segmenter_dtype, device=where
-        )
-        return cls(
-            reasoner,
-            segmenter,
-            answer_format=profile.answer_format,
-            coordinates=profile.coordinates,
-            rounding=profile.rounding,
-        )
+        segmenter = load_segmenter(profile, where)  # the small one first: it may be missing
+        return cls(load_reasoner(profile, where), segmenter, profile.completion_format)
 
     def warm_up(self) -> None:
         """Use both models once, so that the first question isn't the slow one.
@@ -191,13 +172,7 @@ class SegZero:
 
     def _read(self, image: NDArray[np.uint8], completion: Completion) -> Answer:
         height, width = image.shape[:2]
-        return coordinates.to_image(
-            answers.parse(completion.text, self._answer_format),
-            self._coordinates,
-            completion.model_size,
-            (width, height),
-            self._rounding,
-        )
+        return self._completion_format.read(completion.text, completion.model_size, (width, height))
 
     def _segment(
         self, image: NDArray[np.uint8], objects: Sequence[GroundedObject], encoded: Any
@@ -225,32 +200,6 @@ class SegZero:
         if self._reasoner is None or self._segmenter is None:
             raise RuntimeError("this SegZero is closed; load another one")
         return self._reasoner, self._segmenter
-
-
-def _load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
-    if profile.server:
-        from segzero.reasoning.remote import RemoteReasoner
-
-        return RemoteReasoner(
-            profile.server,
-            profile.reasoner,
-            prompt=profile.prompt,
-            image_size=profile.image_size,
-            max_new_tokens=profile.max_new_tokens,
-        )
-    from segzero.reasoning.local import LocalReasoner
-    from segzero.weights import resolve_weights
-
-    return LocalReasoner.load(
-        resolve_weights(profile.reasoner, profile.name),
-        prompt=profile.prompt,
-        image_size=profile.image_size,
-        max_new_tokens=profile.max_new_tokens,
-        dtype=profile.reasoner_dtype,
-        attention=profile.attention,
-        device=device,
-        decoding_weights=profile.decoding_weights,
-    )
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -7,19 +7,20 @@ accuracy without any error. The shipped ones are `config/profiles/<name>.yaml`.
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import yaml
 
 from segzero.errors import CheckpointError
-from segzero.reasoning.answers import FORMATS
-from segzero.reasoning.coordinates import CONVENTIONS, ROUNDINGS
+from segzero.reasoning.answers import AnswerFormat
+from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.coordinates import Coordinates, Rounding
 from segzero.reasoning.prompts import PROMPTS
 
-DTYPES = ("float32", "bfloat16", "float16")
-ADAPTERS = ("transformers", "meta")
-DECODING_WEIGHTS = ("full", "int4")
+Dtype = Literal["float32", "bfloat16", "float16"]
+Adapter = Literal["transformers", "meta"]
+DecodingWeights = Literal["full", "int4"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +49,24 @@ class Profile:
     reasoner: str
     segmenter: str
     prompt: str
-    answer_format: str
-    coordinates: str
-    rounding: str
+    answer_format: AnswerFormat
+    coordinates: Coordinates
+    rounding: Rounding
     image_size: int = 840
     max_new_tokens: int = 1024
-    reasoner_dtype: str = "bfloat16"
-    segmenter_dtype: str = "bfloat16"
+    reasoner_dtype: Dtype = "bfloat16"
+    segmenter_dtype: Dtype = "bfloat16"
     attention: str = "sdpa"
-    decoding_weights: str = "full"
-    segmenter_adapter: str = "transformers"
+    decoding_weights: DecodingWeights = "full"
+    segmenter_adapter: Adapter = "transformers"
     server: str = ""
 
+    @property
+    def completion_format(self) -> CompletionFormat:
+        """How the reasoner's completions are read and written."""
+        return CompletionFormat(self.answer_format, self.coordinates, self.rounding)
 
-_CHOICES = {
-    "prompt": tuple(PROMPTS),
-    "answer_format": FORMATS,
-    "coordinates": CONVENTIONS,
-    "rounding": tuple(ROUNDINGS),
-    "reasoner_dtype": DTYPES,
-    "segmenter_dtype": DTYPES,
-    "segmenter_adapter": ADAPTERS,
-    "decoding_weights": DECODING_WEIGHTS,
-}
+
 _PATCHES = 28
 """Qwen2.5-VL's processor makes the sides of an image multiples of so many pixels."""
 
@@ -130,13 +126,15 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
     if unknown := sorted(str(key) for key in content if key not in known):
         raise CheckpointError(f"the profile {path} has unknown keys: {', '.join(unknown)}")
     for key, value in content.items():
-        expected = known[key]
+        expected = int if known[key] is int else str
         if type(value) is not expected or (expected is int and value < 1):
             kind = "a positive whole number" if expected is int else "a text"
             raise CheckpointError(f"{key} in the profile {path} must be {kind}, not {value!r}")
-        if key in _CHOICES and value not in _CHOICES[key]:
-            choices = ", ".join(_CHOICES[key])
-            raise CheckpointError(f"{key} in the profile {path} is {value!r}, not one of {choices}")
+        choices = tuple(PROMPTS) if key == "prompt" else get_args(known[key])
+        if choices and value not in choices:
+            raise CheckpointError(
+                f"{key} in the profile {path} is {value!r}, not one of {', '.join(choices)}"
+            )
     try:
         profile = Profile(name=name, **content)
     except TypeError as error:

@@ -40,7 +40,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     from transformers import AutoProcessor
     from trl import GRPOTrainer
 
-    from segzero.segmentation.segmenter import load_segmenter
+    from segzero.loading import load_segmenter
     from segzero.weights import load_pretrained, resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.errors import BadRecipe
@@ -78,12 +78,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     segmenter = None
     if options.held_out_size or any(spec.startswith("mask_iou") for spec in options.rewards):
         with without_zero3_init(config):
-            segmenter = load_segmenter(
-                profile.segmenter_adapter,
-                resolve_weights(profile.segmenter, profile.name),
-                dtype=profile.segmenter_dtype,
-                device=config.device,
-            )
+            segmenter = load_segmenter(profile, config.device)
     context = RewardContext(
         model_size=space.size,
         coordinates=space.coordinates,

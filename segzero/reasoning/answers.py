@@ -12,12 +12,13 @@ are taken as they come; anything else is a MalformedAnswer.
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from segzero.errors import MalformedAnswer
 from segzero.types import Answer, Box, GroundedObject, Point
 
-FORMATS = ("seg_zero", "vision_reasoner")
+AnswerFormat = Literal["seg_zero", "vision_reasoner"]
+FORMATS: tuple[AnswerFormat, ...] = get_args(AnswerFormat)
 MAX_OBJECTS = 120
 """Most objects in one answer, as in the authors' reward."""
 MAX_COORDINATE = 1e6
@@ -30,7 +31,7 @@ _STRING = re.compile(r""""(?:[^"\\]|\\.)*+"?|'((?:[^'\\]|\\.)*+)'?""", re.DOTALL
 _BRACKET = re.compile(r"[\[{]")
 
 
-def parse(text: str, answer_format: str) -> Answer:
+def parse(text: str, answer_format: AnswerFormat) -> Answer:
     """Read a completion; boxes and points stay in model coordinates, corners are put in order.
 
     Without answer tags, what follows the thinking is read as the answer.
@@ -39,7 +40,6 @@ def parse(text: str, answer_format: str) -> Answer:
     points for each object, not numbers or not finite or beyond MAX_COORDINATE, more than
     MAX_OBJECTS objects (one for `seg_zero`), or longer than MAX_ANSWER.
     """
-    _check_format(answer_format)
     try:
         reasoning, rest = _split_thinking(text)
         entries = _entries(_load(_answer_body(rest)))
@@ -52,13 +52,14 @@ def parse(text: str, answer_format: str) -> Answer:
     return Answer(reasoning=reasoning, objects=objects, text=text)
 
 
-def format_answer(reasoning: str, objects: Sequence[GroundedObject], answer_format: str) -> str:
+def format_answer(
+    reasoning: str, objects: Sequence[GroundedObject], answer_format: AnswerFormat
+) -> str:
     """The completion that says this, in the layout of the prompt's own example.
 
     Coordinates are in model space and are rounded to integers. `seg_zero` holds at most one object
     with one or two points, `vision_reasoner` any number with one point each; else ValueError.
     """
-    _check_format(answer_format)
     if re.search("</?(think|answer)>", reasoning):
         raise ValueError("the reasoning holds a tag of the answer format")
     if answer_format == "vision_reasoner":
@@ -68,11 +69,6 @@ def format_answer(reasoning: str, objects: Sequence[GroundedObject], answer_form
     else:
         body = _write_single(objects[0]) if objects else "[]"
     return f"<think> {reasoning.strip()} </think><answer>{body}</answer>"
-
-
-def _check_format(answer_format: str) -> None:
-    if answer_format not in FORMATS:
-        raise ValueError(f"unknown answer format {answer_format!r}; there are {', '.join(FORMATS)}")
 
 
 def _split_thinking(text: str) -> tuple[str, str]:

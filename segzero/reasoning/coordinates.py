@@ -11,13 +11,16 @@ lies on a pixel 0…width-1, 0…height-1.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal, get_args
 
 from segzero.errors import MalformedAnswer
 from segzero.types import Answer, Box, GroundedObject, Point
 
 Size = tuple[int, int]
 
-CONVENTIONS = ("absolute_pixels", "relative_1000")
+Coordinates = Literal["absolute_pixels", "relative_1000"]
+Rounding = Literal["round", "half_up"]
+CONVENTIONS: tuple[Coordinates, ...] = get_args(Coordinates)
 
 
 def _round_half_even(value: float, factor: float) -> float:
@@ -28,22 +31,20 @@ def _round_half_up(value: float, factor: float) -> float:
     return float(int(value * factor + 0.5))
 
 
-ROUNDINGS: dict[str, Callable[[float, float], float]] = {
+ROUNDINGS: dict[Rounding, Callable[[float, float], float]] = {
     "round": _round_half_even,  # the authors' single-object code
     "half_up": _round_half_up,  # their multi-object code
 }
 
 
 def to_image(
-    answer: Answer, convention: str, model_size: Size, image_size: Size, rounding: str
+    answer: Answer, convention: Coordinates, model_size: Size, image_size: Size, rounding: Rounding
 ) -> Answer:
     """The answer in whole pixels of the image, boxes and points clipped to it.
 
     model_size: what the processor made of the image, in pixels.
     rounding: a key of ROUNDINGS. Raises MalformedAnswer if nothing of a box lies in the image.
     """
-    if rounding not in ROUNDINGS:
-        raise ValueError(f"unknown rounding {rounding!r}; there are {', '.join(ROUNDINGS)}")
     scale = ROUNDINGS[rounding]
     model_width, model_height = _extent(convention, model_size)
     width, height = image_size
@@ -67,7 +68,7 @@ def to_image(
     return replace(answer, objects=tuple(move(item) for item in answer.objects))
 
 
-def to_model(answer: Answer, convention: str, model_size: Size, image_size: Size) -> Answer:
+def to_model(answer: Answer, convention: Coordinates, model_size: Size, image_size: Size) -> Answer:
     """The inverse of `to_image`: an answer in image pixels as the model writes it, in integers."""
     model_width, model_height = _extent(convention, model_size)
     fx, fy = model_width / image_size[0], model_height / image_size[1]
@@ -90,13 +91,9 @@ def to_model(answer: Answer, convention: str, model_size: Size, image_size: Size
     return replace(answer, objects=tuple(move(item) for item in answer.objects))
 
 
-def _extent(convention: str, model_size: Size) -> Size:
+def _extent(convention: Coordinates, model_size: Size) -> Size:
     """The numbers that stand for the image's right and bottom edge."""
-    if convention == "absolute_pixels":
-        return model_size
-    if convention == "relative_1000":
-        return (1000, 1000)
-    raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
+    return model_size if convention == "absolute_pixels" else (1000, 1000)
 
 
 def _clip(value: float, limit: int) -> float:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,23 +10,31 @@ from numpy.typing import NDArray
 from segzero.types import GroundedObject, SegmentedObject
 
 if TYPE_CHECKING:
-    import torch
 
     from segzero.segmentation.tracker import Tracker
 
 ScoredMask = tuple[NDArray[np.bool_], float]
 
 _BATCH = 16
-"""Objects decoded at once; bounds the memory for masks at the image's resolution."""
+"""Objects decoded at once; it bounds the memory for masks at the image's resolution."""
 
 
 class Segmenter(Protocol):
-    """Anything that turns boxes and points into masks and follows them."""
+    """A model that draws masks for boxes and points, and follows them."""
 
     def encode(self, image: NDArray[np.uint8]) -> Any:
-        """What `segment` needs of an image, (H, W, 3) uint8 RGB: it can be had beforehand.
+        """Compute beforehand what `segment` needs of an image.
 
-        The one method that another thread may call meanwhile. Raises DeviceOutOfMemory.
+        Another thread may call this method, and no other, at the same time.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            The argument `encoded` of `segment`.
+
+        Raises:
+            DeviceOutOfMemory: the device has too little memory.
         """
         ...
 
@@ -37,40 +44,49 @@ class Segmenter(Protocol):
         objects: Sequence[GroundedObject],
         encoded: Any = None,
     ) -> list[ScoredMask]:
-        """The best mask of each object, in the order of `objects`.
+        """Draw the best mask of each object; it depends on no other object.
 
-        image: (H, W, 3) uint8 RGB; objects: in its pixels; encoded: from `encode` of this image.
-        A mask is (H, W) bool; its score is the model's own estimate of its IoU, in [0, 1].
-        An object's mask depends on no other object. Raises DeviceOutOfMemory.
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            objects: boxes and points in pixels of the image.
+            encoded: from `encode` of this image; computed here if it is None.
+
+        Returns:
+            For each object, in order: an (H, W) bool mask, and the model's own estimate of the
+            mask's IoU, in [0, 1].
+
+        Raises:
+            DeviceOutOfMemory: the device has too little memory.
         """
         ...
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
-        """Follow objects, one at least, from their masks in this image.
+        """Follow objects from their masks in this image.
 
-        Raises CheckpointError if the model has no video memory, or DeviceOutOfMemory.
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            objects: what `segment` found in it, one at least.
+
+        Returns:
+            A tracker that stands at this image.
+
+        Raises:
+            CheckpointError: the model has no video memory.
+            DeviceOutOfMemory: the device has too little memory.
         """
         ...
 
 
-def load_segmenter(adapter: str, folder: Path, *, dtype: str, device: "torch.device") -> Segmenter:
-    """Load a SAM 2 checkpoint folder with one of `checkpoints.ADAPTERS`."""
-    # Imported here: each adapter needs a library that the other does without.
-    if adapter == "transformers":
-        from segzero.segmentation.sam2_transformers import TransformersSegmenter
-
-        return TransformersSegmenter.load(folder, dtype=dtype, device=device)
-    if adapter == "meta":
-        from segzero.segmentation.sam2_meta import MetaSegmenter
-
-        return MetaSegmenter.load(folder, dtype=dtype, device=device)
-    raise ValueError(f"unknown segmenter adapter {adapter!r}")
-
-
 def batches(objects: Sequence[GroundedObject]) -> list[list[int]]:
-    """Indices of objects to decode together: equally many points, at most _BATCH.
+    """Group objects that are decoded together: equally many points, at most _BATCH.
 
-    Padding points would do for unequal ones, but would change the masks a little.
+    Padding points would allow unequal numbers, but change the masks a little.
+
+    Args:
+        objects: any number of objects.
+
+    Returns:
+        Groups of indices into `objects`.
     """
     alike: dict[int, list[int]] = defaultdict(list)
     for index, item in enumerate(objects):

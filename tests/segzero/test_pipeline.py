@@ -20,6 +20,7 @@ from segzero.errors import (
 )
 from segzero.pipeline import SegZero
 from segzero.profiles import load_profile
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.reasoner import Completion
 from segzero.types import Box, GroundedObject, Point
 from tests.segzero import tiny_checkpoints
@@ -53,9 +54,7 @@ def untouched() -> SegZero:
     return SegZero(
         Unused(),
         Unused(),
-        answer_format="seg_zero",
-        coordinates="relative_1000",
-        rounding="round",
+        CompletionFormat("seg_zero", "relative_1000", "round"),
     )
 
 
@@ -136,9 +135,7 @@ def test_a_stop_between_the_models_keeps_the_segmenter_from_running(segzero, ima
     late = SegZero(
         LastMoment(),
         Unused(),
-        answer_format="vision_reasoner",
-        coordinates="relative_1000",
-        rounding="half_up",
+        CompletionFormat("vision_reasoner", "relative_1000", "half_up"),
     )
     with pytest.raises(Cancelled):
         late.ask(image, "the red ball", stop=stop)
@@ -199,9 +196,7 @@ def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, ima
     mixed = SegZero(
         Written(),
         segzero._segmenter,
-        answer_format="vision_reasoner",
-        coordinates="relative_1000",
-        rounding="half_up",
+        CompletionFormat("vision_reasoner", "relative_1000", "half_up"),
     )
     first, second, third = mixed.ask_batch([image] * 3, ["a", "b", "c"])
     assert first.objects[0].box == Box(16, 24, 80, 72)

@@ -249,7 +249,6 @@ def test_answers_are_written_as_in_the_prompts():
         ("x", [SEG_ZERO_OBJECT] * 2, "seg_zero"),
         ("x", [GroundedObject(Box(1, 2, 3, 4), ())], "seg_zero"),
         ("so </think> there", [], "seg_zero"),
-        ("x", [], "json"),
     ],
 )
 def test_what_a_format_cannot_hold_is_not_written(reasoning, objects, answer_format):

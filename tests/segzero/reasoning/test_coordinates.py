@@ -64,15 +64,6 @@ def test_a_box_without_a_part_in_the_image_is_malformed(box):
     assert caught.value.text == "the completion"
 
 
-@pytest.mark.parametrize(
-    ("convention", "rounding", "named"),
-    [("pixels", "round", "pixels"), ("relative_1000", "down", "down")],
-)
-def test_unknown_names_are_refused(convention, rounding, named):
-    with pytest.raises(ValueError, match=named):
-        moved(answer(Box(0, 0, 9, 9), Point(1, 1)), convention, (9, 9), (9, 9), rounding)
-
-
 sides = st.integers(28, 2000)
 
 

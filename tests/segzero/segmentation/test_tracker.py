@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from segzero.errors import BadImage, CheckpointError, DeviceOutOfMemory
 from segzero.pipeline import SegZero
 from segzero.segmentation.sam2_transformers import TransformersSegmenter
-from segzero.segmentation.segmenter import load_segmenter
 from segzero.segmentation.tracker import Tracker, bounding_box
 from segzero.segmentation.video_memory import Memory
 from segzero.types import Box, GroundedObject, Point, SegmentedObject
@@ -119,10 +118,10 @@ def test_a_doubtful_frame_is_remembered_as_an_absence(shared, score_head):
             score_head.weight.data.zero_()
             score_head.bias.data.fill_(logit)
             tracker.step(frame)
-        return tracker._memory._near[-1]
+        return tracker._memory._recent[-1]
 
     doubtful, absent, present = remembered(1.0), remembered(-5.0), remembered(3.0)
-    for name in ("features", "pointer"):
+    for name in ("maskmem_features", "object_pointer"):
         assert torch.equal(getattr(doubtful, name), getattr(absent, name))
         assert not torch.equal(getattr(doubtful, name), getattr(present, name))
 
@@ -147,7 +146,7 @@ def test_what_it_holds_does_not_grow(shared):
 
 def test_frame_numbers_of_days_are_fine(shared, seen):
     tracker = shared.track(START, OBJECTS[:1])
-    tracker._memory._age = 30 * 60 * 60 * 24 * 3  # three days at 30 frames a second
+    tracker._memory._frames = 30 * 60 * 60 * 24 * 3  # three days at 30 frames a second
     for frame in STREAM[:3]:
         (item,) = tracker.step(frame)
         assert item.mask.any() and np.isfinite(item.score)
@@ -261,7 +260,7 @@ def test_objects_of_another_picture_are_refused(model):
 
 def test_a_segmenter_without_memory_says_so(tmp_path):
     folder = tiny_checkpoints.save_sam2(tmp_path, video=False)
-    segmenter = load_segmenter("transformers", folder, dtype="float32", device=torch.device("cpu"))
+    segmenter = TransformersSegmenter.load(folder, dtype="float32", device=torch.device("cpu"))
     assert segmenter.segment(START, [GroundedObject(Box(4, 4, 20, 20), (Point(9, 9),))])
     with pytest.raises(CheckpointError, match="no video memory: choose a profile"):
         segmenter.track(START, OBJECTS)
@@ -269,6 +268,8 @@ def test_a_segmenter_without_memory_says_so(tmp_path):
 
 def test_metas_adapter_says_what_to_choose(sam2):
     pytest.importorskip("sam2", reason="Meta's sam2 package isn't installed")
-    segmenter = load_segmenter("meta", sam2, dtype="float32", device=torch.device("cpu"))
+    from segzero.segmentation.sam2_meta import MetaSegmenter
+
+    segmenter = MetaSegmenter.load(sam2, dtype="float32", device=torch.device("cpu"))
     with pytest.raises(CheckpointError, match="segmenter_adapter: transformers"):
         segmenter.track(START, OBJECTS)

@@ -8,10 +8,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
+from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
-from segzero.segmentation.segmenter import ScoredMask, Segmenter, load_segmenter
+from segzero.segmentation.segmenter import ScoredMask, Segmenter
 from segzero.types import GroundedObject
-from segzero.weights import resolve_weights
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
@@ -35,9 +35,7 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    profile = load_profile("demo")
-    folder = resolve_weights(profile.segmenter, profile.name)
-    return load_segmenter("transformers", folder, dtype="float32", device=torch.device("cpu"))
+    return load_segmenter(load_profile("demo"), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

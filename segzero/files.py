@@ -1,0 +1,41 @@
+"""Files and folders that are written whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Hand out a path to write to, which becomes `path` at the end of the block.
+
+    After an error or an interruption inside the block, `path` is as it was before.
+
+    Args:
+        path: The file or folder to make; an existing file is replaced, an existing folder only if
+            it is empty. Its parent must exist.
+
+    Yields:
+        A path in the same folder with the same suffix, at which nothing exists yet.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    _remove(partial)  # of a process that was killed
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write UTF-8 text to `path`, whole or not at all."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

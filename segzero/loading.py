@@ -1,0 +1,69 @@
+"""From a profile to loaded models."""
+
+from typing import TYPE_CHECKING
+
+from segzero.profiles import Profile
+from segzero.reasoning.reasoner import Reasoner
+from segzero.segmentation.segmenter import Segmenter
+from segzero.weights import resolve_weights
+
+if TYPE_CHECKING:
+    import torch
+
+# The adapters are imported where they are needed: each needs a library that others do without.
+
+
+def load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
+    """Load the language model of a profile, or connect to the server that runs it.
+
+    Args:
+        profile: Names the weights and how to talk to them.
+        device: Where the model computes; not used for a served one.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged or of another kind.
+        DeviceOutOfMemory: They don't fit.
+    """
+    if profile.server:
+        from segzero.reasoning.remote import RemoteReasoner
+
+        return RemoteReasoner(
+            profile.server,
+            profile.reasoner,
+            prompt=profile.prompt,
+            image_size=profile.image_size,
+            max_new_tokens=profile.max_new_tokens,
+        )
+    from segzero.reasoning.local import LocalReasoner
+
+    return LocalReasoner.load(
+        resolve_weights(profile.reasoner, profile.name),
+        prompt=profile.prompt,
+        image_size=profile.image_size,
+        max_new_tokens=profile.max_new_tokens,
+        dtype=profile.reasoner_dtype,
+        attention=profile.attention,
+        device=device,
+        decoding_weights=profile.decoding_weights,
+    )
+
+
+def load_segmenter(profile: Profile, device: "torch.device") -> Segmenter:
+    """Load the SAM 2 checkpoint of a profile with the library that the profile names.
+
+    Args:
+        profile: Names the weights, their dtype and the adapter.
+        device: Where the model computes.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged or of another kind.
+        DeviceOutOfMemory: They don't fit.
+    """
+    folder = resolve_weights(profile.segmenter, profile.name)
+    if profile.segmenter_adapter == "meta":
+        from segzero.segmentation.sam2_meta import MetaSegmenter
+
+        return MetaSegmenter.load(folder, dtype=profile.segmenter_dtype, device=device)
+    from segzero.segmentation.sam2_transformers import TransformersSegmenter
+
+    return TransformersSegmenter.load(folder, dtype=profile.segmenter_dtype, device=device)

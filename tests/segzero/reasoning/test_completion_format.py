@@ -1,0 +1,45 @@
+"""One value says how a checkpoint writes: what it writes, it reads again."""
+
+from typing import Any
+
+import pytest
+
+from segzero.errors import MalformedAnswer
+from segzero.profiles import load_profile, profile_names
+from segzero.reasoning.answers import FORMATS
+from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.coordinates import CONVENTIONS, ROUNDINGS
+from segzero.types import Answer, Box, GroundedObject, Point
+
+ANSWER = Answer("a ball", (GroundedObject(Box(64, 48, 320, 240), (Point(128, 96),)),), "")
+FORMAT = {"answer_format": "seg_zero", "coordinates": "relative_1000", "rounding": "round"}
+
+
+@pytest.mark.parametrize("answer_format", FORMATS)
+@pytest.mark.parametrize("coordinates", CONVENTIONS)
+@pytest.mark.parametrize("rounding", list(ROUNDINGS))
+def test_what_is_written_is_read_again(answer_format: Any, coordinates: Any, rounding: Any) -> None:
+    form = CompletionFormat(answer_format, coordinates, rounding)
+    text = form.write(ANSWER, (840, 840), (640, 480))
+    read = form.read(text, (840, 840), (640, 480))
+    assert (read.reasoning, read.objects) == (ANSWER.reasoning, ANSWER.objects)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("answer_format", "json"), ("coordinates", "pixels"), ("rounding", "down")]
+)
+def test_a_misspelt_name_is_refused(key: str, value: str) -> None:
+    options: dict[str, Any] = FORMAT | {key: value}
+    with pytest.raises(ValueError, match=f"{value!r} is not one of"):
+        CompletionFormat(**options)
+
+
+def test_another_formats_text_is_malformed() -> None:
+    with pytest.raises(MalformedAnswer):
+        CompletionFormat("seg_zero", "relative_1000").read("no answer", (840, 840), (64, 64))
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_has_a_format(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.completion_format.answer_format == profile.answer_format

@@ -1,0 +1,42 @@
+"""Files and folders are written whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from segzero.files import write_text_whole, written_whole
+
+
+@pytest.mark.parametrize("name", ["a.json", "recipe.yaml", "no_suffix", ".hidden"])
+def test_what_was_written_is_there_and_nothing_else(tmp_path: Path, name: str) -> None:
+    write_text_whole(tmp_path / name, "first")
+    write_text_whole(tmp_path / name, "sécond")
+    assert (tmp_path / name).read_text(encoding="utf-8") == "sécond"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_error_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    (file := tmp_path / "a.txt").write_text("old")
+    with pytest.raises(type(error)), written_whole(file) as partial:
+        partial.write_text("half")
+        raise error
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_is_made_whole(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "out") as partial:
+        partial.mkdir()
+        (partial / "a").touch()
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), written_whole(tmp_path / "a.npy") as partial:
+        left = partial  # nothing is written: there is nothing to rename
+    left.mkdir()
+    with written_whole(tmp_path / "a.npy") as partial:
+        partial.touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
