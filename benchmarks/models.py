@@ -20,6 +20,7 @@ from transformers import (
     Sam2VideoModel,
 )
 
+from segzero.devices import computes_bfloat16
 from segzero.pipeline import SegZero
 from segzero.profiles import resource_root
 from segzero.reasoning.completion_format import CompletionFormat
@@ -94,7 +95,9 @@ SEGMENTER: dict[str, tuple[int, int, list[int], list[int], list[int]]] = {
 
 
 def random(language: str, segmenter: str, new_tokens: int, device: torch.device) -> SegZero:
-    """Full-size models in bfloat16, drawn on the device, that never end before `new_tokens`.
+    """Full-size models with random weights that never end before `new_tokens`.
+
+    They are drawn on the device, in bfloat16 where it computes in that, else in float32.
 
     The tokenizer is the demo's: the length of a prompt differs a little from the published one.
     """
@@ -111,7 +114,7 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
     }
     torch.manual_seed(0)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
+    torch.set_default_dtype(torch.bfloat16 if computes_bfloat16(device) else torch.float32)
     try:
         with torch.device(device):
             if language.startswith("qwen3"):

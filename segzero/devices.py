@@ -30,6 +30,11 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 instructions; a CPU without takes twenty times as long."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @contextmanager
 def translate_oom() -> Iterator[None]:
     """Raise DeviceOutOfMemory where PyTorch says so in its several ways."""

@@ -1,19 +1,21 @@
-"""`python -m segzero_train.demo`: train the demo profile from nothing into checkpoints/demo.
+"""`python -m segzero_train.demo`: train the demo profile from scratch into checkpoints/demo.
 
-Interrupted, the same command goes on where it stopped: rendered scenes and training states are kept
-in the run's folder.
+Interrupted, the same command continues where it stopped: rendered scenes and training states are
+kept in the run's folder.
 """
 
 import argparse
 import json
 import os
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from transformers import Sam2VideoModel
 
 from segzero.devices import resolve_device
+from segzero.files import write_text_whole
 from segzero.pipeline import SegZero
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets import tabletop
@@ -23,36 +25,88 @@ from segzero_train.demo.frames import SIDE, render_frames
 from segzero_train.demo.memory import train_memory
 from segzero_train.demo.reasoner import save_reasoner, train_reasoner
 from segzero_train.demo.segmenter import save_segmenter, train_segmenter
-from segzero_train.evaluate import evaluate, report, table
+from segzero_train.evaluation.scores import report, table
+from segzero_train.evaluation.scoring import evaluate
 
 ROOT = Path(__file__).parents[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        run: Folder for rendered scenes and training states.
+        out: Folder for the checkpoints.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, …
+        scenes: Training scenes to render.
+        segmenter_steps: Training steps of the segmenter.
+        clips: Training clips to render.
+        memory_steps: Training steps of the video memory.
+        looking_steps: Training steps of the reasoner's vision tower.
+        writing_steps: Training steps with next tokens.
+        naming_steps: Training steps on questions of category 1.
+        matching_steps: Training steps on questions of all categories.
+        questions: Test questions for the card.
+    """
+
+    run: Path
+    out: Path
+    device: str
+    scenes: int
+    segmenter_steps: int
+    clips: int
+    memory_steps: int
+    looking_steps: int
+    writing_steps: int
+    naming_steps: int
+    matching_steps: int
+    questions: int
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m segzero_train.demo", description=__doc__)
-    parser.add_argument("--run", type=Path, default=ROOT / "runs/demo", help="states and scenes")
-    parser.add_argument("--out", type=Path, default=ROOT / "checkpoints/demo")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
-    parser.add_argument("--scenes", type=int, default=20_000, help="training scenes to render")
-    parser.add_argument("--segmenter-steps", type=int, default=4_500)
-    parser.add_argument("--clips", type=int, default=1_000, help="training clips to render")
-    parser.add_argument("--memory-steps", type=int, default=9_000)
-    parser.add_argument("--looking-steps", type=int, default=1_000)
-    parser.add_argument("--writing-steps", type=int, default=1_000)
-    parser.add_argument("--naming-steps", type=int, default=400)
-    parser.add_argument("--matching-steps", type=int, default=750)
-    parser.add_argument("--questions", type=int, default=300, help="test questions for the card")
-    options = parser.parse_args(arguments)
-    device = resolve_device(options.device)
+    """Run the command.
+
+    Args:
+        arguments: Of the command line; None takes those of this process.
+
+    Returns:
+        The exit status: 0, or 1 where nothing can be rendered.
+    """
+    options = Options(**vars(_parser().parse_args(arguments)))
     try:
-        frames = render_frames(options.run / "frames", options.scenes, os.cpu_count() or 1)
+        _train(options)
     except NoOpenGL as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m segzero_train.demo", description=__doc__)
+    add = parser.add_argument
+    add("--run", type=Path, default=ROOT / "runs/demo", help="states and scenes")
+    add("--out", type=Path, default=ROOT / "checkpoints/demo")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
+    add("--scenes", type=int, default=20_000, help="training scenes to render")
+    add("--segmenter-steps", type=int, default=4_500)
+    add("--clips", type=int, default=1_000, help="training clips to render")
+    add("--memory-steps", type=int, default=9_000)
+    add("--looking-steps", type=int, default=1_000)
+    add("--writing-steps", type=int, default=1_000)
+    add("--naming-steps", type=int, default=400)
+    add("--matching-steps", type=int, default=750)
+    add("--questions", type=int, default=300, help="test questions for the card")
+    return parser
+
+
+def _train(options: Options) -> None:
+    device = resolve_device(options.device)
+    processes = os.cpu_count() or 1
+    frames = render_frames(options.run / "frames", options.scenes, processes)
     segmenter = train_segmenter(frames, options.run, options.segmenter_steps, device)
     save_segmenter(segmenter.cpu(), options.out / "segmenter")
-    clips = render_clips(options.run / "clips", options.clips, os.cpu_count() or 1)
+    clips = render_clips(options.run / "clips", options.clips, processes)
     video = Sam2VideoModel.from_pretrained(options.out / "segmenter")
     video = train_memory(video, clips, options.run, options.memory_steps, device)
     video.cpu().save_pretrained(options.out / "segmenter")
@@ -64,14 +118,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     reasoner, processor = train_reasoner(frames, options.run, steps, device)
     save_reasoner(reasoner.cpu(), processor, options.out / "reasoner")
-    figures = report(
-        evaluate(SegZero.load("demo", options.device), tabletop.samples("test", options.questions)),
-        "lisa",
-    )
+    model = SegZero.load("demo", options.device)
+    figures = report(evaluate(model, tabletop.samples("test", options.questions)), "lisa")
     print(table(figures))
-    (options.run / "scores.json").write_text(json.dumps(figures, indent=2) + "\n")
-    write_card(options.out, vars(options), figures, SIDE)
-    return 0
+    write_text_whole(options.run / "scores.json", json.dumps(figures, indent=2) + "\n")
+    write_card(options.out, asdict(options), figures, SIDE)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
-"""The model card that lies beside the demo's weights."""
+"""The model card beside the demo's weights."""
 
 import math
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+
+from segzero.files import write_text_whole
+from segzero_train.evaluation.paper_tables import with_interval
+from segzero_train.evaluation.scores import named_rows
 
 _CARD = """---
 license: apache-2.0
@@ -23,7 +27,7 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 
 ## How they were made
 
-`python -m segzero_train.demo`, from nothing, on {scenes} rendered scenes of one to five objects
+`python -m segzero_train.demo`, from scratch, on {scenes} rendered scenes of one to five objects
 (balls, boxes, cylinders, cones and mugs in six colours):
 
 | stage | steps | what |
@@ -32,8 +36,8 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 | memory | {memory_steps} | masks followed in up to 12 frames of {clips} clips; the rest frozen |
 | looking | {looking_steps} | the vision tower: at each place, which shape, colour, box and point |
 | writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
-| naming | {naming_steps} | the same without the vision tower, three questions of category 1 a
-picture | | matching | {matching_steps} | likewise with questions of all categories |
+| naming | {naming_steps} | the same, vision tower frozen, three questions of category 1 a picture |
+| matching | {matching_steps} | likewise with questions of all categories |
 
 Supervised training, unlike the published Seg-Zero: this is a base to run and to train on.
 
@@ -47,7 +51,7 @@ intervals, convention `{convention}`
 | --- | --- | --- | --- |
 {rows}
 
-Tiers: 1 names, 2 comparisons and relations, 3 reasoning, 4 several objects, 5 nothing there.
+Categories: 1 names, 2 comparisons and relations, 3 reasoning, 4 several objects, 5 no object.
 *Segmenter alone* is given the true boxes and points. Malformed completions: {malformed}.
 
 How well the memory follows: `python benchmarks/follow_tabletop.py`.
@@ -60,30 +64,29 @@ objects reliably; questions in other words than `segzero_sim.questions` uses.
 
 
 def write_card(folder: Path, options: dict[str, Any], figures: dict[str, Any], side: int) -> None:
-    """Write `folder/README.md` from the command's options and the report of an evaluation."""
-    named = [(f"category {category}", row) for category, row in figures["categories"].items()]
-    named += [("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
+    """Write the model card, `folder/README.md`.
+
+    Args:
+        folder: Holds `reasoner/` and `segmenter/`.
+        options: Of the command that trained them.
+        figures: `scores.report` of an evaluation.
+        side: Of the models' input in pixels.
+    """
     text = _CARD.format(
         reasoner=_parameters(folder / "reasoner"),
         segmenter=_parameters(folder / "segmenter"),
         side=side,
-        rows="\n".join(_row(name, row) for name, row in named),
+        rows="\n".join(_row(name, row) for name, row in named_rows(figures)),
         convention=figures["convention"],
         malformed=figures["malformed"],
         **{key: value for key, value in options.items() if isinstance(value, int)},
     )
-    (folder / "README.md").write_text(text)
+    write_text_whole(folder / "README.md", text)
 
 
 def _row(name: str, row: dict[str, Any]) -> str:
-    return f"| {name} | {row['n']} | {_cell(row, 'giou')} | {_cell(row, 'ciou')} |"
-
-
-def _cell(row: dict[str, Any], metric: str) -> str:
-    if row[metric] is None:
-        return "–"
-    low, high = row[f"{metric}_95"]
-    return f"{row[metric]:.3f} ({low:.3f} to {high:.3f})"
+    cells = [with_interval(row, metric) or "–" for metric in ("giou", "ciou")]
+    return f"| {name} | {row['n']} | {' | '.join(cells)} |"
 
 
 def _parameters(folder: Path) -> str:

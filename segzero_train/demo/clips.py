@@ -1,4 +1,4 @@
-"""Short clips of moving tabletops on disk, in shards: what the demo's video memory learns from."""
+"""Short clips of moving tabletops on disk: the training data of the demo's video memory."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,21 +17,22 @@ LENGTH = 12
 """Frames in a clip."""
 SHARD = 25
 FIRST_SEED = 2_000_000
-"""Clips for training start here; the scenes of `frames` and of tests are below."""
+"""Seed of the first clip; lower seeds belong to `frames`, the datasets and tests."""
 _CAMERAS = ((320, 240),) * 4 + ((640, 480),)
 _COLOURS = tuple(COLOURS)
 _NEAR = 6
 _RATE = 30
-"""Frames that the camera takes in a second; a clip skips up to five between two of its own."""
+"""Camera frames in a second; a clip skips up to five between two of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clips:
     """Clips of LENGTH frames; each shard is memory mapped.
 
-    rgb: shards of (SHARD, LENGTH, SIDE, SIDE, 3) uint8. ids: shards of (SHARD, LENGTH, SIDE, SIDE)
-    uint8, the same number for the same object in all frames of a clip. looks: shards of
-    (SHARD, MAX_OBJECTS, 2) int8, the colour and the shape of each object; -1 where there is none.
+    Attributes:
+        rgb: Shards of (SHARD, LENGTH, SIDE, SIDE, 3) uint8.
+        ids: Shards of (SHARD, LENGTH, SIDE, SIDE) uint8; an object keeps its id within a clip.
+        looks: Shards of (SHARD, MAX_OBJECTS, 2) int8, colour and shape of each object, -1 for none.
     """
 
     rgb: tuple[NDArray[np.uint8], ...]
@@ -39,7 +40,7 @@ class Clips:
     looks: tuple[NDArray[np.int8], ...]
 
     def areas(self) -> NDArray[np.int64]:
-        """(clips, LENGTH, MAX_OBJECTS) pixels that each object shows in each frame."""
+        """Visible pixels of each object in each frame, (clips, LENGTH, MAX_OBJECTS) int64."""
         counts = [
             np.bincount(frame.ravel(), minlength=MAX_OBJECTS + 1)[1:]
             for shard in self.ids
@@ -48,7 +49,11 @@ class Clips:
         return np.array(counts).reshape(-1, LENGTH, MAX_OBJECTS)
 
     def rivals(self) -> dict[tuple[int, int], NDArray[np.int64]]:
-        """By look: the clips with an object of the same colour or shape, but none of that look."""
+        """For each look, the clips with an object like it in colour or shape, but not in both.
+
+        Returns:
+            (colour, shape) to the numbers of the clips, (N,) int64.
+        """
         looks = np.concatenate(self.looks).astype(int)
         found = {}
         for look in np.ndindex(len(COLOURS), len(SHAPES)):
@@ -57,7 +62,7 @@ class Clips:
         return found
 
     def crowds(self) -> NDArray[np.bool_]:
-        """(clips, LENGTH, MAX_OBJECTS) whether another object is within _NEAR pixels of its box."""
+        """Whether another object is near each object's box, (clips, LENGTH, MAX_OBJECTS) bool."""
         flags = [
             _is_crowded(frame) for shard in self.ids for frame in shard.reshape(-1, SIDE, SIDE)
         ]
@@ -65,7 +70,19 @@ class Clips:
 
 
 def render_clips(folder: Path, count: int, processes: int) -> Clips:
-    """Render what is missing of `count` clips (rounded up to whole shards) and open them all."""
+    """Render the missing shards and open all of them.
+
+    Args:
+        folder: Where the shards are.
+        count: Clips, rounded up to whole shards.
+        processes: How many render at once.
+
+    Returns:
+        At least `count` clips.
+
+    Raises:
+        NoOpenGL: Nothing can be rendered here.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shards = range(-(-count // SHARD))
     missing = [s for s in shards if not all(file.exists() for file in _files(folder, s))]
@@ -76,7 +93,15 @@ def render_clips(folder: Path, count: int, processes: int) -> Clips:
 
 
 def clip_times(motion: Motion, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(LENGTH,) rising times in seconds, where possible around an object's leaving and return."""
+    """Draw the times of a clip's frames, if possible around an object's leaving and return.
+
+    Args:
+        motion: Of the scene.
+        rng: Draws the times.
+
+    Returns:
+        (LENGTH,) float64, ascending, in seconds.
+    """
     steps = (rng.integers(1, 6) + rng.integers(0, 2, LENGTH)) / _RATE
     times = np.cumsum(steps) - steps[0]
     leaves = [path.leave for path in motion.paths if path.leave is not None]
@@ -90,7 +115,7 @@ def clip_times(motion: Motion, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _skip_absence(times: NDArray[np.float64], leave: Leave, rng: np.random.Generator) -> None:
-    """Let the later half of the times come when the object returns."""
+    """Move the later half of the times to the object's return."""
     middle = LENGTH // 2
     again = leave.back + rng.uniform(0.0, 0.6) * leave.travel
     times[middle:] += max(0.0, again - times[middle])
@@ -107,7 +132,7 @@ def _is_crowded(ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _files(folder: Path, shard: int) -> list[Path]:
-    """RGB, looks, and ids, each whole where it is."""
+    """RGB, looks and ids."""
     return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "looks", "ids")]
 
 

@@ -1,4 +1,4 @@
-"""Rendered training scenes on disk, in shards, so that an interrupted run loses at most one."""
+"""Rendered training scenes on disk; an interrupted run loses at most one shard."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from segzero.files import written_whole
 from segzero_sim.questions import SeenObject, look
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 
 SIDE = 256
-"""Frames are squashed to SIDE x SIDE pixels, the size both models look at."""
+"""Frames are squashed to SIDE x SIDE pixels, the input size of both models."""
 SHARD = 500
 FIRST_SEED = 1_000_000
-"""Training scenes start here; the seeds below belong to tests."""
+"""Seed of the first training scene; lower seeds belong to the datasets and tests."""
 _CAMERAS = ((320, 240), (320, 240), (640, 480))
 OBJECTS = (1, 5)
 
@@ -30,8 +31,10 @@ OBJECTS = (1, 5)
 class Frames:
     """Scenes with their pictures; each shard is memory mapped.
 
-    rgb: shards of (SHARD, SIDE, SIDE, 3) uint8. ids: shards of (SHARD, SIDE, SIDE) uint8.
-    seeds: shards of (SHARD,) int64.
+    Attributes:
+        rgb: Shards of (SHARD, SIDE, SIDE, 3) uint8.
+        ids: Shards of (SHARD, SIDE, SIDE) uint8, instance ids.
+        seeds: Shards of (SHARD,) int64, of the scenes.
     """
 
     rgb: tuple[NDArray[np.uint8], ...]
@@ -43,7 +46,7 @@ class Frames:
         return len(self.rgb) * SHARD
 
     def seen(self, index: int) -> tuple[SeenObject, ...]:
-        """The objects of frame `index`, worked out once."""
+        """The visible objects of frame `index`, computed once."""
         if index not in self._seen:
             shard, row = divmod(index, SHARD)
             scene = sample_scene(int(self.seeds[shard][row]), *OBJECTS)
@@ -51,13 +54,25 @@ class Frames:
         return self._seen[index]
 
     def picture(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """(SIDE, SIDE, 3) RGB and (SIDE, SIDE) instance ids of frame `index`."""
+        """Frame `index`: (SIDE, SIDE, 3) uint8 RGB and (SIDE, SIDE) uint8 instance ids."""
         shard, row = divmod(index, SHARD)
         return self.rgb[shard][row], self.ids[shard][row]
 
 
 def render_frames(folder: Path, count: int, processes: int) -> Frames:
-    """Render what is missing of `count` scenes (rounded up to whole shards) and open them all."""
+    """Render the missing shards and open all of them.
+
+    Args:
+        folder: Where the shards are.
+        count: Scenes, rounded up to whole shards.
+        processes: How many render at once.
+
+    Returns:
+        At least `count` frames.
+
+    Raises:
+        NoOpenGL: Nothing can be rendered here.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shards = list(range(-(-count // SHARD)))
     missing = [shard for shard in shards if not _files(folder, shard)[-1].exists()]
@@ -66,7 +81,7 @@ def render_frames(folder: Path, count: int, processes: int) -> Frames:
 
 
 def render_shards(render: Callable[[int], None], shards: Sequence[int], processes: int) -> None:
-    """Call `render` for every shard, in several processes and with a progress bar."""
+    """Call `render` for each shard, in several processes, with a progress bar."""
     parallel: Callable[..., Iterable[None]] = map
     with ExitStack() as stack:
         if processes > 1 and len(shards) > 1:
@@ -86,7 +101,7 @@ def open_frames(folder: Path, shards: Sequence[int]) -> Frames:
 
 
 def _files(folder: Path, shard: int) -> list[Path]:
-    """RGB, ids, and seeds, which are written last: where they are, the shard is whole."""
+    """RGB, ids and seeds; seeds are written last: where they exist, the shard is whole."""
     return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "ids", "seeds")]
 
 
@@ -110,6 +125,5 @@ def _render_shard(folder: Path, shard: int) -> None:
 def save_arrays(files: Sequence[Path], arrays: Sequence[NDArray]) -> None:
     """Save each array whole or not at all, in this order."""
     for path, array in zip(files, arrays, strict=True):
-        unfinished = path.with_suffix(".partial.npy")
-        np.save(unfinished, array)
-        unfinished.rename(path)
+        with written_whole(path) as partial_file:
+            np.save(partial_file, array)

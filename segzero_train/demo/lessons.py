@@ -1,5 +1,4 @@
-"""What the demo's reasoner is taught with: pictures as patches, the ground truth in each, and
-texts."""
+"""Training batches of the demo's reasoner: image patches, their ground truth, and texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +16,19 @@ from segzero_train.demo.segmenter import vary_colours
 PATCH = 16
 MERGE = 2
 GRID = SIDE // PATCH
-"""Patches along a side; MERGE x MERGE of them make one image token."""
+"""Patches along a side; MERGE x MERGE patches become one image token."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """A batch: patches (B·GRID², 1536) of pixels, and per patch what stands there.
+    """A batch of B pictures with P = GRID² patches each.
 
-    kinds, tints: (B·GRID²,) int64, 0 for nothing. places: (B·GRID², 6), box and point in shares of
-    the image. texts: (question, completion), as many for each picture, picture by picture.
+    Attributes:
+        patches: (B·P, 1536) float32, pixels as Qwen's image processor lays them out.
+        kinds: (B·P,) int64, shape of the object at each patch, 0 for none.
+        tints: (B·P,) int64, its colour, 0 for none.
+        places: (B·P, 6) float32, its box and point in shares of the image.
+        texts: (question, completion), the same number for each picture, picture by picture.
     """
 
     patches: torch.Tensor
@@ -42,7 +45,18 @@ def make_lesson(
     questions: int = 1,
     categories: Mapping[int, float] = ALL_CATEGORIES,
 ) -> Lesson:
-    """Random frames, half of them mirrored, each with as many questions of these categories."""
+    """Draw a batch: random frames, half of them mirrored, with questions.
+
+    Args:
+        frames: To draw from.
+        rng: Draws frames and questions.
+        batch: B, the number of pictures.
+        questions: For each picture.
+        categories: Probability of each category.
+
+    Returns:
+        The batch.
+    """
     patches: list[NDArray[np.float32]] = []
     kinds, tints, places, texts = [], [], [], []
     while len(patches) < batch:
@@ -71,15 +85,22 @@ def make_lesson(
 
 
 def cut_patches(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S, 3) in [-1, 1] → (GRID², 1536) as Qwen's image processor lays them out.
+    """Cut a picture into patches as Qwen's image processor does.
 
-    Patches that merge into one token follow each other; within a patch the order is channel, time
-    (the picture twice), row, column.
+    Patches that merge into one token are neighbours in the output. Within a patch the order is
+    channel, time (the picture twice), row, column.
+
+    Args:
+        pixels: (S, S, 3) float32 in [-1, 1].
+
+    Returns:
+        (GRID², 1536) float32.
     """
     blocks = GRID // MERGE
-    split = pixels.reshape(blocks, MERGE, PATCH, blocks, MERGE, PATCH, 3)
-    rows = split.transpose(0, 3, 1, 4, 6, 2, 5).reshape(GRID**2, 3, 1, PATCH, PATCH)
-    return np.repeat(rows, 2, axis=2).reshape(GRID**2, -1)
+    split = pixels.reshape(blocks, MERGE, PATCH, blocks, MERGE, PATCH, 3)  # (b, m, p, b, m, p, 3)
+    rows = split.transpose(0, 3, 1, 4, 6, 2, 5)  # (b, b, m, m, 3, p, p)
+    rows = rows.reshape(GRID**2, 3, 1, PATCH, PATCH)  # (P, 3, 1, p, p)
+    return np.repeat(rows, 2, axis=2).reshape(GRID**2, -1)  # (P, 3, 2, p, p) -> (P, 1536)
 
 
 def _patch_ground_truth(
@@ -87,12 +108,12 @@ def _patch_ground_truth(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """For each patch, in the order of `cut_patches`, the object that covers most of it."""
     blocks = GRID // MERGE
-    split = ids.reshape(blocks, MERGE, PATCH, blocks, MERGE, PATCH)
-    cells = split.transpose(0, 3, 1, 4, 2, 5).reshape(GRID**2, PATCH**2)
+    split = ids.reshape(blocks, MERGE, PATCH, blocks, MERGE, PATCH)  # (b, m, p, b, m, p)
+    cells = split.transpose(0, 3, 1, 4, 2, 5).reshape(GRID**2, PATCH**2)  # (P, p²)
     most = np.zeros(GRID**2, int)
     owner = np.full(GRID**2, -1)
     for number, item in enumerate(seen):
-        area = (cells == item.id).sum(1)
+        area = (cells == item.id).sum(1)  # (P,)
         owner[area > most] = number
         most = np.maximum(area, most)
     owner[most < PATCH**2 // 6] = -1

@@ -1,4 +1,4 @@
-"""One training loop for both demo models: progress, checkpoints, exact resume."""
+"""The training loop of both demo models: progress, checkpoints, exact resume."""
 
 import math
 from collections.abc import Callable
@@ -8,9 +8,17 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from segzero.devices import computes_bfloat16
+from segzero.files import written_whole
+
 _SAVE_EVERY = 250
 
 Losses = dict[str, torch.Tensor]
+
+
+def half_autocast(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where the device has instructions for it, else in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device))
 
 
 def train(
@@ -22,11 +30,21 @@ def train(
     folder: Path,
     each_save: Callable[[int], None] | None = None,
 ) -> None:
-    """Minimise the sum of `losses(step)` for `steps` steps with AdamW and a cosine schedule.
+    """Minimise the sum of `losses(step)` with AdamW and a cosine schedule.
 
-    `losses` must draw its batch from `step` alone: then a run that was interrupted goes on from the
-    last checkpoint, `folder/name.pt`, as if it never had been. `each_save(step)` is called after
-    every checkpoint.
+    An interrupted run continues from its last checkpoint, `folder/name.pt`, with the same result.
+
+    Args:
+        name: Of the stage.
+        model: What is trained, in place.
+        losses: The parts of the loss at a step; the batch must depend on the step only.
+        steps: How many in all.
+        learning_rate: The highest.
+        folder: Where the checkpoint goes.
+        each_save: Called with the step after each checkpoint.
+
+    Raises:
+        FloatingPointError: The loss isn't finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / f"{name}.pt"
@@ -63,7 +81,7 @@ def train(
 
 
 def _schedule(step: int, steps: int) -> float:
-    """Share of the learning rate: linear warm-up, then a cosine down to 2 %."""
+    """Factor of the learning rate: linear warm-up, then a cosine down to 2 %."""
     warmup = min(200, steps // 10)
     if step < warmup:
         return (step + 1) / warmup
@@ -72,7 +90,6 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _save(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    partial = file.with_suffix(".partial")
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-    torch.save(state, partial)
-    partial.rename(file)
+    with written_whole(file) as partial:
+        torch.save(state, partial)

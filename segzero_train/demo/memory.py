@@ -1,6 +1,6 @@
-"""The demo's video memory: follows objects from their masks through later frames.
+"""Training of the demo's video memory, which follows objects from a mask through later frames.
 
-A step of training is a step of inference, for objects of different clips and with gradients.
+A training step runs the same functions as inference, on objects of different clips, with gradients.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from segzero.segmentation.video_memory import (
     init_memory,
 )
 from segzero_train.demo.clips import LENGTH, Clips
-from segzero_train.demo.loop import Losses, train
+from segzero_train.demo.loop import Losses, half_autocast, train
 from segzero_train.demo.segmenter import mask_losses
 from segzero_train.demo.tracks import CLEARLY, open_footage, sample_track
 
@@ -37,13 +37,24 @@ _TRAINED = (
     "prompt_encoder.mask_embed.",
     "mask_decoder.pred_obj_score_head.",
 )
-"""What only video uses: stills stay what they are, bit for bit."""
+"""Parameters that only video uses; results on still images stay the same, bit for bit."""
 
 
 def train_memory(
     model: Any, clips: Clips, folder: Path, steps: int, device: torch.device
 ) -> Sam2VideoModel:
-    """Train, or go on training, what only video uses of a model whose image half is trained."""
+    """Train the parameters that only video uses, from scratch or from the last checkpoint.
+
+    Args:
+        model: A Sam2VideoModel whose other parameters are trained.
+        clips: Training data.
+        folder: For the checkpoint and the encoded frames.
+        steps: How many in all.
+        device: Where to train.
+
+    Returns:
+        The model, on `device`.
+    """
     model.to(device).eval()  # as at inference: the model's own training mode takes other branches
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(_TRAINED)
@@ -54,7 +65,7 @@ def train_memory(
         rng = np.random.default_rng((2, step))
         length = int(rng.integers(3, 5 if step < steps // 4 else LENGTH + 1))
         track = sample_track(footage, length, rng, device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_autocast(device):
             found = list(follow(model, track.frames, track.masks[0]))
         return track_losses(found, track.masks[1:])
 
@@ -65,36 +76,56 @@ def train_memory(
 def follow(
     model: Any, frames: Sequence[Features], masks: torch.Tensor
 ) -> Iterator[MaskDecoderOutput]:
-    """Follow B objects from their masks (B, S, S) in the first frame; yields for each later one."""
+    """Follow B objects through frames.
+
+    Args:
+        model: A Sam2VideoModel.
+        frames: Features of L frames, each of B images.
+        masks: (B, S, S), the objects in the first frame, 0 or 1.
+
+    Yields:
+        The mask decoder's output for each of the L - 1 later frames.
+    """
     memory = ObjectMemory(model, init_memory(model, frames[0], masks[:, None].float()))
     for frame in frames[1:]:
         found = decode(model, frame, memory.condition_on_memory(frame.image_embed))
-        present = found.seen > 0
-        memory.add(encode_memory(model, frame, found.masks(present), present, found.pointer))
+        present = found.object_score_logits > 0
+        memory.add(
+            encode_memory(model, frame, found.best_masks(present), present, found.object_pointer)
+        )
         yield found
 
 
 def track_losses(found: Sequence[MaskDecoderOutput], masks: torch.Tensor) -> Losses:
-    """Masks count where the object is clearly seen; whether it is, where that is clear.
+    """Losses of masks, estimated IoUs and object scores.
 
-    masks: (L, B, S, S), the ground truth for each of the L found.
+    Mask losses count where the object is clearly visible; the score's loss where the object is
+    clearly visible or entirely out of sight.
+
+    Args:
+        found: The mask decoder's output for L frames of B objects.
+        masks: (L, B, S, S) float32 of 0 and 1, the ground truth.
+
+    Returns:
+        The parts of the loss.
     """
-    logits = torch.cat([item.logits for item in found]).float()
-    scores = torch.cat([item.scores for item in found]).float()
-    seen = torch.cat([item.seen for item in found]).float()[:, 0]
-    ground_truth = masks.flatten(0, 1)
-    area = ground_truth.sum((-2, -1))
+    logits = torch.cat([item.mask_logits for item in found]).float()  # (L·B, M, h, w)
+    scores = torch.cat([item.ious for item in found]).float()  # (L·B, M)
+    presence = torch.cat([item.object_score_logits for item in found]).float()[:, 0]  # (L·B,)
+    ground_truth = masks.flatten(0, 1)  # (L·B, S, S)
+    area = ground_truth.sum((-2, -1))  # (L·B,)
     clear = area >= CLEARLY
     parts = mask_losses(
         logits[clear][:, None], scores[clear][:, None], ground_truth[clear][:, None]
     )
     certain = clear | (area == 0)
     target = clear[certain].float()
-    return {**parts, "seen": functional.binary_cross_entropy_with_logits(seen[certain], target)}
+    entropy = functional.binary_cross_entropy_with_logits(presence[certain], target)
+    return {**parts, "presence": entropy}
 
 
 def _initialise(model: Any) -> None:
-    """transformers makes these zero, from where learning is slow or, in a sum of zeros, stuck."""
+    """Replace zero weights of transformers: from zero, learning is slow or has no gradient."""
     torch.manual_seed(0)
     for parameter in (
         model.memory_temporal_positional_encoding,

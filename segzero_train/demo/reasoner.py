@@ -1,9 +1,10 @@
 """The demo's reasoning model: a Qwen3-VL of about three million parameters.
 
-Next-token training alone finds no grounding in a model this small. So the vision tower learns
-first, densely, what stands at each place and where its box is; then all is trained to write, with
-that first task kept beside it; last, the vision tower rests and several questions about each
-picture teach that the answer depends on the question: names first, then everything.
+Next-token training alone does not teach grounding to a model this small. Therefore the vision
+tower first learns, at each patch, which object is there and where its box is ("looking"). Then the
+whole model learns to write, with that first loss as an auxiliary one ("writing"). Last, with the
+vision tower frozen, several questions about each picture teach that the answer depends on the
+question: names first ("naming"), then all categories ("matching").
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,21 +30,25 @@ from segzero_sim.scene import COLOURS, SHAPES
 from segzero_train.datasets.tabletop_texts import ALL_CATEGORIES, ANSWER_FORMAT, MATCH, NAMES_ONLY
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.lessons import GRID, MERGE, PATCH, Lesson, make_lesson
-from segzero_train.demo.loop import Losses, train
+from segzero_train.demo.loop import Losses, half_autocast, train
 from segzero_train.demo.tokenizer import ANSWER_START, CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
 
 LOOKING_BATCH = 32
 WRITING_BATCH = 32
 MATCHING_BATCH = 16
 QUESTIONS = 3
-"""Asked about each picture of a matching batch."""
+"""Questions about each picture of a matching batch."""
 _WIDTH = 192
 _SPREAD = 5.0
-"""Standard deviation, of 1000, within which a wrong coordinate is nearly right."""
+"""Standard deviation of the soft targets of coordinates, which range over 1000."""
 
 
 class DenseHead(nn.Module):
-    """Reads off each image token, for its four patches: shape, colour, box and point there."""
+    """Predicts from an image token, for its four patches: shape, colour, box and point.
+
+    Args:
+        width: C, of the image tokens.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -53,14 +58,27 @@ class DenseHead(nn.Module):
         self.read = nn.Linear(width, MERGE**2 * (self.kinds + self.tints + self.places))
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(T, width) → per patch (4T, kinds) and (4T, tints) logits and (4T, 6) in image shares."""
-        found = self.read(tokens).view(-1, self.kinds + self.tints + self.places)
+        """Predict for each patch.
+
+        Args:
+            tokens: (T, C) float32.
+
+        Returns:
+            Logits of shapes (4T, kinds) and colours (4T, tints), and box and point (4T, 6) in
+            shares of the image.
+        """
+        found = self.read(tokens)  # (T, 4·(kinds + tints + places))
+        found = found.view(-1, self.kinds + self.tints + self.places)  # (4T, …)
         kinds, tints, places = found.split([self.kinds, self.tints, self.places], dim=-1)
         return kinds, tints, places
 
 
 class Student(nn.Module):
-    """The reasoner and the head that teaches it to look; only the reasoner is kept."""
+    """The reasoner with the auxiliary head; only the reasoner is saved.
+
+    Args:
+        model: The reasoner.
+    """
 
     def __init__(self, model: Qwen3VLForConditionalGeneration) -> None:
         super().__init__()
@@ -71,7 +89,17 @@ class Student(nn.Module):
 def train_reasoner(
     frames: Frames, folder: Path, steps: tuple[int, int, int, int], device: torch.device
 ) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
-    """Train, or go on training: so many `steps` of looking, writing, naming and matching."""
+    """Train all four stages, from scratch or from the last checkpoint.
+
+    Args:
+        frames: Training data.
+        folder: For the checkpoints.
+        steps: Of looking, writing, naming and matching.
+        device: Where to train.
+
+    Returns:
+        The model, on `device`, and its processor.
+    """
     looking, writing, naming, matching = steps
     torch.manual_seed(0)
     processor = make_processor()
@@ -81,7 +109,7 @@ def train_reasoner(
 
     def look_losses(step: int) -> Losses:
         lesson = make_lesson(frames, np.random.default_rng((2, step)), LOOKING_BATCH)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_autocast(device):
             seen = visual(lesson.patches.to(device), grid.expand(LOOKING_BATCH, 3))
         return _dense_losses(student.head, seen.pooler_output.float(), lesson)
 
@@ -126,7 +154,7 @@ def train_reasoner(
 
 
 def new_model(processor: Qwen3VLProcessor) -> Qwen3VLForConditionalGeneration:
-    """Fresh weights; embeddings of numbers start out as a smooth function of their value."""
+    """A model with random weights; embeddings of numbers are a smooth function of their value."""
     tokenizer = processor.tokenizer
     config = Qwen3VLConfig(
         text_config={
@@ -167,16 +195,16 @@ def new_model(processor: Qwen3VLProcessor) -> Qwen3VLForConditionalGeneration:
     model = Qwen3VLForConditionalGeneration(config)
     with torch.no_grad():
         embeddings: torch.Tensor = model.model.language_model.embed_tokens.weight
-        values = torch.arange(LARGEST_NUMBER + 1) / LARGEST_NUMBER
-        waves = values[:, None] * torch.pi * torch.arange(1, _WIDTH // 4 + 1)
-        smooth = torch.cat([waves.sin(), waves.cos()], dim=1)
+        values = torch.arange(LARGEST_NUMBER + 1) / LARGEST_NUMBER  # (1001,)
+        waves = values[:, None] * torch.pi * torch.arange(1, _WIDTH // 4 + 1)  # (1001, C/4)
+        smooth = torch.cat([waves.sin(), waves.cos()], dim=1)  # (1001, C/2)
         scale = embeddings.std()
         embeddings[number_ids(tokenizer), : smooth.shape[1]] = scale * smooth * 2**0.5
     return model
 
 
 def make_processor() -> Qwen3VLProcessor:
-    """Pictures keep their SIDE x SIDE pixels."""
+    """The processor, for pictures of SIDE x SIDE pixels."""
     size = {"shortest_edge": SIDE**2, "longest_edge": SIDE**2}
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(
@@ -195,7 +223,7 @@ def make_processor() -> Qwen3VLProcessor:
 def save_reasoner(
     model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, folder: Path
 ) -> None:
-    """Save weights, tokenizer and processor as one folder in the layout of the published ones."""
+    """Save weights, tokenizer and processor in one folder, in the layout of published ones."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -208,7 +236,7 @@ def number_ids(tokenizer: Any) -> list[int]:
 
 def _dense_losses(head: DenseHead, tokens: torch.Tensor, lesson: Lesson) -> Losses:
     device = tokens.device
-    kinds, tints, places = head(tokens)
+    kinds, tints, places = head(tokens)  # (P, kinds), (P, tints), (P, 6)
     kind, tint = lesson.kinds.to(device), lesson.tints.to(device)
     weight = torch.where(kind > 0, 1.0, 0.15)
     weight = weight / weight.sum()
@@ -222,7 +250,7 @@ def _dense_losses(head: DenseHead, tokens: torch.Tensor, lesson: Lesson) -> Loss
 
 
 class _Writer:
-    """Turns lessons into token ids and scores the student's next tokens."""
+    """Encodes lessons as token ids and computes the losses of the student's next tokens."""
 
     def __init__(self, processor: Qwen3VLProcessor, device: torch.device) -> None:
         self._device = device
@@ -235,22 +263,32 @@ class _Writer:
         self._value = torch.full((len(self._tokenizer),), -1, device=device)
         self._value[self._numbers] = torch.arange(LARGEST_NUMBER + 1, device=device)
         values = torch.arange(LARGEST_NUMBER + 1, device=device, dtype=torch.float32)
-        near = torch.exp(-0.5 * ((values[:, None] - values) / _SPREAD) ** 2)
-        # Training answers use a grid of values; only those share the probability.
+        near = torch.exp(-0.5 * ((values[:, None] - values) / _SPREAD) ** 2)  # (1001, 1001)
+        # Training answers use a grid of values; only those get probability.
         near = near * (values % 4 == 0)
         self._near = near / near.sum(-1, keepdim=True)
 
     def look(self, student: Student, lesson: Lesson) -> Any:
-        """The image features of the lesson's pictures, as the model returns them."""
+        """Encode the lesson's pictures; returns what the model's `get_image_features` returns."""
         pictures = len(lesson.patches) // GRID**2
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with half_autocast(self._device):
             return student.model.model.get_image_features(
                 lesson.patches.to(self._device), self._grid.expand(pictures, 3)
             )
 
     def losses(self, student: Student, lesson: Lesson, seen: Any, listing: float = 1.0) -> Losses:
-        """Of the next tokens, given the pictures' features; `listing` weighs the thought's list."""
-        ids, targets, weights = self._encode(lesson.texts, listing)
+        """Losses of the next tokens.
+
+        Args:
+            student: The model.
+            lesson: The texts.
+            seen: Features of the lesson's pictures, from `look`.
+            listing: Weight of the list of objects at the start of a thought.
+
+        Returns:
+            The parts of the loss.
+        """
+        ids, targets, weights = self._encode(lesson.texts, listing)  # (B, L) each
         model = student.model
         questions = len(lesson.texts) // len(seen.pooler_output)
         features = replace(
@@ -258,26 +296,26 @@ class _Writer:
             pooler_output=_repeated(seen.pooler_output, questions),
             deepstack_features=[_repeated(f, questions) for f in seen.deepstack_features],
         )
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with half_autocast(self._device):
             hidden = model.model(
                 input_ids=ids,
                 mm_encoder_outputs={"image": features},
                 image_grid_thw=self._grid.expand(len(ids), 3),
                 mm_token_type_ids=(ids == model.config.image_token_id).int(),
-            ).last_hidden_state
-        written = targets >= 0
-        logits = model.lm_head(hidden[written].float())
+            ).last_hidden_state  # (B, L, D)
+        written = targets >= 0  # (B, L), N of them true
+        logits = model.lm_head(hidden[written].float())  # (N, V)
         return self._text_losses(logits, targets[written], weights[written])
 
     def _text_losses(
         self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
     ) -> Losses:
-        value = self._value[targets]
-        chance = functional.log_softmax(logits, dim=-1)
-        word = -chance.gather(-1, targets[:, None])[:, 0]
-        numbers = value >= 0
-        near = self._near[value[numbers]]
-        number = -(chance[numbers][:, self._numbers] * near).sum(-1)
+        value = self._value[targets]  # (N,), -1 where the target isn't a number
+        logps = functional.log_softmax(logits, dim=-1)  # (N, V)
+        word = -logps.gather(-1, targets[:, None])[:, 0]  # (N,)
+        numbers = value >= 0  # (N,), K of them true
+        near = self._near[value[numbers]]  # (K, 1001)
+        number = -(logps[numbers][:, self._numbers] * near).sum(-1)  # (K,)
         weights = weights / weights.sum()
         return {
             "word": (word * weights)[~numbers].sum(),
@@ -297,7 +335,7 @@ class _Writer:
             written = [*self._tokenizer(answer)["input_ids"], self._tokenizer.eos_token_id]
             rows.append(prompt + written[:-1])
             goals.append([-1] * (len(prompt) - 1) + written)
-            # Which object is meant is said in a few tokens, and all that matters.
+            # The tokens that say which object is meant are few, and the most important.
             start, end = written.index(self._match), written.index(self._answer)
             weights.append(
                 [listing] * (len(prompt) - 1 + start)

@@ -1,4 +1,4 @@
-"""The demo's segmenter: a SAM2 with a small Hiera, trained to obey a box and one or two points."""
+"""The demo's segmenter: a SAM2 with a small Hiera, prompted with a box and one or two points."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from segzero_train.demo.frames import SIDE, Frames
-from segzero_train.demo.loop import Losses, train
+from segzero_train.demo.loop import Losses, half_autocast, train
 
 WIDTH = 64
 BATCH = 8
@@ -57,8 +57,11 @@ _PARTS: dict[str, Any] = {
 class PromptBatch:
     """B pictures with N objects each, prompted with K points; S = SIDE.
 
-    pixels: (B, 3, S, S) in [0, 1]. masks: (B, N, S, S) of 0 and 1. boxes: (B, N, 4) xyxy and
-    points: (B, N, K, 2), in pixels.
+    Attributes:
+        pixels: (B, 3, S, S) float32 in [0, 1].
+        masks: (B, N, S, S) float32 of 0 and 1.
+        boxes: (B, N, 4) float32, x1, y1, x2, y2 in pixels.
+        points: (B, N, K, 2) float32, x, y in pixels.
     """
 
     pixels: torch.Tensor
@@ -68,7 +71,17 @@ class PromptBatch:
 
 
 def train_segmenter(frames: Frames, folder: Path, steps: int, device: torch.device) -> Sam2Model:
-    """Train, or go on training, the image half of the model."""
+    """Train what still images use, from scratch or from the last checkpoint.
+
+    Args:
+        frames: Training data.
+        folder: For the checkpoint.
+        steps: How many in all.
+        device: Where to train.
+
+    Returns:
+        The model, on `device`.
+    """
     torch.manual_seed(0)
     model: Any = new_model().train()
     model.to(device)
@@ -78,17 +91,17 @@ def train_segmenter(frames: Frames, folder: Path, steps: int, device: torch.devi
 
     def losses(step: int) -> Losses:
         batch = sample_batch(frames, np.random.default_rng((1, step)))
-        pixels = (batch.pixels.to(device) - mean) / std
+        pixels = (batch.pixels.to(device) - mean) / std  # (B, 3, S, S)
         # The first mask token serves single-mask calls, as in video; the others hypotheses.
         several = step % 3 != 0
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_autocast(device):
             found = model(
                 pixel_values=pixels,
                 input_boxes=batch.boxes.to(device),
                 input_points=batch.points.to(device),
                 multimask_output=several,
             )
-        masks = batch.masks.to(device)
+        masks = batch.masks.to(device)  # (B, N, S, S)
         return mask_losses(found.pred_masks.float(), found.iou_scores.float(), masks)
 
     train("segmenter", model, losses, steps, 1e-3, folder)
@@ -96,7 +109,7 @@ def train_segmenter(frames: Frames, folder: Path, steps: int, device: torch.devi
 
 
 def new_model() -> Sam2Model:
-    """Fresh weights. Image and prompts share one positional encoding, as in Meta's model."""
+    """A model with random weights; image and prompts share a positional encoding, as in SAM 2."""
     model = Sam2Model(Sam2Config(**_PARTS))
     with torch.no_grad():
         positions = model.prompt_encoder.shared_embedding.positional_embedding
@@ -105,7 +118,15 @@ def new_model() -> Sam2Model:
 
 
 def save_segmenter(model: Sam2Model, folder: Path) -> None:
-    """Save as a video checkpoint, as Meta's are; its memory is initialised and untrained."""
+    """Save as a video checkpoint with an untrained memory.
+
+    Args:
+        model: The trained image model.
+        folder: Where the checkpoint goes.
+
+    Raises:
+        ValueError: The video model lacks one of the weights.
+    """
     config = Sam2VideoConfig(
         **_PARTS,
         image_size=SIDE,
@@ -136,7 +157,7 @@ def save_segmenter(model: Sam2Model, folder: Path) -> None:
 
 
 def image_processor() -> Sam2ImageProcessor:
-    """Squashes to SIDE x SIDE and normalises."""
+    """The processor that squashes to SIDE x SIDE pixels and normalises."""
     return Sam2ImageProcessor(
         size={"height": SIDE, "width": SIDE},
         mask_size={"height": SIDE // 4, "width": SIDE // 4},
@@ -146,28 +167,37 @@ def image_processor() -> Sam2ImageProcessor:
 def mask_losses(logits: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor) -> Losses:
     """Cross-entropy and dice of the best hypothesis, and the error of all estimated IoUs.
 
-    logits: (B, N, M, h, w). scores: (B, N, M) in [0, 1]. masks: (B, N, S, S) of 0 and 1.
+    As in SAM (Kirillov et al. 2023), only the hypothesis with the least loss is trained.
+
+    Args:
+        logits: (B, N, M, h, w) float32 of M hypotheses for N objects.
+        scores: (B, N, M) float32 in [0, 1], their estimated IoUs.
+        masks: (B, N, S, S) float32 of 0 and 1, the ground truth.
+
+    Returns:
+        The parts of the loss.
     """
-    flat = logits.flatten(0, 1)
-    # Shares of coverage teach where between two cells an outline runs.
+    flat = logits.flatten(0, 1)  # (B·N, M, h, w)
+    # The covered share of a cell tells where inside it the outline runs.
     ground_truth = functional.adaptive_avg_pool2d(
         masks.flatten(0, 1)[:, None], (flat.shape[-2], flat.shape[-1])
-    )
-    ground_truth = ground_truth.expand_as(flat)
-    # Objects are small: without a weight the background alone would decide.
+    )  # (B·N, 1, h, w)
+    ground_truth = ground_truth.expand_as(flat)  # (B·N, M, h, w)
+    # Objects are small: without a weight the background would dominate.
     weight = 1 + 4 * ground_truth
     entropy = functional.binary_cross_entropy_with_logits(
         flat, ground_truth, weight, reduction="none"
     )
-    entropy = entropy.mean((-2, -1))
-    chance = flat.sigmoid()
-    overlap = (chance * ground_truth).sum((-2, -1))
-    dice = 1 - (2 * overlap + 1) / (chance.sum((-2, -1)) + ground_truth.sum((-2, -1)) + 1)
-    best = (10 * entropy + dice).argmin(-1, keepdim=True)
+    entropy = entropy.mean((-2, -1))  # (B·N, M)
+    probability = flat.sigmoid()
+    overlap = (probability * ground_truth).sum((-2, -1))
+    # Dice loss (Milletari et al. 2016) with a smoothing term of 1.
+    dice = 1 - (2 * overlap + 1) / (probability.sum((-2, -1)) + ground_truth.sum((-2, -1)) + 1)
+    best = (10 * entropy + dice).argmin(-1, keepdim=True)  # (B·N, 1)
     with torch.no_grad():
         inside, target = flat > 0, ground_truth > 0.5
         union = (inside | target).sum((-2, -1)).clamp(min=1)
-        iou = (inside & target).sum((-2, -1)) / union
+        iou = (inside & target).sum((-2, -1)) / union  # (B·N, M)
     return {
         "entropy": 10 * entropy.gather(-1, best).mean(),
         "dice": dice.gather(-1, best).mean(),
@@ -176,7 +206,7 @@ def mask_losses(logits: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor)
 
 
 def sample_batch(frames: Frames, rng: np.random.Generator) -> PromptBatch:
-    """Random frames, in each of them random objects with the prompts a reasoner might give."""
+    """Draw frames, and in each of them objects with prompts as a reasoner might write them."""
     several_points = int(rng.integers(1, 3))
     pixels, masks, boxes, points = [], [], [], []
     for index in rng.integers(len(frames), size=BATCH):
@@ -200,13 +230,21 @@ def sample_batch(frames: Frames, rng: np.random.Generator) -> PromptBatch:
 
 
 def vary_colours(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The picture in [0, 1] with another exposure and white balance."""
+    """Vary exposure and white balance.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        rng: Draws the gains.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1].
+    """
     gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
     return np.clip(rgb * (gain / 255).astype(np.float32), 0, 1).astype(np.float32)
 
 
 def _rough_box(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
-    """xyxy in pixels, each side moved by about 5 % of the object's size."""
+    """The box x1, y1, x2, y2 in pixels, each side moved by about 5 % of the object's size."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
     extent = np.tile(box[2:] - box[:2], 2)

@@ -1,8 +1,8 @@
-"""The demo's tokenizer: byte-level BPE over what is said about a tabletop.
+"""The demo's tokenizer: byte-level BPE over the texts about a tabletop.
 
-Any text can be written in it, byte by byte if it must. What the tabletop needs is short: every word
-is one token, every whole number from 0 to 1000 is one, and so is each fixed stretch of the prompt
-and of the answer's JSON, which two million parameters have no use for reading word by word.
+It can encode any text, if necessary byte by byte. Texts about the tabletop are short: each word is
+one token, each whole number from 0 to 1000, and each fixed part of the prompt and of the answer's
+JSON. A model of two million parameters gains nothing from reading those word by word.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ _JSON = (
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """The same vocabulary on every call."""
+    """Train the tokenizer; the vocabulary is the same on each call."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -80,7 +80,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _corpus() -> Iterator[str]:
-    """Every word that a question or a thought may hold, and every number."""
+    """Each word of all questions and thoughts, and each number."""
     # Twice: a merge must be seen more than once.
     for _ in range(2):
         yield from (str(number) for number in range(LARGEST_NUMBER + 1))
@@ -94,7 +94,7 @@ def _corpus() -> Iterator[str]:
 
 
 def _all_questions() -> list[str]:
-    """Texts of the questions about a few crowded tables, which between them use every word."""
+    """Texts of the questions about pairs and triples of objects; together they use every word."""
     texts = set()
     for first, second in product(product(SHAPES, COLOURS), repeat=2):
         pair = [

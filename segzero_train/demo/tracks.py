@@ -1,4 +1,4 @@
-"""Objects through clips, drawn by chance: the batches that the demo's video memory learns from."""
+"""Random objects followed through clips: the training batches of the demo's video memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,20 @@ from segzero_train.demo.segmenter import image_processor
 BATCH = 48
 """Objects times frames in a batch."""
 CLEARLY = 40
-"""Pixels of SIDE x SIDE from which an object counts as seen; between 0 and this it may be both."""
+"""Pixels, of SIDE x SIDE, from which an object is clearly visible; fewer, but some, are unclear."""
+_LEVELS = ("high_res_0", "high_res_1", "image_embed")
 _CUTS = 1 / 3
-"""Share of the objects for which there is a cut to another table."""
+"""Probability of a cut to another table."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """B objects through L frames. frames: L features. masks: (L, B, S, S) of 0 and 1."""
+    """B objects through L frames.
+
+    Attributes:
+        frames: Features of L frames, each of B images.
+        masks: (L, B, S, S) float32 of 0 and 1.
+    """
 
     frames: Sequence[Features]
     masks: torch.Tensor
@@ -33,9 +39,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Footage:
-    """Clips with all that tracks are drawn by.
+    """Clips with the data by which tracks are drawn.
 
-    encoded: for each shard its features, from fine to coarse. areas, crowds, rivals: see `Clips`.
+    Attributes:
+        clips: The clips.
+        encoded: Features of each shard: high_res_0, high_res_1 and image_embed, each
+            (SHARD, LENGTH, C, h, w) float16.
+        areas: See `Clips.areas`.
+        crowds: See `Clips.crowds`.
+        rivals: See `Clips.rivals`.
     """
 
     clips: Clips
@@ -46,11 +58,20 @@ class Footage:
 
 
 def open_footage(model: Any, clips: Clips, folder: Path) -> Footage:
-    """Encode all frames with the model's frozen vision encoder; the features stay in `folder`."""
+    """Encode all frames with the model's frozen vision encoder.
+
+    Args:
+        model: A Sam2VideoModel.
+        clips: What to encode.
+        folder: Keeps the features; files that are there are not made again.
+
+    Returns:
+        The clips with their features.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     encoder, encoded = ImageEncoder(model), []
     for number, rgb in enumerate(tqdm(clips.rgb, desc="encode", unit="shard")):
-        files = [folder / f"{level}-{number:04d}.npy" for level in ("fine", "middle", "coarse")]
+        files = [folder / f"{level}-{number:04d}.npy" for level in _LEVELS]
         if not files[-1].exists():
             rows = [_encode(encoder, clip, model.device) for clip in rgb]
             save_arrays(files, [np.stack(level) for level in zip(*rows, strict=True)])
@@ -61,14 +82,25 @@ def open_footage(model: Any, clips: Clips, folder: Path) -> Footage:
 def sample_track(
     footage: Footage, length: int, rng: np.random.Generator, device: torch.device
 ) -> Track:
-    """Objects clearly seen at first; where possible a third leaves later, a third is crowded.
+    """Draw a batch of objects that are clearly visible in their first frame.
 
-    Some are cut away from to another table, with things of the same colour or shape, and perhaps
-    back: only what is alike in both is the same.
+    If possible, a third of them leaves the picture later, and a third has another object near it.
+    For some there is a cut to another table with objects alike in colour or shape, and perhaps
+    back: an object is the same only if it is alike in both.
+
+    Args:
+        footage: To draw from.
+        length: L, the number of frames.
+        rng: Draws the objects.
+        device: Of the tensors.
+
+    Returns:
+        BATCH // L objects.
     """
-    starts = LENGTH - length + 1
-    usable = footage.areas[:, :starts] >= CLEARLY
+    starts = LENGTH - length + 1  # possible first frames, F
+    usable = footage.areas[:, :starts] >= CLEARLY  # (clips, F, objects)
     windows = np.lib.stride_tricks.sliding_window_view(footage.areas, length, axis=1)
+    # windows: (clips, F, objects, L)
     vanishing = usable & (windows == 0).any(-1)
     crowded = usable & footage.crowds[:, :starts]
     pools = [
@@ -83,12 +115,12 @@ def sample_track(
         masks.append(mask)
         levels.append(level)
     stacks = [
-        torch.from_numpy(np.stack(level, axis=1)).to(device).float()
+        torch.from_numpy(np.stack(level, axis=1)).to(device).float()  # (L, B, C, h, w)
         for level in zip(*levels, strict=True)
     ]
     return Track(
         frames=[Features(*(stack[k] for stack in stacks)) for k in range(length)],
-        masks=torch.from_numpy(np.stack(masks, axis=1)).to(device).float(),
+        masks=torch.from_numpy(np.stack(masks, axis=1)).to(device).float(),  # (L, B, S, S)
     )
 
 
@@ -96,19 +128,16 @@ def sample_track(
 def _encode(
     encoder: ImageEncoder, rgb: NDArray[np.uint8], device: torch.device
 ) -> list[NDArray[np.float16]]:
-    """(T, S, S, 3) RGB to (T, C, h, w) features of each level."""
+    """(T, S, S, 3) uint8 RGB to (T, C, h, w) float16 features of each level."""
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
     found = encoder(pixels.to(device))
-    return [
-        level.half().cpu().numpy()
-        for level in (found.high_res_0, found.high_res_1, found.image_embed)
-    ]
+    return [getattr(found, level).half().cpu().numpy() for level in _LEVELS]
 
 
 def _film(
     footage: Footage, clip: int, span: slice, item: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], list[NDArray[np.float16]]]:
-    """An object's masks and its frames' features, perhaps with a cut to another table."""
+    """An object's masks (L, S, S) and features (L, C, h, w), perhaps with a cut."""
     clips, encoded = footage.clips, footage.encoded
     shard, row = divmod(clip, len(clips.ids[0]))
     mask = clips.ids[shard][row, span] == item + 1
