@@ -26,7 +26,7 @@ from transformers import Sam2VideoInferenceSession
 
 from segzero.devices import resolve_device
 from segzero.pipeline import SegZero
-from segzero.segmentation import tracker
+from segzero.segmentation.tracker import mask_prompt, upscale
 from segzero.segmentation.video_memory import ObjectMemory, decode, encode_memory, init_memory
 from segzero.types import Box, GroundedObject, Point, SegmentedObject
 from segzero_sim.motion import set_in_motion
@@ -161,16 +161,16 @@ def _steps(
     model, size, count = segmenter._video, frames[0].shape[1::-1], len(objects)
     encoded = (segmenter.encode(frame).expand(count) for frame in frames)
     first = next(encoded)
-    masks = torch.cat([tracker._resize(item.mask, model.image_size) for item in objects])
+    masks = torch.cat([mask_prompt(item.mask, model.image_size) for item in objects])
     memory = ObjectMemory(model, init_memory(model, first, masks.to(first.image_embed)))
     drawn = []
     for frame in encoded:
-        found = decode(model, frame, memory.condition_on_memory(frame.image_embed))
-        present = found.seen > 0
-        logits = found.masks(present)
-        memory.add(encode_memory(model, frame, logits, present, found.pointer))
-        low = logits[:, 0].float().cpu().numpy()
-        drawn.append(tracker._draw(low, present.flatten().tolist(), size))
+        output = decode(model, frame, memory.condition_on_memory(frame.image_embed))
+        present = output.object_score_logits > 0
+        logits = output.best_masks(present)
+        memory.add(encode_memory(model, frame, logits, present, output.object_pointer))
+        low_res = logits[:, 0].float().cpu().numpy()
+        drawn.append(upscale(low_res, present.flatten().tolist(), size))
     return drawn
 
 
@@ -251,10 +251,8 @@ def _ious(plain: Masks, fast: Masks) -> Iterator[float]:
 def _ground(mask: NDArray[np.bool_]) -> GroundedObject:
     rows, columns = np.nonzero(mask)
     box = Box(float(columns.min()), float(rows.min()), columns.max() + 1.0, rows.max() + 1.0)
-    high_res_1 = len(rows) // 2
-    return GroundedObject(
-        box=box, points=(Point(float(columns[high_res_1]), float(rows[high_res_1])),)
-    )
+    middle = len(rows) // 2
+    return GroundedObject(box=box, points=(Point(float(columns[middle]), float(rows[middle])),))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ _POSITIONS = (
     "shared_image_embedding.positional_embedding",
     "prompt_encoder.shared_embedding.positional_embedding",
 )
-# Of the memory, which images don't need and which is not built here.
+# Of the video memory, which isn't built here.
 _UNUSED = {"maskmem_tpos_enc", "no_mem_pos_enc"}
 
 
@@ -68,15 +68,32 @@ class MetaSegmenter:
     """Implements `Segmenter`."""
 
     def __init__(self, predictor: Any, dtype: torch.dtype) -> None:
-        """Wrap a SAM2ImagePredictor; it computes in `dtype` by autocast."""
+        """Wrap a predictor.
+
+        Args:
+            predictor: a SAM2ImagePredictor.
+            dtype: in which it computes, by autocast.
+        """
         self._predictor = predictor
         self._dtype = dtype
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "MetaSegmenter":
-        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError.
+        """Load a checkpoint folder.
 
         Its mask decoder must have the sizes of the published ones, which the package fixes.
+
+        Args:
+            folder: as `weights.resolve_weights` returns it.
+            dtype: in which the model computes, a name such as `bfloat16`.
+            device: where the model runs.
+
+        Returns:
+            The segmenter; it can't follow objects.
+
+        Raises:
+            CheckpointError: the folder holds no usable SAM 2, or the package isn't installed.
+            DeviceOutOfMemory: the device has too little memory.
         """
         try:
             from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -121,7 +138,8 @@ class MetaSegmenter:
         ):
             # A copy: torch takes no negative strides and warns about read-only arrays.
             self._predictor.set_image(np.array(image, order="C"))
-            return self._predictor._features
+            features: dict[str, Any] = self._predictor._features
+            return features
 
     def segment(
         self,
@@ -129,7 +147,7 @@ class MetaSegmenter:
         objects: Sequence[GroundedObject],
         encoded: dict[str, Any] | None = None,
     ) -> list[ScoredMask]:
-        """See `Segmenter.segment`. Of SAM's three hypotheses the one with the best score counts."""
+        """See `Segmenter.segment`. Of SAM 2's three hypotheses the best scored is returned."""
         if not objects:
             return []
         masks: dict[int, ScoredMask] = {}
@@ -144,7 +162,11 @@ class MetaSegmenter:
         return [masks[index] for index in range(len(objects))]
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> NoReturn:
-        """See `Segmenter.track`: only transformers' adapter has the memory."""
+        """Always refuse: only transformers' adapter has the video memory.
+
+        Raises:
+            CheckpointError: always.
+        """
         raise CheckpointError(
             "Meta's sam2 package can't follow objects here: set `segmenter_adapter: transformers` "
             "in the profile"
@@ -155,26 +177,25 @@ class MetaSegmenter:
         return torch.autocast(self._predictor.device.type, self._dtype) if half else nullcontext()
 
     def _decode(self, objects: Sequence[GroundedObject]) -> list[ScoredMask]:
-        """Masks of objects that have equally many points."""
+        """Masks of N objects that have equally many points, P."""
         boxes = [[item.box.x1, item.box.y1, item.box.x2, item.box.y2] for item in objects]
+        # (N, P, 2)
         points = np.array([[[point.x, point.y] for point in item.points] for item in objects])
-        masks, scores, _ = self._predictor.predict(
+        masks, ious, _ = self._predictor.predict(
             point_coords=points,
             point_labels=np.ones(points.shape[:2], np.int32),
             box=np.array(boxes),
             multimask_output=True,
         )
         # For a single object the package leaves the first axis out.
-        masks = masks.reshape(len(objects), -1, *masks.shape[-2:])
-        scores = scores.reshape(len(objects), -1)
-        best = scores.argmax(axis=1)
-        return [
-            (masks[i, k].astype(bool), float(scores[i, k])) for i, k in enumerate(best.tolist())
-        ]
+        masks = masks.reshape(len(objects), -1, *masks.shape[-2:])  # (N, M, H, W)
+        ious = ious.reshape(len(objects), -1)  # (N, M)
+        best = ious.argmax(axis=1)
+        return [(masks[i, k].astype(bool), float(ious[i, k])) for i, k in enumerate(best.tolist())]
 
 
 def _build(config: Any) -> Any:
-    """Meta's image model with the sizes of a transformers configuration, without the memory."""
+    """Make Meta's image model, without its memory, in the sizes of a transformers configuration."""
     from sam2.modeling.backbones.hieradet import Hiera
     from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
     from sam2.modeling.position_encoding import PositionEmbeddingSine
@@ -215,7 +236,7 @@ def _build(config: Any) -> Any:
 
 
 def _rename(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A transformers state in Meta's names; what Meta's image model doesn't have stays as it is."""
+    """Rename a transformers state to Meta's names; weights that only video needs keep theirs."""
     renamed = {}
     for name, tensor in weights.items():
         if name == "prompt_encoder.point_embed.weight":

@@ -27,7 +27,13 @@ class TransformersSegmenter:
     """Implements `Segmenter`."""
 
     def __init__(self, model: Any, processor: Any, video: Sam2VideoModel | None) -> None:
-        """Wrap a loaded Sam2Model and its processor; `video` has the same modules and a memory."""
+        """Wrap loaded models.
+
+        Args:
+            model: a Sam2Model.
+            processor: its Sam2Processor.
+            video: a Sam2VideoModel over the same modules, or None: then nothing can be followed.
+        """
         self._model = model
         self._processor = processor
         self._video = video
@@ -35,7 +41,20 @@ class TransformersSegmenter:
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "TransformersSegmenter":
-        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
+        """Load a checkpoint folder.
+
+        Args:
+            folder: as `weights.resolve_weights` returns it.
+            dtype: of the weights, a name such as `bfloat16`.
+            device: where the model runs.
+
+        Returns:
+            The segmenter; it can follow objects if the checkpoint is a video model's.
+
+        Raises:
+            CheckpointError: the folder holds no usable SAM 2.
+            DeviceOutOfMemory: the device has too little memory.
+        """
         processor = load_pretrained(Sam2Processor, folder)
         kind = load_pretrained(AutoConfig, folder).model_type
         if kind == "sam2_video":
@@ -56,19 +75,19 @@ class TransformersSegmenter:
         objects: Sequence[GroundedObject],
         encoded: Features | None = None,
     ) -> list[ScoredMask]:
-        """See `Segmenter.segment`. Of SAM's three hypotheses the one with the best score counts."""
+        """See `Segmenter.segment`. Of SAM 2's three hypotheses the best scored is returned."""
         if not objects:
             return []
         masks: dict[int, ScoredMask] = {}
         encoded = encoded or self.encode(image)
         with translate_oom(), torch.inference_mode():
             for batch in batches(objects):
-                found = self._decode(encoded, [objects[index] for index in batch], image.shape[:2])
-                masks.update(zip(batch, found, strict=True))
+                scored = self._decode(encoded, [objects[index] for index in batch], image.shape[:2])
+                masks.update(zip(batch, scored, strict=True))
         return [masks[index] for index in range(len(objects))]
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> Tracker:
-        """See `Segmenter.track`. The masks are the prompt: following starts with the answer."""
+        """See `Segmenter.track`. The masks are the prompt."""
         if self._video is None:
             raise CheckpointError(
                 "this segmenter has no video memory: choose a profile whose segmenter is a video "
@@ -78,9 +97,10 @@ class TransformersSegmenter:
 
     def _encode(self, image: NDArray[np.uint8]) -> Features:
         # A copy: torch takes no negative strides and warns about read-only arrays.
-        own = torch.from_numpy(np.array(image, order="C")).to(self._model.device)
-        pixels = self._processor(images=own.permute(2, 0, 1), return_tensors="pt")
-        return self._encoder(pixels["pixel_values"].to(self._model.device, self._model.dtype))
+        copy = torch.from_numpy(np.array(image, order="C")).to(self._model.device)  # (H, W, 3)
+        inputs = self._processor(images=copy.permute(2, 0, 1), return_tensors="pt")
+        pixel_values = inputs["pixel_values"]  # (1, 3, S, S)
+        return self._encoder(pixel_values.to(self._model.device, self._model.dtype))
 
     def _decode(
         self,
@@ -88,30 +108,34 @@ class TransformersSegmenter:
         objects: Sequence[GroundedObject],
         shape: tuple[int, int],
     ) -> list[ScoredMask]:
-        """Masks of objects that have equally many points."""
+        """Masks of N objects that have equally many points, P."""
         boxes = [[item.box.x1, item.box.y1, item.box.x2, item.box.y2] for item in objects]
         points = [[[point.x, point.y] for point in item.points] for item in objects]
+        # input_boxes: (1, N, 4); input_points: (1, N, P, 2)
         prompts = self._processor(
             original_sizes=[shape], input_boxes=[boxes], input_points=[points], return_tensors="pt"
         ).to(self._model.device)
-        # SAM 2 is told that this picture has no past.
+        # The learnt embedding tells SAM 2 that there is no earlier frame.
         image_embed = features.image_embed + self._model.no_memory_embedding.view(1, -1, 1, 1)
-        found = self._model(
+        output = self._model(
             image_embeddings=[features.high_res_0, features.high_res_1, image_embed],
             input_boxes=prompts["input_boxes"],
             input_points=prompts["input_points"],
             multimask_output=True,
         )
-        scores, best = found.iou_scores[0].max(dim=-1)
-        logits = found.pred_masks[0][torch.arange(len(objects)), best].float()
+        ious, best = output.iou_scores[0].max(dim=-1)  # (1, N, M) -> (N,)
+        # (1, N, M, h, w) -> (N, h, w)
+        logits = output.pred_masks[0][torch.arange(len(objects)), best].float()
+        # (N, 1, h, w) -> (N, 1, H, W) -> (N, H, W)
         masks = self._processor.post_process_masks([logits[:, None]], [shape])[0][:, 0]
-        return list(zip(masks.cpu().numpy(), scores.float().tolist(), strict=True))
+        return list(zip(masks.cpu().numpy(), ious.float().tolist(), strict=True))
 
 
 def as_image_model(video: Any) -> Sam2Model:
-    """The image model over the very same modules: weights lie in memory once."""
+    """Make a Sam2Model over the modules of a Sam2VideoModel: the weights are in memory once."""
     with torch.device("meta"):
-        model = Sam2Model(video.config).eval()
+        model: Any = Sam2Model(video.config)
     for name, _ in [*model.named_children(), *model.named_parameters(recurse=False)]:
         setattr(model, name, getattr(video, name))
-    return model
+    image_model: Sam2Model = model.eval()
+    return image_model

@@ -1,7 +1,8 @@
-"""SAM 2's memory of objects: how they are found again in a frame, and what is kept of it.
+"""SAM 2's video memory for B objects together: condition on it, decode, encode into it.
 
-`model` is a Sam2VideoModel throughout; its own session takes one object at a time, without
-gradients. Here B objects go together, whether they are followed or learnt from.
+Source: SAM 2 (arXiv 2408.00714), section 4, "Memory attention" to "Memory bank". Names are those of
+the authors' code. `model` is a Sam2VideoModel throughout. Its own session takes one object at a
+time, without gradients; here B objects share a step, at inference and in training.
 """
 
 from collections import deque
@@ -13,130 +14,181 @@ from torch.nn import functional
 
 from segzero.segmentation.image_encoder import Features
 
-_ABSENT = -1024.0
-"""Logit of the pixels of an object that isn't seen, and of pixels that belong to another."""
+_NO_OBJ_SCORE = -1024.0
+"""Logit of pixels of an absent object, and of pixels that belong to another object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskDecoderOutput:
-    """What the mask decoder says of B objects in one frame.
+    """The mask decoder's output for B objects in one frame.
 
-    logits: (B, M, h, w) of all hypotheses. scores: (B, M), their estimated IoUs. seen: (B, 1) logit
-    that the object is in the picture. best: (B,), the hypothesis with the highest score.
-    pointer: (B, C) of the best.
+    Attributes:
+        mask_logits: (B, M, h, w), the masks of all M hypotheses.
+        ious: (B, M), their estimated IoUs.
+        object_score_logits: (B, 1), positive where the object is in the frame.
+        best: (B,) int64, the hypothesis with the highest estimated IoU.
+        object_pointer: (B, C), of the best hypothesis.
     """
 
-    logits: torch.Tensor
-    scores: torch.Tensor
-    seen: torch.Tensor
+    mask_logits: torch.Tensor
+    ious: torch.Tensor
+    object_score_logits: torch.Tensor
     best: torch.Tensor
-    pointer: torch.Tensor
+    object_pointer: torch.Tensor
 
-    def masks(self, present: torch.Tensor) -> torch.Tensor:
-        """(B, 1, h, w) logits of the best hypotheses, -1024 where `present` (B, 1) is false."""
+    def best_masks(self, present: torch.Tensor) -> torch.Tensor:
+        """The masks of the best hypotheses.
+
+        Args:
+            present: (B, 1) bool, whether the object is in the frame.
+
+        Returns:
+            (B, 1, h, w) logits; -1024 for objects that are absent.
+        """
         rows = torch.arange(len(self.best), device=self.best.device)
-        logits = self.logits[rows, self.best][:, None]
-        return logits.masked_fill(~present[..., None, None], _ABSENT)
+        logits = self.mask_logits[rows, self.best][:, None]  # (B, M, h, w) -> (B, 1, h, w)
+        return logits.masked_fill(~present[..., None, None], _NO_OBJ_SCORE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """What is kept of a frame for B objects.
+    """The memory of one frame for B objects.
 
-    features, positions: (hw, B, m), its map. pointer: (B, C).
+    Attributes:
+        maskmem_features: (hw, B, m), the memory encoder's spatial features.
+        maskmem_pos_enc: (hw, B, m), their positional encoding.
+        object_pointer: (B, C).
     """
 
-    features: torch.Tensor
-    positions: torch.Tensor
-    pointer: torch.Tensor
+    maskmem_features: torch.Tensor
+    maskmem_pos_enc: torch.Tensor
+    object_pointer: torch.Tensor
 
 
 class ObjectMemory:
-    """What is remembered of B objects: the start, the last few frames, and pointers of some more.
+    """The memory bank of B objects: the first frame, the last few, and pointers of some more.
 
-    It is all that the model can look at, so that memory stays bounded.
+    The model attends to nothing else, so the bank has a fixed size.
     """
 
-    def __init__(self, model: Any, start: Memory) -> None:
+    def __init__(self, model: Any, first: Memory) -> None:
         self._model = model
-        self._start = start
-        self._near: deque[Memory] = deque(maxlen=model.config.num_maskmem - 1)
+        self._first = first
+        self._recent: deque[Memory] = deque(maxlen=model.config.num_maskmem - 1)
         pointers = model.config.max_object_pointers_in_encoder - 1
         self._pointers: deque[torch.Tensor] = deque(maxlen=pointers)  # the newest first
-        self._age = 0
+        self._frames = 0
 
     def add(self, memory: Memory) -> None:
-        """Remember the next frame."""
-        self._near.append(memory)
-        self._pointers.appendleft(memory.pointer)
-        self._age += 1
+        """Append the next frame; the oldest one but the first is dropped."""
+        self._recent.append(memory)
+        self._pointers.appendleft(memory.object_pointer)
+        self._frames += 1
 
     def condition_on_memory(self, image_embed: torch.Tensor) -> torch.Tensor:
-        """The coarse features (B, C, h, w) of the next frame in the light of what is remembered."""
+        """Memory attention: condition the next frame's features on the memory bank.
+
+        Args:
+            image_embed: (B, C, h, w), the frame's coarsest features.
+
+        Returns:
+            (B, C, h, w).
+        """
         model, count = self._model, len(image_embed)
-        # The start takes the last of the temporal encodings, the frame before this one the first.
-        near = [(0, self._start)]
-        near += [(len(self._near) - k, memory) for k, memory in enumerate(self._near)]
-        times = model.memory_temporal_positional_encoding
-        pointers, pointer_positions = model._process_object_pointers(
-            [self._age + 1, *range(1, len(self._pointers) + 1)],
-            [self._start.pointer, *self._pointers],
+        # Frames back in time, 0 for the first frame. Index -1 gives it the last temporal encoding.
+        bank = [(0, self._first)]
+        bank += [(len(self._recent) - k, memory) for k, memory in enumerate(self._recent)]
+        temporal = model.memory_temporal_positional_encoding
+        # T object pointers are split into T * C/m tokens of the memory's width: (T * C/m, B, m)
+        pointers, pointer_pos_enc = model._process_object_pointers(
+            [self._frames + 1, *range(1, len(self._pointers) + 1)],
+            [self._first.object_pointer, *self._pointers],
             model.config.max_object_pointers_in_encoder,
             count,
             model.hidden_dim,
             image_embed.device,
         )
-        # Of one picture, however many objects: the model keeps the last that it made.
-        place = model.vision_encoder.neck.position_encoding(
+        # For one image whatever B is: the model caches the last encoding that it made.
+        pos_enc = model.vision_encoder.neck.position_encoding(
             image_embed[:1].shape, image_embed.device, image_embed.dtype
-        )
-        attended = model.memory_attention(
-            current_vision_features=_flat(image_embed),
-            current_vision_position_embeddings=_flat(place.expand_as(image_embed)),
-            memory=torch.cat([*(memory.features for _, memory in near), pointers]),
+        )  # (1, C, h, w)
+        attended: torch.Tensor = model.memory_attention(
+            current_vision_features=_to_tokens(image_embed),  # (hw, B, C)
+            current_vision_position_embeddings=_to_tokens(pos_enc.expand_as(image_embed)),
+            # The keys and values: (frames * hw + pointer tokens, B, m)
+            memory=torch.cat([*(memory.maskmem_features for _, memory in bank), pointers]),
             memory_posision_embeddings=torch.cat(
-                [*(item.positions + times[offset - 1] for offset, item in near), pointer_positions]
+                [
+                    *(memory.maskmem_pos_enc + temporal[back - 1] for back, memory in bank),
+                    pointer_pos_enc,
+                ]
             ),
             num_object_pointer_tokens=len(pointers),
-        )
+        )  # (1, B, hw, C)
+        # (1, B, hw, C) -> (B, C, h, w)
         return attended[0].transpose(1, 2).reshape(image_embed.shape)
 
 
 def init_memory(model: Any, frame: Features, masks: torch.Tensor) -> Memory:
-    """Remember the first frame. masks: (B, 1, S, S) of 0 and 1, taken as they are."""
-    found = decode(model, frame, frame.image_embed, model.mask_downsample(masks))
-    present = masks.flatten(1).any(1, keepdim=True)
-    return encode_memory(model, frame, masks - 0.5, present, found.pointer, exact=True)
+    """Encode the first frame, whose masks are the prompt.
+
+    Args:
+        model: a Sam2VideoModel.
+        frame: features of the frame for B objects.
+        masks: (B, 1, S, S) of 0 and 1 at the model's image size; taken as they are.
+
+    Returns:
+        The memory of the first frame.
+    """
+    # (B, 1, S, S) -> (B, 1, S/4, S/4), the mask prompt's resolution
+    output = decode(model, frame, frame.image_embed, model.mask_downsample(masks))
+    present = masks.flatten(1).any(1, keepdim=True)  # (B, 1)
+    return encode_memory(
+        model, frame, masks - 0.5, present, output.object_pointer, is_mask_prompt=True
+    )
 
 
 def decode(
     model: Any, frame: Features, image_embed: torch.Tensor, masks: torch.Tensor | None = None
 ) -> MaskDecoderOutput:
-    """The mask decoder without points or boxes: the memory, or a mask, says which object."""
+    """Run the mask decoder without points or boxes.
+
+    Args:
+        model: a Sam2VideoModel.
+        frame: features of the frame for B objects; only the two finer levels are read.
+        image_embed: (B, C, h, w), the coarsest features, conditioned on memory or as encoded.
+        masks: (B, 1, 4h, 4w) mask prompts, or None if the memory says which object is meant.
+
+    Returns:
+        Masks, scores and pointers of the B objects.
+    """
     count = len(image_embed)
+    # sparse: (B, 1, 2, C), padding points with the label -1; dense: (B, C, h, w)
     sparse, dense = model.prompt_encoder(
         input_points=image_embed.new_zeros(count, 1, 1, 2),
         input_labels=-torch.ones(count, 1, 1, dtype=torch.int32, device=image_embed.device),
         input_boxes=None,
         input_masks=masks,
     )
-    places = model.get_image_wide_positional_embeddings()
-    logits, scores, tokens, seen = model.mask_decoder(
+    image_pe = model.get_image_wide_positional_embeddings()  # (1, C, h, w)
+    # Each with an axis for the one prompt of each object: (B, 1, M, 4h, 4w), (B, 1, M),
+    # (B, 1, M, C), (B, 1, 1)
+    mask_logits, ious, mask_tokens, object_score_logits = model.mask_decoder(
         image_embeddings=image_embed,
-        image_positional_embeddings=places.repeat(count, 1, 1, 1),
+        image_positional_embeddings=image_pe.repeat(count, 1, 1, 1),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         multimask_output=True,
         high_resolution_features=[frame.high_res_0, frame.high_res_1],
     )
-    best = scores[:, 0].argmax(-1)
+    best = ious[:, 0].argmax(-1)  # (B,)
     rows = torch.arange(count, device=best.device)
     return MaskDecoderOutput(
-        logits=logits[:, 0],
-        scores=scores[:, 0],
-        seen=seen[:, 0],
+        mask_logits=mask_logits[:, 0],
+        ious=ious[:, 0],
+        object_score_logits=object_score_logits[:, 0],
         best=best,
-        pointer=model.object_pointer_proj(tokens[rows, 0, best]),
+        object_pointer=model.object_pointer_proj(mask_tokens[rows, 0, best]),  # (B, C)
     )
 
 
@@ -145,38 +197,54 @@ def encode_memory(
     frame: Features,
     masks: torch.Tensor,
     present: torch.Tensor,
-    pointer: torch.Tensor,
+    object_pointer: torch.Tensor,
     *,
-    exact: bool = False,
-    apart: bool = False,
+    is_mask_prompt: bool = False,
+    non_overlapping: bool = False,
 ) -> Memory:
-    """Keep a frame. masks: (B, 1, h, w) logits. present: (B, 1) whether the object is seen.
+    """Run the memory encoder on a frame and its masks.
 
-    exact: whether the masks were given, and are no estimates. apart: whether all objects are in the
-    same picture, and shall not grow into each other.
+    Args:
+        model: a Sam2VideoModel.
+        frame: features of the frame for B objects.
+        masks: (B, 1, h, w) logits, of any resolution.
+        present: (B, 1) bool, whether the object is in the frame.
+        object_pointer: (B, C), replaced by the model's "no object" pointer where absent.
+        is_mask_prompt: whether the masks are prompts, which are binarised, and not predictions.
+        non_overlapping: whether the B objects share one frame; then each pixel is of one object.
+
+    Returns:
+        The memory of the frame.
     """
     dtype, side = frame.image_embed.dtype, model.image_size
     if masks.shape[-1] != side:
         masks = functional.interpolate(
             masks.float(), (side, side), mode="bilinear", align_corners=False
-        )
-    if apart:
-        masks = separate(masks)
-    features, positions = model._encode_new_memory(
-        current_vision_feats=_flat(frame.image_embed),
+        )  # (B, 1, S, S)
+    if non_overlapping:
+        masks = apply_non_overlapping_constraints(masks)
+    features, pos_enc = model._encode_new_memory(
+        current_vision_feats=_to_tokens(frame.image_embed),  # (hw, B, C)
         pred_masks_high_res=masks.to(dtype),
-        object_score_logits=present.to(dtype)[..., None] - 0.5,
-        is_mask_from_pts=exact,
-    )
-    pointer = torch.where(present, pointer, model.no_object_pointer)
-    return Memory(features.to(dtype), positions, pointer)
+        object_score_logits=present.to(dtype)[..., None] - 0.5,  # (B, 1, 1), only its sign counts
+        is_mask_from_pts=is_mask_prompt,
+    )  # (hw, B, m) both
+    pointer = torch.where(present, object_pointer, model.no_object_pointer)
+    return Memory(features.to(dtype), pos_enc, pointer)
 
 
-def separate(masks: torch.Tensor) -> torch.Tensor:
-    """Leave each pixel of B objects' masks, logits of (B, 1, h, w), to the highest alone."""
-    return masks.masked_fill(masks < masks.amax(dim=0), _ABSENT)
+def apply_non_overlapping_constraints(masks: torch.Tensor) -> torch.Tensor:
+    """Leave each pixel to the object with the highest logit.
+
+    Args:
+        masks: (B, 1, h, w) logits of B objects in one frame.
+
+    Returns:
+        (B, 1, h, w) logits; -1024 where another object's is higher.
+    """
+    return masks.masked_fill(masks < masks.amax(dim=0), _NO_OBJ_SCORE)
 
 
-def _flat(features: torch.Tensor) -> torch.Tensor:
-    """(B, C, h, w) to (hw, B, C)."""
+def _to_tokens(features: torch.Tensor) -> torch.Tensor:
+    """(B, C, h, w) -> (hw, B, C)."""
     return features.flatten(2).permute(2, 0, 1)

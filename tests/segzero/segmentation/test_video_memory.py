@@ -11,10 +11,10 @@ from segzero.segmentation.image_encoder import ImageEncoder
 from segzero.segmentation.video_memory import (
     MaskDecoderOutput,
     ObjectMemory,
+    apply_non_overlapping_constraints,
     decode,
     encode_memory,
     init_memory,
-    separate,
 )
 
 SIDE, LENGTH = 256, 24
@@ -58,10 +58,10 @@ def together(model: Sam2VideoModel, masks: torch.Tensor) -> list[tuple[torch.Ten
     results = []
     for frame in frames[1:]:
         found = decode(model, frame, memory.condition_on_memory(frame.image_embed))
-        present = found.seen > 0
-        logits = found.masks(present)
-        memory.add(encode_memory(model, frame, logits, present, found.pointer))
-        results.append((logits[:, 0], found.seen[:, 0]))
+        present = found.object_score_logits > 0
+        logits = found.best_masks(present)
+        memory.add(encode_memory(model, frame, logits, present, found.object_pointer))
+        results.append((logits[:, 0], found.object_score_logits[:, 0]))
     return results
 
 
@@ -84,12 +84,12 @@ def test_objects_together_are_found_as_each_alone(
 def test_a_pixel_is_of_the_object_with_the_highest_logit() -> None:
     logits = torch.tensor([[3.0, 0.5, -12.0, 1.0], [1.0, 2.0, -3.0, 1.0]])[:, None, None]
     expected = torch.tensor([[3.0, -1024, -1024, 1.0], [-1024, 2.0, -3.0, 1.0]])
-    assert torch.equal(separate(logits)[:, 0, 0], expected)
+    assert torch.equal(apply_non_overlapping_constraints(logits)[:, 0, 0], expected)
 
 
 def test_one_object_alone_keeps_its_logits() -> None:
     logits = torch.randn(1, 1, 8, 8)
-    assert torch.equal(separate(logits), logits)
+    assert torch.equal(apply_non_overlapping_constraints(logits), logits)
 
 
 @torch.inference_mode()
@@ -97,17 +97,19 @@ def test_a_memory_has_nothing_of_a_neighbour(model: Sam2VideoModel) -> None:
     frame = ImageEncoder(model)(PIXELS[:1]).expand(2)
     masks = torch.randn(2, 1, SIDE, SIDE)
     present, pointer = torch.ones(2, 1, dtype=torch.bool), torch.zeros(2, model.hidden_dim)
-    apart = encode_memory(model, frame, masks, present, pointer, apart=True)
-    expected = encode_memory(model, frame, separate(masks), present, pointer)
+    apart = encode_memory(model, frame, masks, present, pointer, non_overlapping=True)
+    expected = encode_memory(
+        model, frame, apply_non_overlapping_constraints(masks), present, pointer
+    )
     overlapping = encode_memory(model, frame, masks, present, pointer)
-    assert torch.equal(apart.features, expected.features)
-    assert not torch.equal(apart.features, overlapping.features)
+    assert torch.equal(apart.maskmem_features, expected.maskmem_features)
+    assert not torch.equal(apart.maskmem_features, overlapping.maskmem_features)
 
 
 def test_who_is_not_present_has_no_pixel() -> None:
     logits = torch.stack([torch.full((3, 4, 4), 5.0), torch.full((3, 4, 4), 6.0)])
     best = torch.tensor([1, 2])
     found = MaskDecoderOutput(logits, torch.zeros(2, 3), torch.zeros(2, 1), best, torch.zeros(2, 8))
-    masks = found.masks(torch.tensor([[True], [False]]))
+    masks = found.best_masks(torch.tensor([[True], [False]]))
     assert masks.shape == (2, 1, 4, 4)
     assert (masks[0] == 5).all() and (masks[1] == -1024).all()
