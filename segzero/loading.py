@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from segzero.profiles import Profile
+from segzero.reasoning.prompts import PromptTemplate
 from segzero.reasoning.reasoner import Reasoner
 from segzero.segmentation.segmenter import Segmenter
 from segzero.weights import resolve_weights
@@ -13,12 +14,15 @@ if TYPE_CHECKING:
 # The adapters are imported where they are needed: each needs a library that others do without.
 
 
-def load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
+def load_reasoner(
+    profile: Profile, device: "torch.device", prompt: PromptTemplate | None = None
+) -> Reasoner:
     """Load the language model of a profile, or connect to the server that runs it.
 
     Args:
         profile: Names the weights and how to talk to them.
         device: Where the model computes; not used for a served one.
+        prompt: Takes the place of the profile's.
 
     Raises:
         CheckpointError: The weights are missing, damaged or of another kind.
@@ -30,7 +34,7 @@ def load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
         return RemoteReasoner(
             profile.server,
             profile.reasoner,
-            prompt=profile.prompt,
+            prompt=prompt or profile.prompt,
             image_size=profile.image_size,
             max_new_tokens=profile.max_new_tokens,
         )
@@ -38,7 +42,7 @@ def load_reasoner(profile: Profile, device: "torch.device") -> Reasoner:
 
     return LocalReasoner.load(
         resolve_weights(profile.reasoner, profile.name),
-        prompt=profile.prompt,
+        prompt=prompt or profile.prompt,
         image_size=profile.image_size,
         max_new_tokens=profile.max_new_tokens,
         dtype=profile.reasoner_dtype,

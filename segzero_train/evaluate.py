@@ -1,20 +1,19 @@
 """`python -m segzero_train.evaluate`: how well does a profile answer a dataset's questions?
 
 For each category gIoU and cIoU with 95 % intervals, and beside them the segmenter alone, given the
-true
-boxes and points: the most that a perfect reasoner could reach. The baseline "base model + SAM2" is
+true boxes and points: the upper bound for a perfect reasoner. The baseline "base model + SAM2" is
 the same command with the profile of a base model, such as qwen2.5-vl-3b.
 
-Under `accelerate launch` (on CPUs `accelerate launch --multi_gpu`: with --cpu it starts a single
-process) the questions are shared out among its processes. With --out every answer is kept:
-interrupted, the same command goes on where it stopped.
+Under `accelerate launch` the processes share the questions (on CPUs `accelerate launch
+--multi_gpu`: with --cpu it starts a single process). With --out every answer is kept: interrupted,
+the same command continues where it stopped.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -31,23 +30,59 @@ from segzero_train.datasets.loading import load_rows, load_split
 from segzero_train.evaluation import vqa
 from segzero_train.evaluation.paper_tables import markdown
 from segzero_train.evaluation.pictures import write_worst
-from segzero_train.evaluation.runner import Skipped, Source, claim, run, write_text
+from segzero_train.evaluation.runner import SkippedRow, Source, claim, run, write_text
 from segzero_train.evaluation.scores import report, table
-from segzero_train.evaluation.scoring import Result, evaluate, score_batch
+from segzero_train.evaluation.scoring import Result, score_batch
 from segzero_train.evaluation.sources import rows_source, tabletop_source
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-__all__ = ["evaluate", "main", "report", "table"]
-
 TABLETOP_SIZE = 300
 _LIBRARIES = ("segzero", "torch", "transformers", "numpy")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        profile: A profile's name or its YAML file.
+        dataset: `tabletop`, a folder, or a published set's name.
+        split: Of the dataset.
+        size: How many questions; None for the default.
+        vqa: Whether the dataset is one of visual question answering.
+        batch: Questions asked at once.
+        convention: Of the printed figures, one of `metrics.CONVENTIONS`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, …
+        out: Folder for answers, scores, table and pictures.
+        worst: How many of the worst answers to draw.
+        json: File for the printed figures.
+    """
+
+    profile: str
+    dataset: str
+    split: str
+    size: int | None
+    vqa: bool
+    batch: int
+    convention: str
+    device: str
+    out: Path | None
+    worst: int
+    json: Path | None
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    options = _parser().parse_args(arguments)
+    """Run the command.
+
+    Args:
+        arguments: Of the command line; None takes those of this process.
+
+    Returns:
+        The exit status: 0, 1 after an error, 130 after an interruption.
+    """
+    options = Options(**vars(_parser().parse_args(arguments)))
     try:
         _evaluate(options)
     except (SegZeroError, NoOpenGL, ValueError, OSError) as error:
@@ -102,7 +137,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: Options) -> None:
     if options.json is not None:
         _check_writable(options.json)
     # Here: these take seconds, which --help shouldn't cost.
@@ -127,7 +162,7 @@ def _check_writable(file: Path) -> None:
         raise OSError(f"there is no folder {file.parent} to write {file.name} to: make it first")
 
 
-def _source(options: argparse.Namespace) -> Source:
+def _source(options: Options) -> Source:
     if options.vqa:
         rows = load_split(options.dataset, options.split)
         return vqa.source(rows.select(range(min(options.size or len(rows), len(rows)))))
@@ -136,9 +171,7 @@ def _source(options: argparse.Namespace) -> Source:
     return rows_source(load_rows(options.dataset, options.split, options.size))
 
 
-def _ask(
-    options: argparse.Namespace, profile: Profile, source: Source, state: "PartialState"
-) -> None:
+def _ask(options: Options, profile: Profile, source: Source, state: "PartialState") -> None:
     model = SegZero.load(profile, options.device)
     results, skipped = run(
         source, partial(score_batch, model), Result, options.batch, options.out, state
@@ -154,23 +187,11 @@ def _ask(
         write_worst(options.out / "worst", model, source.load, results, options.worst)
 
 
-def _ask_vqa(
-    options: argparse.Namespace, profile: Profile, source: Source, state: "PartialState"
-) -> None:
+def _ask_vqa(options: Options, profile: Profile, source: Source, state: "PartialState") -> None:
     from segzero.devices import resolve_device
-    from segzero.reasoning.local import LocalReasoner
-    from segzero.weights import resolve_weights
+    from segzero.loading import load_reasoner
 
-    reasoner = LocalReasoner.load(
-        resolve_weights(profile.reasoner, profile.name),
-        prompt=SHORT_ANSWER,
-        image_size=profile.image_size,
-        max_new_tokens=profile.max_new_tokens,
-        dtype=profile.reasoner_dtype,
-        attention=profile.attention,
-        device=resolve_device(options.device),
-        decoding_weights=profile.decoding_weights,
-    )
+    reasoner = load_reasoner(profile, resolve_device(options.device), SHORT_ANSWER)
     results, skipped = run(
         source, partial(vqa.answer, reasoner), vqa.Answered, options.batch, options.out, state
     )
@@ -182,11 +203,11 @@ def _ask_vqa(
 
 
 def _finish(
-    options: argparse.Namespace,
+    options: Options,
     answered: int,
     printed: dict[str, Any],
     figures: dict[str, Any],
-    skipped: Sequence[Skipped],
+    skipped: Sequence[SkippedRow],
 ) -> None:
     """Write the figures that were printed to --json, all of them to --out."""
     reasons = [item.reason for item in skipped]
@@ -200,11 +221,11 @@ def _finish(
         write_text(options.out / "scores.json", _json(content | {"versions": versions} | figures))
 
 
-def _described(options: argparse.Namespace) -> dict[str, Any]:
+def _described(options: Options) -> dict[str, Any]:
     return {key: getattr(options, key) for key in ("profile", "dataset", "split", "size")}
 
 
-def _identity(options: argparse.Namespace, profile: Profile, size: int) -> dict[str, Any]:
+def _identity(options: Options, profile: Profile, size: int) -> dict[str, Any]:
     """What answers depend on; with another of these they can't be mixed."""
     from segzero.weights import resolve_weights
 

@@ -1,7 +1,7 @@
 """`python -m segzero_train.prepare`: a dataset's original files -> the columns to train on.
 
-Writes `data/<split>-*.parquet`, which `datasets.load_dataset` reads, and `report.json` with all
-that was skipped. Interrupted, the same command goes on where it stopped.
+It writes `data/<split>-*.parquet`, which `datasets.load_dataset` reads, and `report.json`, which
+lists what was skipped. Interrupted, the same command continues where it stopped.
 """
 
 import argparse
@@ -12,15 +12,17 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segzero.errors import SegZeroError
 from segzero_train.datasets import folder, reasonseg, refer
-from segzero_train.datasets.columns import SOLUTION_STYLES
-from segzero_train.datasets.items import Format, Item, Skipped, Unusable, features, make_row
+from segzero_train.datasets.columns import SOLUTION_STYLES, SolutionStyle
+from segzero_train.datasets.items import Format, Item, features, make_row
 from segzero_train.datasets.shards import write_split
+from segzero_train.datasets.skipped import Skipped, Unusable
 from segzero_train.datasets.store import Report, shards
 from segzero_train.errors import BadData
 
@@ -29,13 +31,49 @@ _TABLETOP_SIZE = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; some datasets leave fields at their defaults.
+
+    Attributes:
+        dataset: One of `refer.REFS`, `reasonseg`, `folder` or `tabletop`.
+        out: Folder of the prepared dataset.
+        split: Of the dataset.
+        limit: Only the first items; None for all.
+        workers: How many processes.
+        source: Folder with the original files; none for the tabletop.
+        images: COCO's train2014, for `refer.REFS`.
+        rows: What makes a row, for `refer.REFS`; None for the split's default.
+        size: Side of the stored pictures; None for the split's default.
+        style: Of the solutions.
+    """
+
+    dataset: str
+    out: Path
+    split: str
+    limit: int | None
+    workers: int
+    source: Path = Path()
+    images: Path | None = None
+    rows: refer.Rows | None = None
+    size: Literal["840", "original"] | None = None
+    style: SolutionStyle = "vision_reasoner"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 1 if it failed, 130 if it was interrupted."""
-    options = _parser().parse_args(arguments)
+    """Run the command.
+
+    Args:
+        arguments: Of the command line; None takes those of this process.
+
+    Returns:
+        The exit status: 0, 1 after an error, 130 after an interruption.
+    """
+    options = Options(**vars(_parser().parse_args(arguments)))
     try:
         if not re.fullmatch(r"\w+", options.split):
             raise BadData(f"a split's name has letters, digits and _ only, not {options.split!r}")
-        report = options.run(options)
+        report = _RUN.get(options.dataset, _refer)(options)
         print(_summary(options, report))
         if not report.rows:
             raise BadData("nothing of it can be used")
@@ -65,15 +103,12 @@ def _parser() -> argparse.ArgumentParser:
             "elsewhere), or each picture with all its objects",
         )
         _add_format(command, "seg_zero")
-        command.set_defaults(run=_refer)
     command = _add(commands, "reasonseg", "ReasonSeg's pictures and json files")
     _add_format(command, "vision_reasoner")
-    command.set_defaults(run=_reasonseg)
     command = _add(commands, "folder", "your own pictures, masks and questions", folder.__doc__)
     _add_format(command, "vision_reasoner")
-    command.set_defaults(run=_folder)
     command = _add(commands, "tabletop", "the simulated tabletop, rendered", source=False)
-    command.set_defaults(run=_tabletop, limit=_TABLETOP_SIZE)
+    command.set_defaults(limit=_TABLETOP_SIZE)
     return parser
 
 
@@ -111,7 +146,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _refer(options: argparse.Namespace) -> Report:
+def _refer(options: Options) -> Report:
     rows = options.rows or ("ref" if options.split == "train" else "sentence")
     if rows == "image" and options.style == "seg_zero":
         raise BadData("--rows image puts several objects in a row: add --style vision_reasoner")
@@ -121,15 +156,15 @@ def _refer(options: argparse.Namespace) -> Report:
     return _write_items(options, found, skipped)
 
 
-def _reasonseg(options: argparse.Namespace) -> Report:
+def _reasonseg(options: Options) -> Report:
     return _write_items(options, *reasonseg.items(options.source, options.split))
 
 
-def _folder(options: argparse.Namespace) -> Report:
+def _folder(options: Options) -> Report:
     return _write_items(options, *folder.items(options.source))
 
 
-def _write_items(options: argparse.Namespace, found: list[Item], skipped: list[Skipped]) -> Report:
+def _write_items(options: Options, found: list[Item], skipped: list[Skipped]) -> Report:
     found = found[: options.limit]
     size = options.size or (str(_TRAINING_SIDE) if options.split == "train" else "original")
     stored = Format(None if size == "original" else int(size), options.style)
@@ -160,10 +195,10 @@ def _rows(items: Sequence[Item], stored: Format) -> Iterator[dict[str, Any] | Sk
             yield Skipped(item.id, error.reason, error.detail)
 
 
-def _tabletop(options: argparse.Namespace) -> Report:
+def _tabletop(options: Options) -> Report:
     from segzero_train.datasets import tabletop  # here: only this one needs the simulator
 
-    count = options.limit
+    count = options.limit or _TABLETOP_SIZE
     if options.split not in tabletop.SPLITS or count > tabletop.MAX_SIZE:
         raise BadData(
             f"the tabletop has the splits {', '.join(tabletop.SPLITS)} with at most "
@@ -181,7 +216,7 @@ def _tabletop(options: argparse.Namespace) -> Report:
     )
 
 
-def _summary(options: argparse.Namespace, report: Report) -> str:
+def _summary(options: Options, report: Report) -> str:
     lines = [f"{options.dataset} {options.split}: {report.rows} rows in {options.out}"]
     reasons: dict[str, list[Skipped]] = defaultdict(list)
     for entry in report.skipped:
@@ -194,9 +229,12 @@ def _summary(options: argparse.Namespace, report: Report) -> str:
     return "\n".join(lines)
 
 
-def _kept(options: argparse.Namespace) -> str:
+def _kept(options: Options) -> str:
     finished = len(shards(options.out, options.split))
     return f"; {finished} finished shards are kept, the same command goes on after them"
+
+
+_RUN = {"reasonseg": _reasonseg, "folder": _folder, "tabletop": _tabletop}
 
 
 if __name__ == "__main__":

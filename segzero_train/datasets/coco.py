@@ -2,39 +2,112 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from segzero_train.datasets.items import GroundTruth, Unusable
+from segzero_train.datasets.items import GroundTruth
+from segzero_train.datasets.skipped import Unusable
 from segzero_train.errors import BadData
 
 _MAX_COORDINATE = 1e5
 """Far outside of any picture; pycocotools takes memory for every pixel of an outline."""
 
 
+Id = int | float | str
+
+
 @dataclass(frozen=True, slots=True)
 class Coco:
-    """The tables of a file by `id`, and the annotations as they stand in it."""
+    """The tables of a file.
 
-    images: dict[int, dict[str, Any]]
+    Attributes:
+        images: By id, without those of `repeated_images`.
+        annotations: As they stand in the file.
+        categories: Names by id.
+        repeated_images: Ids that several different images have.
+        base_names: How many images have each file name, without its folders.
+    """
+
+    images: dict[Id, dict[str, Any]]
     annotations: tuple[dict[str, Any], ...]
-    categories: dict[int, str]
+    categories: dict[Id, str]
+    repeated_images: frozenset[Id]
+    base_names: Counter[str]
+
+    def image(self, image_id: Any) -> dict[str, Any]:
+        """The image of an id; raises Unusable if there is none, or more than one."""
+        if not is_id(image_id):
+            raise Unusable("malformed annotation", f"{image_id!r} isn't an id of an image")
+        if image_id in self.repeated_images:
+            raise Unusable("malformed annotation", f"several images have the id {image_id}")
+        if image_id not in self.images:
+            raise Unusable("malformed annotation", f"no image {image_id} in the json")
+        return self.images[image_id]
+
+    def picture_file(self, image: dict[str, Any], folders: Sequence[Path]) -> Path:
+        """Find an image's file.
+
+        Leading folders of its `file_name` may be missing if no other image has the same name.
+
+        Args:
+            image: An entry of `images`.
+            folders: Where to search.
+
+        Returns:
+            The file; where it should be if there is none.
+
+        Raises:
+            Unusable: There is no file name.
+        """
+        if not isinstance(image.get("file_name"), str) or not image["file_name"].strip():
+            raise Unusable("malformed annotation", "its image has no file name")
+        parts = _parts(image["file_name"])
+        unique = self.base_names[parts[-1]] == 1
+        for start in range(len(parts) if unique else 1):
+            for folder in folders:
+                if (file := folder.joinpath(*parts[start:])).is_file():
+                    return file
+        return folders[0].joinpath(*parts)
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can be an id: a number or a text."""
+    return isinstance(value, int | float | str)
 
 
 def read_coco(file: Path) -> Coco:
-    """Raises BadData if the file isn't there, isn't JSON or lacks one of the tables."""
+    """Read a file in COCO's format.
+
+    Args:
+        file: With the tables `images`, `annotations` and perhaps `categories`.
+
+    Returns:
+        Its tables.
+
+    Raises:
+        BadData: The file isn't there, isn't JSON or lacks one of the tables.
+    """
     try:
         content = json.loads(file.read_bytes())
+        images: dict[Id, dict[str, Any]] = {}
+        repeated = set()
+        for image in content["images"]:
+            if images.setdefault(image["id"], dict(image)) != image:
+                repeated.add(image["id"])
+        names = (image.get("file_name") for image in images.values())
         return Coco(
-            images={image["id"]: dict(image) for image in content["images"]},
+            images=images,
             annotations=tuple(map(dict, content["annotations"])),
             categories={entry["id"]: str(entry["name"]) for entry in content.get("categories", ())},
+            repeated_images=frozenset(repeated),
+            base_names=Counter(_parts(name)[-1] for name in names if isinstance(name, str)),
         )
     except OSError as error:
         raise BadData(f"can't read {file}: {error.strerror}") from error
@@ -52,10 +125,43 @@ def picture_size(image: dict[str, Any]) -> tuple[int, int]:
         raise Unusable("malformed annotation", "its image has no width and height") from error
 
 
+def usable_parts(segmentation: Any) -> tuple[Any, str | None]:
+    """Drop the polygons of a segmentation that have no area.
+
+    Args:
+        segmentation: As it stands in the file; a flat list of numbers is one polygon.
+
+    Returns:
+        The segmentation without them, and what was dropped, such as "1 of 2 polygons". Without a
+        usable part nothing is dropped, and `to_mask` raises Unusable.
+    """
+    if not isinstance(segmentation, list) or not segmentation:
+        return segmentation, None
+    if all(isinstance(value, int | float) for value in segmentation):
+        return [segmentation], None
+    kept = [part for part in segmentation if not isinstance(part, list) or _is_polygon(part)]
+    if not kept or len(kept) == len(segmentation):
+        return segmentation, None
+    return kept, f"{len(segmentation) - len(kept)} of {len(segmentation)} polygons"
+
+
 def ground_truth(
     segmentations: Sequence[Any], crowds: Sequence[Any], height: int, width: int
 ) -> GroundTruth:
-    """Each segmentation is an object; crowds aren't counted. Raises Unusable."""
+    """Make the masks of a question.
+
+    Args:
+        segmentations: Each is an object.
+        crowds: Their pixels aren't counted.
+        height: Of the picture.
+        width: Of the picture.
+
+    Returns:
+        The true answer.
+
+    Raises:
+        Unusable: A segmentation is malformed.
+    """
     masks = tuple(to_mask(item, height, width) for item in segmentations)
     if not crowds:
         return GroundTruth(masks)
@@ -65,15 +171,24 @@ def ground_truth(
 
 
 def to_mask(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
-    """(height, width) bool of polygons, an RLE or a list of RLEs, compressed or not.
+    """Draw a segmentation.
 
-    Several parts are united; none give an empty mask. Raises Unusable.
+    Args:
+        segmentation: Polygons, an RLE or a list of RLEs, compressed or not.
+        height: Of the picture.
+        width: Of the picture.
+
+    Returns:
+        (height, width) bool, the union of all parts; empty without a part.
+
+    Raises:
+        Unusable: A part is malformed.
     """
     parts = segmentation if isinstance(segmentation, list) else [segmentation]
     mask = np.zeros((height, width), bool)
     polygons = [part for part in parts if isinstance(part, list)]
-    for polygon in polygons:
-        _check_polygon(polygon)
+    if not all(map(_is_polygon, polygons)):
+        raise Unusable("malformed annotation", "a polygon isn't three or more x, y in pixels")
     if polygons:
         encoded = coco_mask.frPyObjects(polygons, height, width)
         mask |= coco_mask.decode(coco_mask.merge(encoded)).astype(bool)
@@ -83,14 +198,18 @@ def to_mask(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _check_polygon(polygon: list[Any]) -> None:
-    """What pycocotools takes for something else, or takes too far."""
+def _is_polygon(polygon: list[Any]) -> bool:
+    """False also for what pycocotools takes for something else, or takes too far."""
     usable = all(
         isinstance(v, int | float) and math.isfinite(v) and abs(v) <= _MAX_COORDINATE
         for v in polygon
     )
-    if not usable or len(polygon) < 6 or len(polygon) % 2:
-        raise Unusable("malformed annotation", "a polygon isn't three or more x, y in pixels")
+    return usable and len(polygon) >= 6 and len(polygon) % 2 == 0
+
+
+def _parts(file_name: str) -> tuple[str, ...]:
+    """The folders and the name of a file, written on any system."""
+    return PurePosixPath(file_name.strip().replace("\\", "/")).parts
 
 
 def _run_lengths(rle: Any, height: int, width: int) -> NDArray[np.bool_]:
@@ -111,8 +230,11 @@ def _run_lengths(rle: Any, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def _decompressed(text: bytes) -> list[int]:
-    """COCO's string: 5 bits a character, low bits first, 32 = goes on; from the fourth number on
-    the difference to the number before the last. Source: pycocotools' maskApi.c."""
+    """Decode COCO's string, as pycocotools' maskApi.c does.
+
+    A character has 5 bits, low bits first; 32 marks that the number continues. From the fourth
+    number on, each is the difference to the number before the last.
+    """
     counts: list[int] = []
     position = 0
     while position < len(text):

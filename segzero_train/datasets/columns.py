@@ -1,17 +1,15 @@
 """The columns of the published datasets: solution texts, images and masks of a row.
 
-Training rows have `id, problem, solution, image, img_height, img_width` and may have `mask` (ids:
-0 background, k object k, 255 not counted) and `category`; published evaluation rows have `image,
-mask,
-text, image_id, ann_id`, the mask as rows of booleans. Boxes and points count pixels of the stored
-image.
+Training rows have `id, problem, solution, image, img_height, img_width` and may have `mask` (see
+`masks`) and `category`. Published evaluation rows have `image, mask, text, image_id, ann_id`, the
+mask as rows of booleans. Boxes and points count pixels of the stored image, upright.
 """
 
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +19,17 @@ from segzero.errors import MalformedAnswer
 from segzero.metrics import IGNORE
 from segzero.reasoning.answers import parse
 from segzero.types import Box, GroundedObject, Point
+from segzero_train.datasets.masks import disagreement, read_mask, to_ids
+from segzero_train.datasets.pictures import Kind, Stored, open_picture, rgb_pixels, upright
 from segzero_train.datasets.sample import Sample
+from segzero_train.datasets.skipped import Unusable
 from segzero_train.datasets.targets import box_and_points
 from segzero_train.errors import BadData
 
-SOLUTION_STYLES = ("seg_zero", "vision_reasoner")
+SolutionStyle = Literal["seg_zero", "vision_reasoner"]
+SOLUTION_STYLES: tuple[SolutionStyle, ...] = get_args(SolutionStyle)
+_OLD_CATEGORY = "tier"
+"""What files written before version 0.2 call a category."""
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _PAIR = rf"\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)"
 _SINGLE = re.compile(
@@ -34,7 +38,17 @@ _SINGLE = re.compile(
 
 
 def parse_solution(text: str) -> tuple[GroundedObject, ...]:
-    """The objects of a `solution` in either style; raises ValueError if it is neither."""
+    """Read a `solution` in either style.
+
+    Args:
+        text: As the datasets store it.
+
+    Returns:
+        Its objects, coordinates as written.
+
+    Raises:
+        ValueError: It is in neither style.
+    """
     if match := _SINGLE.fullmatch(text):
         x1, y1, x2, y2, *points = map(float, match.groups())
         box = Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
@@ -50,10 +64,18 @@ def parse_solution(text: str) -> tuple[GroundedObject, ...]:
 
 
 def format_solution(objects: Sequence[GroundedObject], style: str) -> str:
-    """A `solution` with coordinates rounded to integers.
+    """Write a `solution`, with coordinates rounded to integers.
 
-    `seg_zero` holds exactly one object with two points; `vision_reasoner` any number, of each of
-    which it keeps the first point. Raises ValueError.
+    Args:
+        objects: Exactly one with two points for `seg_zero`; any number for `vision_reasoner`, which
+            keeps the first point of each.
+        style: One of SOLUTION_STYLES.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: The style is unknown or doesn't fit the objects.
     """
     if style not in SOLUTION_STYLES:
         raise ValueError(f"unknown style {style!r}; there are {', '.join(SOLUTION_STYLES)}")
@@ -68,6 +90,21 @@ def format_solution(objects: Sequence[GroundedObject], style: str) -> str:
     x1, y1, x2, y2 = _whole(*_corners(objects[0].box))
     (ax, ay), (bx, by) = (_whole(*_pair(point)) for point in objects[0].points)
     return f"<box>({x1},{y1}),({x2},{y2})</box><points>({ax},{ay}),({bx},{by})</points>"
+
+
+def with_category(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A row, question or result with its key `category`, which older files call `tier`."""
+    found = dict(entry)
+    if _OLD_CATEGORY in found:
+        old = found.pop(_OLD_CATEGORY)
+        found.setdefault("category", old)
+    return found
+
+
+def row_category(row: Mapping[str, Any]) -> str | None:
+    """The row's `category`, or `tier` in older files; None without one."""
+    category = with_category(row).get("category")
+    return None if category in (None, "") else str(category)
 
 
 def row_name(row: Mapping[str, Any]) -> str:
@@ -87,61 +124,133 @@ def row_objects(row: Mapping[str, Any]) -> tuple[GroundedObject, ...]:
 
 
 def row_image(row: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB; raises BadData naming the row if it can't be decoded."""
-    return np.asarray(_decode(row, "image").convert("RGB"))
+    """Read a row's image.
+
+    Args:
+        row: Has `image`: a PIL image, bytes, or `{"bytes", "path"}`.
+
+    Returns:
+        (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Raises:
+        BadData: It can't be read; the message names the row.
+    """
+    try:
+        return rgb_pixels(upright(open_picture(_stored(row, "image"))))
+    except Unusable as error:
+        raise _undecodable(row, "image", error) from error
 
 
 def row_mask(row: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """(H, W) uint8 ids, from either kind of `mask` column; raises BadData naming the row."""
+    """Read a row's mask, of any kind that `masks` lists, or rows of booleans or ids.
+
+    Args:
+        row: Has `mask`. Only if its `solution` is empty, 255 is read as "not counted" in a mask of
+            0 and 255.
+
+    Returns:
+        (H, W) uint8 ids, 0 background, 255 not counted; ids above 254 are numbered anew.
+
+    Raises:
+        BadData: It can't be read; the message names the row.
+    """
     value = row["mask"]
-    if isinstance(value, Image.Image | dict | bytes):
-        return np.asarray(_decode(row, "mask").convert("L"))
+    white_is_object = not (row.get("solution") and not row_objects(row))
     try:
-        mask = np.asarray(value, dtype=bool)
+        if isinstance(value, Image.Image | dict | bytes):
+            return _packed(read_mask(_stored(row, "mask"), white_is_object))
+        listed = np.asarray(value)
+        if listed.ndim == 2 and listed.dtype.kind in "bui":
+            return _packed(to_ids(listed.astype(np.int64), white_is_object))
+    except Unusable as error:
+        raise _undecodable(row, "mask", error) from error
     except (ValueError, TypeError) as error:
         raise BadData(f"row {row_name(row)}: the mask isn't rows of booleans") from error
-    if mask.ndim != 2:
-        raise BadData(f"row {row_name(row)}: the mask isn't rows of booleans")
-    return mask.astype(np.uint8)
+    raise BadData(f"row {row_name(row)}: the mask isn't rows of booleans")
+
+
+def check_mask(
+    row: Mapping[str, Any],
+    image_size: tuple[int, int],
+    ids: NDArray[np.uint8],
+    objects: Sequence[GroundedObject] | None = None,
+) -> None:
+    """Raise BadData naming the row unless its mask fits its image and its solution.
+
+    Args:
+        row: Named in the message.
+        image_size: (height, width) of the image.
+        ids: From `row_mask`.
+        objects: Of the solution; None if there is none.
+    """
+    if ids.shape != image_size:
+        raise BadData(
+            f"row {row_name(row)}: the mask is {ids.shape[1]}x{ids.shape[0]} pixels, the image "
+            f"{image_size[1]}x{image_size[0]}"
+        )
+    if objects is not None and (reason := disagreement(objects, ids)):
+        raise BadData(f"row {row_name(row)}: {reason}")
 
 
 def row_to_sample(row: Mapping[str, Any], name: str | None = None) -> Sample:
-    """A row with a mask as what `evaluate` asks about; raises BadData naming the row.
+    """Convert a row with a mask to a question for evaluation.
 
-    Boxes and points are the solution's or, without one, those of the masks.
+    Args:
+        row: Has `image`, `mask`, `problem` or `text`, and perhaps `solution` and `category`.
+        name: Of the sample; None takes that of the row.
+
+    Returns:
+        The sample; its boxes and points are the solution's or, without one, those of the masks.
+
+    Raises:
+        BadData: The row can't be used; the message names it.
     """
-    name = name or row_name(row)
     image, ids = row_image(row), row_mask(row)
-    if ids.shape != image.shape[:2]:
-        raise BadData(
-            f"row {name}: the mask is {ids.shape[1]}x{ids.shape[0]} pixels, the image "
-            f"{image.shape[1]}x{image.shape[0]}"
-        )
+    objects = row_objects(row) if row.get("solution") else None
+    check_mask(row, image.shape[:2], ids, objects)
     masks = tuple(ids == k for k in np.unique(ids) if k not in (0, IGNORE))
     return Sample(
-        name=name,
-        category=str(row.get("category") or "all"),
+        name=name or row_name(row),
+        category=row_category(row) or "all",
         image=image,
         question=str(row["problem"] if "problem" in row else row["text"]),
-        objects=row_objects(row) if row.get("solution") else tuple(map(_placed, masks)),
+        objects=tuple(map(_placed, masks)) if objects is None else objects,
         masks=masks,
         ignored=ids == IGNORE,
     )
 
 
-def _decode(row: Mapping[str, Any], column: str) -> Image.Image:
+def _stored(row: Mapping[str, Any], column: Kind) -> Stored:
+    """The content of a column with a picture; raises Unusable."""
     value = row[column]
-    try:
-        if isinstance(value, dict):
-            source = value.get("bytes")
-            value = io.BytesIO(source) if source is not None else value["path"]
-        elif isinstance(value, bytes):
-            value = io.BytesIO(value)
-        image = value if isinstance(value, Image.Image) else Image.open(value)
-        image.load()
-        return image
-    except Exception as error:  # Pillow raises whatever its decoders raise
-        raise BadData(f"row {row_name(row)}: the {column} can't be decoded: {error}") from error
+    if isinstance(value, dict):
+        if value.get("bytes") is not None:
+            return bytes(value["bytes"])
+        if not value.get("path"):
+            raise Unusable(f"missing {column}", "there is none")
+        return Path(value["path"])
+    if isinstance(value, Image.Image | bytes):
+        return value
+    raise Unusable(f"missing {column}", f"it is {type(value).__name__}")
+
+
+def _undecodable(row: Mapping[str, Any], column: Kind, error: Unusable) -> BadData:
+    if error.reason == "malformed mask":
+        return BadData(f"row {row_name(row)}: the mask can't be used: {error.detail}")
+    return BadData(f"row {row_name(row)}: the {column} can't be decoded: {error.detail}")
+
+
+def _packed(ids: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """The ids as uint8; larger ones are numbered anew in their order."""
+    if ids.max(initial=0) <= IGNORE:
+        return ids.astype(np.uint8)
+    values = [k for k in np.unique(ids).tolist() if k not in (0, IGNORE)]
+    if len(values) >= IGNORE:
+        raise Unusable("malformed mask", f"not a mask of ids: {len(values)} values")
+    packed = np.where(ids == IGNORE, IGNORE, 0).astype(np.uint8)
+    for number, k in enumerate(values, start=1):
+        packed[ids == k] = number
+    return packed
 
 
 def _placed(mask: NDArray[np.bool_]) -> GroundedObject:

@@ -1,11 +1,13 @@
-"""A user's own pictures, masks and questions, as items. Two layouts:
+"""A user's own pictures, masks and questions, as items.
+
+There are two layouts:
 
 - `questions.jsonl` or `questions.csv` (UTF-8; the csv with column names in its first line), one
   question a line: `image` and `mask` (files, relative to the folder; the mask by default the PNG of
   the picture's name in `masks/`), `text`, and if wanted `ids`, `id`, `category`. A mask holds 0 for
-  background, k for object k, 255 for what isn't counted; in one of only 0 and 255 the white is the
-  object. `ids` names the objects that the text means (`[1, 3]`, in a csv `1 3`), by default all;
-  `[]`, in a csv `none`, says that nothing matches.
+  background, k for object k, 255 for what isn't counted; `datasets.masks` lists the other kinds
+  that are read. `ids` names the objects that the text means (`[1, 3]`, in a csv `1 3`),
+  by default all; `[]`, in a csv `none`, says that nothing matches.
 - `annotations.json` in COCO's format, pictures in the folder or its `images/`. A question is an
   annotation's `caption` or else its category's name, and means all annotations of the picture that
   have it; crowds aren't counted.
@@ -20,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from segzero.metrics import IGNORE
 from segzero_train.datasets import coco
-from segzero_train.datasets.items import GroundTruth, Item, Skipped, Unusable
+from segzero_train.datasets.columns import row_category
+from segzero_train.datasets.items import GroundTruth, Item
+from segzero_train.datasets.masks import read_mask
+from segzero_train.datasets.pictures import read_file
+from segzero_train.datasets.skipped import Skipped, Unusable
 from segzero_train.errors import BadData
 
 _QUESTIONS = ("questions.jsonl", "questions.csv")
@@ -33,9 +37,16 @@ _COCO = "annotations.json"
 
 
 def items(source: Path) -> tuple[list[Item], list[Skipped]]:
-    """The items of a folder in the order of its file, and what can't be one.
+    """Read the items of a folder.
 
-    Raises BadData unless exactly one of the files above is there and can be read.
+    Args:
+        source: Holds exactly one of the files above.
+
+    Returns:
+        The items in the order of the file, and what can't be one.
+
+    Raises:
+        BadData: There is none of the files, or more than one, or it can't be read.
     """
     files = [source / name for name in (*_QUESTIONS, _COCO) if (source / name).is_file()]
     if len(files) != 1:
@@ -95,13 +106,13 @@ def _question(folder: Path, default_id: str, line: Any) -> Item:
         raise Unusable("malformed question", f"it has no {' and no '.join(lacking)}")
     image = folder / line["image"]
     mask = folder / str(line.get("mask") or Path("masks") / f"{image.stem}.png")
-    category = line.get("category")
+    category = row_category(line)
     return Item(
         id=str(line.get("id", default_id)),
         problem=line["text"],
         image=image,
         ground_truth=partial(_mask_ground_truth, mask, _chosen(line.get("ids"))),
-        category=None if category is None else str(category),
+        category=category,
     )
 
 
@@ -123,17 +134,17 @@ def _mask_ground_truth(
 ) -> GroundTruth:
     if chosen == () and not file.exists():
         return GroundTruth(())
-    ids = _read_ids(file)
+    data = read_file(file, "mask")
+    try:
+        ids = read_mask(data, white_is_object=chosen != ())
+    except Unusable as error:
+        raise Unusable(error.reason, f"{file}: {error.detail}") from error
     if ids.shape != (height, width):
         raise Unusable(
             "size mismatch",
             f"{file} has {ids.shape[1]}x{ids.shape[0]} pixels, the picture {width}x{height}",
         )
-    values = set(np.unique(ids).tolist())
-    if values <= {0, IGNORE} and chosen != ():
-        ids = np.where(ids == IGNORE, 1, 0)
-        values = set(np.unique(ids).tolist())
-    there = sorted(values - {0, IGNORE})
+    there = sorted(set(np.unique(ids).tolist()) - {0, IGNORE})
     if chosen is None and not there:
         raise Unusable("empty mask", f"{file} holds no object")
     if missing := set(chosen or ()) - set(there):
@@ -143,50 +154,44 @@ def _mask_ground_truth(
     )
 
 
-def _read_ids(file: Path) -> NDArray[np.integer]:
-    try:
-        with Image.open(file) as picture:
-            if len(picture.getbands()) != 1:
-                raise Unusable(
-                    "malformed mask", f"{file} is in colour: one number a pixel is meant"
-                )
-            return np.asarray(picture).astype(np.int64)
-    except FileNotFoundError as error:
-        raise Unusable("missing mask", str(file)) from error
-    except Unusable:
-        raise
-    except Exception as error:  # Pillow raises whatever its decoders raise
-        raise Unusable("corrupt mask", f"{file}: {error}") from error
-
-
 def _coco_items(file: Path) -> tuple[list[Item], list[Skipped]]:
     tables = coco.read_coco(file)
-    pictures = file.parent / "images" if (file.parent / "images").is_dir() else file.parent
+    images = file.parent / "images"
+    folders = [images, file.parent] if images.is_dir() else [file.parent]
     questions: dict[tuple[Any, str], list[Any]] = defaultdict(list)
     crowds: dict[tuple[Any, str], list[Any]] = defaultdict(list)
     skipped: list[Skipped] = []
     for number, entry in enumerate(tables.annotations):
         name = f"annotation {entry.get('id', number)}"
-        text = entry.get("caption") or tables.categories.get(entry.get("category_id", -1))
-        if entry.get("image_id") not in tables.images:
-            detail = f"no image {entry.get('image_id')} in {file.name}"
-            skipped.append(Skipped(name, "malformed annotation", detail))
-        elif text is None:
-            detail = f"no caption, and no category {entry.get('category_id')} in {file.name}"
-            skipped.append(Skipped(name, "unknown category", detail))
-        else:
-            kind = crowds if entry.get("iscrowd") else questions
-            kind[entry["image_id"], str(text)].append(entry.get("segmentation") or [])
+        try:
+            tables.image(entry.get("image_id"))
+            text = _coco_text(entry, tables)
+        except Unusable as error:
+            skipped.append(Skipped(name, error.reason, error.detail))
+            continue
+        segmentation, dropped = coco.usable_parts(entry.get("segmentation") or [])
+        if dropped:
+            skipped.append(Skipped(name, "malformed polygon", dropped))
+        kind = crowds if entry.get("iscrowd") else questions
+        kind[entry["image_id"], text].append(segmentation)
     found: list[Item] = []
     for (image_id, text), segmentations in questions.items():
         name = f"{image_id}-{text}"
-        image = tables.images[image_id]
+        image = tables.image(image_id)
         try:
             ground_truth = partial(coco.ground_truth, segmentations, crowds[image_id, text])
             size = coco.picture_size(image)
-            found.append(Item(name, text, pictures / str(image["file_name"]), ground_truth, size))
+            picture = tables.picture_file(image, folders)
+            found.append(Item(name, text, picture, ground_truth, size))
         except Unusable as error:
             skipped.append(Skipped(name, error.reason, error.detail))
-        except KeyError:
-            skipped.append(Skipped(name, "malformed annotation", "its image has no file name"))
     return found, skipped
+
+
+def _coco_text(entry: dict[str, Any], tables: coco.Coco) -> str:
+    """The question of an annotation; raises Unusable."""
+    category = entry.get("category_id")
+    text = entry.get("caption") or (coco.is_id(category) and tables.categories.get(category))
+    if not text:
+        raise Unusable("unknown category", f"no caption, and no category {category} in the json")
+    return str(text)

@@ -1,6 +1,5 @@
-"""A question about a picture file, and the row that is made of it; the same for every source."""
+"""Questions about picture files, and the rows that are made of them, the same for each source."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,44 +8,36 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from segzero.errors import BadQuestion
 from segzero.metrics import IGNORE
 from segzero.reasoning.answers import MAX_OBJECTS
 from segzero.reasoning.prompts import clean_question
 from segzero.types import Box, GroundedObject, Point
-from segzero_train.datasets.columns import format_solution
+from segzero_train.datasets.columns import SolutionStyle, format_solution
+from segzero_train.datasets.masks import mask_png
+from segzero_train.datasets.pictures import (
+    is_turned,
+    open_picture,
+    png_bytes,
+    read_file,
+    rgb_pixels,
+    upright,
+)
+from segzero_train.datasets.skipped import Unusable
 from segzero_train.datasets.targets import box_and_points
 
 if TYPE_CHECKING:
     from datasets import Features
 
 
-class Unusable(Exception):
-    """This item becomes no row. reason: one of a few kinds; detail: what it was exactly."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """An entry of the report: what was left out, and why."""
-
-    name: str
-    reason: str
-    detail: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundTruth:
-    """What is asked for; all arrays (H, W) bool.
+    """The true answer.
 
-    masks: one for each object; none means that nothing matches. ignored: pixels that don't count,
-    unless they belong to an object.
+    Attributes:
+        masks: (H, W) bool for each object; none means that nothing matches.
+        ignored: (H, W) bool, pixels that don't count unless they belong to an object.
     """
 
     masks: tuple[NDArray[np.bool_], ...]
@@ -55,10 +46,15 @@ class GroundTruth:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A question that isn't read yet; small, so that it can travel to another process.
+    """A question whose files aren't read yet; small, so that it can be sent to another process.
 
-    ground_truth: (height, width) of the picture -> GroundTruth; raises Unusable.
-    size: (width, height) that the annotations are made for, if they say so.
+    Attributes:
+        id: Unique within the split.
+        problem: The question.
+        image: The picture's file.
+        ground_truth: From the picture's (height, width) to the true answer; raises Unusable.
+        size: (width, height) that the annotations are made for, if they say so.
+        category: The group that it is scored in.
     """
 
     id: str
@@ -71,11 +67,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How rows are stored. side: pictures become side x side pixels, None keeps their size;
-    style: of the solutions."""
+    """How rows are stored.
+
+    Attributes:
+        side: Pictures become side x side pixels; None keeps their size.
+        style: Of the solutions.
+    """
 
     side: int | None
-    style: str
+    style: SolutionStyle
 
 
 def features() -> "Features":
@@ -88,11 +88,21 @@ def features() -> "Features":
 
 
 def make_row(item: Item, stored: Format) -> dict[str, Any]:
-    """The item's row, pictures as bytes; raises Unusable.
+    """Make an item's row.
 
-    Boxes and points are found at the picture's own size and scaled as in the authors' code,
-    int(v * factor + 0.5). Pictures are resized by area, masks to the nearest pixel. In the style
-    `seg_zero`, which holds one object, that is the union of all.
+    Boxes and points are computed at the picture's own size and scaled as in the authors' code,
+    int(v * factor + 0.5). Pictures are resized by area, masks to the nearest pixel. The style
+    `seg_zero` holds one object, the union of all.
+
+    Args:
+        item: What to read.
+        stored: How to store it.
+
+    Returns:
+        The columns of `features`, pictures as bytes.
+
+    Raises:
+        Unusable: The item can't become a row.
     """
     try:
         problem = clean_question(item.problem)
@@ -114,7 +124,9 @@ def make_row(item: Item, stored: Format) -> dict[str, Any]:
     objects = [_placed(mask, size) for mask in masks]
     ids = _ids(masks, ground_truth.ignored, (height, width))
     if stored.side is not None:
-        data = _png(np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
+        data = png_bytes(
+            np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        )
         ids = np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     if set(range(1, len(masks) + 1)) - set(np.unique(ids).tolist()):
         raise Unusable("hidden object", "an object lies under others, or is too small to be stored")
@@ -123,7 +135,7 @@ def make_row(item: Item, stored: Format) -> dict[str, Any]:
         "problem": problem,
         "solution": format_solution(objects, stored.style),
         "image": {"bytes": data, "path": None},
-        "mask": {"bytes": _png(ids), "path": None},
+        "mask": {"bytes": mask_png(ids), "path": None},
         "category": item.category,
         "img_height": height,
         "img_width": width,
@@ -135,34 +147,24 @@ def _read_picture(item: Item) -> tuple[bytes, NDArray[np.uint8]]:
 
     A file whose pixels are RGB as they stand is kept byte for byte.
     """
+    data = read_file(item.image)
     try:
-        data = item.image.read_bytes()
-    except FileNotFoundError as error:
-        raise Unusable("missing image", str(item.image)) from error
-    except OSError as error:
-        raise Unusable("unreadable image", f"{item.image}: {error.strerror}") from error
-    try:
-        picture = Image.open(io.BytesIO(data))
-        picture.load()
-        upright = ImageOps.exif_transpose(picture)
-    except Exception as error:  # Pillow raises whatever its decoders raise
-        raise Unusable("corrupt image", f"{item.image}: {error}") from error
-    if picture.mode.startswith(("I", "F")):
-        raise Unusable("unreadable image", f"{item.image}: not 8 bits a channel")
-    if item.size is not None and upright.size != item.size:
-        # Many annotation tools look at the pixels as they lie in the file.
-        upright = picture
-        if picture.size != item.size:
-            raise Unusable(
-                "size mismatch",
-                f"{item.image} has {picture.width}x{picture.height} pixels, "
-                f"its annotation is for {item.size[0]}x{item.size[1]}",
-            )
-    pixels = np.asarray(upright.convert("RGB"))
-    turned = picture.getexif().get(0x0112, 1) != 1
-    if picture.format in ("JPEG", "PNG") and picture.mode == "RGB" and not turned:
+        picture = open_picture(data)
+        chosen = upright(picture)
+        if item.size is not None and chosen.size != item.size:
+            chosen = picture  # many annotation tools ignore the orientation
+        pixels = rgb_pixels(chosen)
+    except Unusable as error:
+        raise Unusable(error.reason, f"{item.image}: {error.detail}") from error
+    if item.size is not None and chosen.size != item.size:
+        raise Unusable(
+            "size mismatch",
+            f"{item.image} has {picture.width}x{picture.height} pixels, "
+            f"its annotation is for {item.size[0]}x{item.size[1]}",
+        )
+    if picture.format in ("JPEG", "PNG") and picture.mode == "RGB" and not is_turned(picture):
         return data, pixels
-    return _png(pixels), pixels
+    return png_bytes(pixels), pixels
 
 
 def _placed(mask: NDArray[np.bool_], size: tuple[int, int]) -> GroundedObject:
@@ -195,10 +197,3 @@ def _ids(
     for k in sorted(range(len(masks)), key=lambda k: -int(masks[k].sum())):
         ids[masks[k]] = k + 1
     return ids
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    # Pillow's own level 6 takes four times as long for a tenth less.
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()

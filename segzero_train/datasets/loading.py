@@ -1,7 +1,7 @@
 """Datasets by name: the tabletop, folders on this disk, the published sets on the Hub.
 
-Rows come as they are stored, pictures undecoded as `{"bytes", "path"}`: what is wrong with one
-then shows as a BadData that names the row, when `columns.row_image` or `row_mask` decodes it.
+Pictures stay undecoded, as `{"bytes", "path"}`: when `columns.row_image` or `row_mask` decodes a
+damaged one, it raises a BadData that names the row.
 """
 
 import re
@@ -21,14 +21,21 @@ _SAME_SPLIT = {"val": "validation", "validation": "val"}
 
 
 def load_rows(name_or_path: str, split: str, size: int | None = None) -> "Dataset":
-    """The first `size` rows of a split, or all, to train on or to evaluate with.
+    """Load rows to train on or to evaluate with.
 
-    name_or_path: `tabletop`, which needs a size; a folder that `prepare` wrote, that `save_to_disk`
-    wrote, or with parquet or arrow files that `datasets.load_dataset` reads; or a dataset's name on
-    the Hub, which is downloaded once.
+    Args:
+        name_or_path: `tabletop`; a folder that `prepare` or `save_to_disk` wrote, or with parquet
+            or arrow files that `datasets.load_dataset` reads; or a dataset's name on the Hub, which
+            is downloaded once.
+        split: Of the dataset; `val` and `validation` are the same.
+        size: Only the first rows; None for all. The tabletop needs a size.
 
-    Raises BadData if it isn't there, isn't finished, can't be read, has no such split, has no rows
-    or lacks columns.
+    Returns:
+        The rows, pictures undecoded.
+
+    Raises:
+        BadData: The dataset isn't there or isn't finished, can't be read, has no such split, has
+            no rows or lacks columns.
     """
     if size is not None and size < 1:
         raise BadData(f"a dataset has 1 row or more, not {size}")
@@ -38,7 +45,7 @@ def load_rows(name_or_path: str, split: str, size: int | None = None) -> "Datase
 
 
 def load_split(name_or_path: str, split: str) -> "Dataset":
-    """A split with whatever columns; otherwise as `load_rows`, without the tabletop."""
+    """Load a split with any columns; otherwise as `load_rows`, without the tabletop."""
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         splits = _from_folder(path, split)
@@ -101,7 +108,7 @@ def _from_hub(name: str) -> "Mapping[str, Dataset]":
 
 
 def undecoded(rows: "Dataset") -> "Dataset":
-    """The rows with pictures as `{"bytes", "path"}`, so that a corrupt one fails as a named row."""
+    """The rows with their pictures as `{"bytes", "path"}`."""
     from datasets import Image
 
     for name, feature in rows.features.items():

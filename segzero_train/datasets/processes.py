@@ -1,4 +1,4 @@
-"""Work in several processes that end with this one, and with ctrl-C."""
+"""Jobs in several processes that end with the main process and with ctrl-C."""
 
 import os
 import signal
@@ -23,10 +23,20 @@ _stop: Event | None = None
 def each(
     do: Callable[[Job], Result], jobs: Sequence[Job], workers: int
 ) -> Iterator[tuple[Job, Result]]:
-    """Do every job; yields each with its result, in the order in which they're finished.
+    """Do all jobs.
 
-    Jobs should ask `stopped()` now and then. Raises what a job raised, and BadData if a process
-    died.
+    A long job should check `stopped()` from time to time. What a job raises is raised here.
+
+    Args:
+        do: Computes the result of a job; runs in other processes if there are several workers.
+        jobs: What to do.
+        workers: How many processes.
+
+    Yields:
+        Each job with its result, in the order in which they finish.
+
+    Raises:
+        BadData: A process died.
     """
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
@@ -36,7 +46,7 @@ def each(
     stop = context.Event()
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(stop,))
     try:
-        # Ctrl-C reaches every process of the terminal; the others leave it to this one.
+        # Ctrl-C reaches each process of the terminal; only this one handles it.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             futures = {pool.submit(do, job): job for job in jobs}
@@ -55,7 +65,7 @@ def each(
 
 
 def stopped() -> bool:
-    """Whether the main process wants this one, a worker, to end."""
+    """Whether the main process asks this one, a worker, to end."""
     return _stop is not None and _stop.is_set()
 
 

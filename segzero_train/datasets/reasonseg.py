@@ -1,7 +1,7 @@
 """ReasonSeg from its original files, as items.
 
 A split is a folder of pictures, each with a json file of the same name: `text` (the questions),
-`is_sentence`, and `shapes` with `label` and polygon `points`.
+`is_sentence`, and LabelMe's `shapes`.
 """
 
 import json
@@ -9,26 +9,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from segzero.metrics import IGNORE
-from segzero_train.datasets.items import GroundTruth, Item, Skipped, Unusable
+from segzero_train.datasets.items import GroundTruth, Item
+from segzero_train.datasets.labelme import Shape, read_shape, shape_mask
+from segzero_train.datasets.skipped import Skipped, Unusable
 from segzero_train.errors import BadData
 
 _MAX_SHAPES = IGNORE - 1
-_MAX_COORDINATE = 32_000
-"""OpenCV's own limit when it fills polygons."""
 
 
 def items(source: Path, split: str) -> tuple[list[Item], list[Skipped]]:
-    """The items of a split by file name, and what can't be one.
+    """Read the items of a split.
 
-    source: the folder that holds `train`, `val` and `test`, or one with `ReasonSeg` in it. In
-    `train` each text makes an item, elsewhere the first, as in the published evaluations. The
+    In `train` each text makes an item, elsewhere the first, as in the published evaluations. The
     category is that of the published tables: `long query` for sentences, else `short query`.
 
-    Raises BadData if the split isn't there.
+    Args:
+        source: The folder that holds `train`, `val` and `test`, or one with `ReasonSeg` in it.
+        split: Of the dataset.
+
+    Returns:
+        The items by file name, and what can't be one; a shape without an area is skipped alone.
+
+    Raises:
+        BadData: The split isn't there.
     """
     base = source / "ReasonSeg" if (source / "ReasonSeg").is_dir() else source
     files = sorted((base / split).glob("*.json"))
@@ -38,7 +44,7 @@ def items(source: Path, split: str) -> tuple[list[Item], list[Skipped]]:
     skipped: list[Skipped] = []
     for file in files:
         try:
-            found += _file_items(file, every_text=split == "train")
+            found += _file_items(file, split == "train", skipped)
         except Unusable as error:
             skipped.append(Skipped(str(file), error.reason, error.detail))
     annotated = {file.stem for file in files}
@@ -48,17 +54,18 @@ def items(source: Path, split: str) -> tuple[list[Item], list[Skipped]]:
     return found, skipped
 
 
-def _file_items(file: Path, every_text: bool) -> list[Item]:
+def _file_items(file: Path, every_text: bool, skipped: list[Skipped]) -> list[Item]:
+    """The items of a file; shapes that can't be used are added to `skipped`."""
     content = _read(file)
     try:
-        texts = [str(text) for text in content["text"]]
-        category = "long query" if content["is_sentence"] else "short query"
-        shapes = tuple(
-            (str(shape["label"]).lower(), tuple((float(x), float(y)) for x, y in shape["points"]))
-            for shape in content["shapes"]
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        texts = _texts(content["text"])
+        category = "long query" if _flag(content["is_sentence"]) else "short query"
+        shapes, unusable = _shapes(file, content["shapes"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unusable("malformed annotation", f"text, is_sentence or shapes: {error}") from error
+    if unusable and not shapes:
+        raise Unusable(unusable[0].reason, unusable[0].detail)
+    skipped += unusable
     if not texts:
         raise Unusable("unusable text", "the list of texts is empty")
     chosen = dict(enumerate(texts)) if every_text else {0: texts[0]}
@@ -72,6 +79,33 @@ def _file_items(file: Path, every_text: bool) -> list[Item]:
         )
         for number, text in chosen.items()
     ]
+
+
+def _texts(value: Any) -> list[str]:
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise ValueError("text must be a text or a list of texts")
+    return listed
+
+
+def _flag(value: Any) -> bool:
+    if value not in (True, False):
+        raise ValueError(f"is_sentence must be true or false, not {value!r}")
+    return bool(value)
+
+
+def _shapes(file: Path, entries: Any) -> tuple[tuple[Shape, ...], list[Skipped]]:
+    """The shapes that are drawn, and those that can't be."""
+    shapes: list[Shape] = []
+    unusable: list[Skipped] = []
+    for number, entry in enumerate(entries, start=1):
+        if str(entry["label"]).lower() == "flag":
+            continue
+        try:
+            shapes.append(read_shape(entry))
+        except Unusable as error:
+            unusable.append(Skipped(f"{file} shape {number}", error.reason, error.detail))
+    return tuple(shapes), unusable
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -91,33 +125,18 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _ground_truth(
-    shapes: tuple[tuple[str, tuple[tuple[float, float], ...]], ...], height: int, width: int
-) -> GroundTruth:
-    """Each target polygon is an object. The largest is drawn first; "ignore" isn't counted."""
-    polygons = [
-        (label, np.array(points, np.float64)) for label, points in shapes if label != "flag"
-    ]
-    if len(polygons) > _MAX_SHAPES:
-        raise Unusable("too many objects", f"{len(polygons)} shapes")
-    for _, points in polygons:
-        if not points.size or not (np.abs(points) <= _MAX_COORDINATE).all():
-            raise Unusable("malformed annotation", "a shape's points aren't in the picture")
-
-    def draw(canvas: np.ndarray, points: np.ndarray, value: int) -> None:
-        cv2.fillPoly(canvas, [points.astype(np.int32)], value)
-
-    def area(entry: tuple[str, np.ndarray]) -> int:
-        canvas = np.zeros((height, width), np.uint8)
-        draw(canvas, entry[1], 1)
-        return int(canvas.sum())
-
+def _ground_truth(shapes: tuple[Shape, ...], height: int, width: int) -> GroundTruth:
+    """Each target shape is an object. The largest is drawn first; "ignore" isn't counted."""
+    if len(shapes) > _MAX_SHAPES:
+        raise Unusable("too many objects", f"{len(shapes)} shapes")
     ids = np.zeros((height, width), np.uint8)
     targets = 0
-    for label, points in sorted(polygons, key=area, reverse=True):
-        ignored = "ignore" in label
+    # Drawn twice: all masks at once could take gigabytes.
+    by_area = sorted(shapes, key=lambda s: int(shape_mask(s, height, width).sum()), reverse=True)
+    for shape in by_area:
+        ignored = "ignore" in shape.label
         targets += not ignored
-        draw(ids, points, IGNORE if ignored else targets)
+        ids[shape_mask(shape, height, width)] = IGNORE if ignored else targets
     masks = tuple(ids == k for k in range(1, targets + 1))
     seen = tuple(mask for mask in masks if mask.any())
     if not seen:

@@ -9,30 +9,38 @@ import pickle
 from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from segzero_train.datasets import coco
-from segzero_train.datasets.items import Item, Skipped, Unusable
+from segzero_train.datasets.items import Item
+from segzero_train.datasets.skipped import Skipped, Unusable
 from segzero_train.errors import BadData
 
 REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
-ROWS = ("ref", "sentence", "image")
+Rows = Literal["ref", "sentence", "image"]
+ROWS: tuple[Rows, ...] = get_args(Rows)
 _IMAGES = ("images/mscoco/images/train2014", "images/train2014", "train2014", "images")
 
 
 def items(
-    name: str, source: Path, images: Path | None, split: str, rows: str
+    name: str, source: Path, images: Path | None, split: str, rows: Rows
 ) -> tuple[list[Item], list[Skipped]]:
-    """The items of a split in the order of the refs, and what can't be one.
+    """Read the items of a split.
 
-    source: the dataset's folder, or one that holds it under its name. images: COCO's train2014;
-    None looks beside and above the annotations. rows:
+    Args:
+        name: One of REFS.
+        source: The dataset's folder, or one that holds it under its name.
+        images: COCO's train2014; None searches beside and above the annotations.
+        split: Of the refs.
+        rows: `ref` makes an item for each object, with its first sentence, as in the authors'
+            training set; `sentence` one for each sentence, as in the published evaluations;
+            `image` one for each picture, "'a' and 'b'", as in the authors' multi-object set.
 
-    - `ref`: one item for each object, with its first sentence, as in the authors' training set;
-    - `sentence`: one for each sentence, as in the published evaluations;
-    - `image`: one for each picture, "'a' and 'b'", as in the authors' multi-object training set.
+    Returns:
+        The items in the order of the refs, and what can't be one.
 
-    Raises BadData if a file is missing or can't be read, or the split has no refs.
+    Raises:
+        BadData: A file is missing or can't be read, or the split has no refs.
     """
     folder = source / name if (source / name).is_dir() else source
     refs = _read_refs(folder / REFS[name])
@@ -42,18 +50,22 @@ def items(
         listed = ", ".join(f"{key} ({count} refs)" for key, count in sorted(there.items()))
         raise BadData(f"{name} has no split {split!r}; it has {listed}")
     tables = coco.read_coco(folder / "instances.json")
-    wanted = {ref.get("ann_id") for ref in chosen}
-    annotations = {entry["id"]: entry for entry in tables.annotations if entry.get("id") in wanted}
+    wanted = {ref["ann_id"] for ref in chosen if coco.is_id(ref.get("ann_id"))}
+    annotations: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for entry in tables.annotations:
+        if coco.is_id(entry.get("id")) and entry["id"] in wanted:
+            annotations[entry["id"]].append(entry)
     pictures = images or _find_images(folder)
     grouped: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for number, ref in enumerate(chosen):
-        grouped[ref.get("image_id") if rows == "image" else number].append(ref)
+        image_id = ref.get("image_id") if coco.is_id(ref.get("image_id")) else None
+        grouped[image_id if rows == "image" else number].append(ref)
     found: list[Item] = []
     skipped: list[Skipped] = []
     for group in grouped.values():
         title = _title(name, group, rows)
         try:
-            found += _group_items(title, group, tables, annotations, pictures, rows)
+            found += _group_items(title, group, tables, annotations, pictures, rows, skipped)
         except Unusable as error:
             skipped.append(Skipped(title, error.reason, error.detail))
     return found, skipped
@@ -63,18 +75,18 @@ def _group_items(
     title: str,
     refs: list[dict[str, Any]],
     tables: coco.Coco,
-    annotations: dict[int, dict[str, Any]],
+    annotations: dict[Any, list[dict[str, Any]]],
     pictures: Path,
-    rows: str,
+    rows: Rows,
+    skipped: list[Skipped],
 ) -> list[Item]:
-    image = tables.images.get(refs[0].get("image_id", -1))
-    if image is None:
-        raise Unusable("malformed annotation", f"no image {refs[0].get('image_id')} in the json")
-    segmentations = []
+    image = tables.image(refs[0].get("image_id"))
+    segmentations, dropped = [], []
     for ref in refs:
-        if ref.get("ann_id") not in annotations:
-            raise Unusable("malformed annotation", f"no annotation {ref.get('ann_id')} in the json")
-        segmentations.append(annotations[ref["ann_id"]].get("segmentation", []))
+        segmentation, parts = coco.usable_parts(_annotation(ref, annotations).get("segmentation"))
+        segmentations.append(segmentation)
+        if parts:
+            dropped.append(Skipped(f"annotation {ref['ann_id']}", "malformed polygon", parts))
     if any(not segmentation for segmentation in segmentations):
         raise Unusable("empty mask", "an annotation has no segmentation")
     try:
@@ -84,23 +96,37 @@ def _group_items(
             firsts = [_tidy(ref["sentences"][0]["raw"]) for ref in refs]
             joined = "'" + "' and '".join(firsts) + "'"
             texts = {title: joined if rows == "image" else firsts[0]}
-        file = pictures / str(image["file_name"])
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Unusable(
-            "malformed annotation", "the ref has no sentences or no file name"
-        ) from error
+        raise Unusable("malformed annotation", "the ref has no sentences") from error
+    file = tables.picture_file(image, [pictures])
+    skipped += dropped
     ground_truth, size = partial(coco.ground_truth, segmentations, ()), coco.picture_size(image)
     return [Item(key, text, file, ground_truth, size) for key, text in texts.items()]
 
 
-def _title(name: str, refs: list[dict[str, Any]], rows: str) -> str:
+def _annotation(
+    ref: dict[str, Any], annotations: dict[Any, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """The one annotation of a ref, on the picture of the ref; raises Unusable."""
+    number = ref.get("ann_id")
+    found = annotations[number] if coco.is_id(number) and number in annotations else []
+    if len(found) != 1:
+        count = "several annotations have the id" if found else "no annotation"
+        raise Unusable("malformed annotation", f"{count} {number} in the json")
+    if found[0].get("image_id") != ref.get("image_id"):
+        detail = f"the annotation {number} belongs to image {found[0].get('image_id')}"
+        raise Unusable("malformed annotation", f"{detail}, the ref to {ref.get('image_id')}")
+    return found[0]
+
+
+def _title(name: str, refs: list[dict[str, Any]], rows: Rows) -> str:
     if rows == "image":
         return f"{name}-image-{refs[0].get('image_id')}"
     return f"{name}-{refs[0].get('ref_id')}"
 
 
 def _tidy(text: str) -> str:
-    """As in the authors' preparation."""
+    """Tidy a sentence as the authors' preparation does."""
     return text.strip().strip(".?!").lower()
 
 

@@ -13,12 +13,14 @@ from segzero.types import GroundedObject
 class Sample:
     """A question about an image.
 
-    name: tells this sample from all others of its dataset.
-    category: the group that it is scored in.
-    image: (H, W, 3) uint8 RGB.
-    objects: the true boxes and points in pixels, empty if nothing matches.
-    masks: the true mask of each object, (H, W) bool.
-    ignored: (H, W) bool, the pixels that don't count; None if all do.
+    Attributes:
+        name: Unique within its dataset.
+        category: The group that it is scored in.
+        image: (H, W, 3) uint8 RGB.
+        question: What to ask.
+        objects: The true boxes and points in pixels, empty if nothing matches.
+        masks: The true mask of each object, (H, W) bool.
+        ignored: (H, W) bool, the pixels that don't count; None if all do.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Making the shards of a split, in several processes; the same shards whatever their number."""
+"""Make the shards of a split in several processes; the shards don't depend on their number."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -9,14 +9,14 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from segzero_train.datasets import store
-from segzero_train.datasets.items import Skipped
 from segzero_train.datasets.processes import each, stopped
+from segzero_train.datasets.skipped import Skipped
 
 SHARD = 100
-"""Items in a shard: some 100 MB of pictures at 840 x 840."""
+"""Items in a shard: about 100 MB of pictures at 840 x 840."""
 
 MakeRows = Callable[[Any], Iterable[dict[str, Any] | Skipped]]
-"""Some of the work, a slice of it -> its rows, and what has none. Runs in other processes."""
+"""From a slice of the work to its rows, and what has none. Runs in other processes."""
 
 
 def write_split(
@@ -29,10 +29,25 @@ def write_split(
     unlisted: Sequence[Skipped],
     workers: int,
 ) -> store.Report:
-    """Write the shards that aren't there yet, and the report.
+    """Write the missing shards of a split, and its report.
 
-    unlisted: what was skipped before it could become work. An OSError, such as a full disk, or
-    ctrl-C leaves the finished shards. Raises BadData as `store.claimed`, or if a process died.
+    An OSError, such as a full disk, or ctrl-C leaves the finished shards.
+
+    Args:
+        folder: Of the dataset.
+        split: Of the dataset.
+        work: What rows are made of.
+        make_rows: Makes rows of a slice of `work`.
+        schema: Of the rows.
+        options: What the rows depend on.
+        unlisted: What was skipped before it could become work.
+        workers: How many processes.
+
+    Returns:
+        The report.
+
+    Raises:
+        BadData: As `store.claimed`, or a process died.
     """
     options = dict(options) | {"shard": SHARD}
     with store.claimed(folder, split, options):

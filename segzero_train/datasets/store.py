@@ -1,8 +1,8 @@
-"""A prepared dataset on disk: `data/<split>-<shard>.parquet`, `report.json`, and the `README.md`
-by which `datasets.load_dataset` finds the splits.
+"""A prepared dataset on disk.
 
-A split is claimed with its options when work on it begins. What was skipped in a shard stands in
-the shard's own metadata, so that a shard is either whole or not there.
+`data/<split>-<shard>.parquet` holds the rows, `report.json` how they were made, and `README.md`
+lets `datasets.load_dataset` find the splits. A split is reserved with its options when work on it
+begins. A shard lists what was skipped in its own metadata, so it is either whole or not there.
 """
 
 import contextlib
@@ -18,18 +18,26 @@ import pyarrow as pa
 import yaml
 from pyarrow import parquet
 
-from segzero_train.datasets.items import Skipped
+from segzero.files import write_text_whole, written_whole
+from segzero_train.datasets.skipped import Skipped
 from segzero_train.errors import BadData
 
 REPORT = "report.json"
 _GROUP = 20
-"""Rows that are in memory at a time, and that are read at once."""
+"""Rows in memory at a time, and in a row group of a file."""
 _SKIPPED = "segzero.skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a split. options: what it was made with; finished: no shard is missing."""
+    """How a split was made.
+
+    Attributes:
+        options: What it was made with.
+        rows: How many it has.
+        skipped: What was left out.
+        finished: Whether no shard is missing.
+    """
 
     options: Mapping[str, Any]
     rows: int = 0
@@ -38,7 +46,17 @@ class Report:
 
 
 def read_reports(folder: Path) -> dict[str, Report]:
-    """The reports of a prepared folder by split; none if it isn't one. Raises BadData."""
+    """Read the reports of a prepared folder.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        Reports by split; empty if the folder isn't a prepared one.
+
+    Raises:
+        BadData: The file can't be read.
+    """
     file = folder / REPORT
     try:
         return {
@@ -53,10 +71,19 @@ def read_reports(folder: Path) -> dict[str, Report]:
 
 @contextlib.contextmanager
 def claimed(folder: Path, split: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """Hold the folder for this split, new or begun with the same options, alone.
+    """Hold the folder exclusively for a split that is new or was begun with the same options.
 
-    Raises BadData if another run is at work in it, or its shards were made with other options or
-    by something else.
+    Args:
+        folder: Is made if it isn't there.
+        split: Of the dataset.
+        options: What the shards depend on.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        BadData: Another run holds the folder, or the split was made with other options or by
+            another program.
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     with _lock(folder):
@@ -72,7 +99,7 @@ def claimed(folder: Path, split: str, options: Mapping[str, Any]) -> Iterator[No
                 f"{folder} holds a {split!r} made otherwise ({was}): choose another --out, or "
                 f"delete that folder"
             )
-        for left_over in (folder / "data").glob(f".{split}-*.partial"):
+        for left_over in (folder / "data").glob(f".{split}-*.partial.parquet"):
             left_over.unlink()
         if begun is None:
             write_report(folder, split, Report(options))
@@ -80,10 +107,10 @@ def claimed(folder: Path, split: str, options: Mapping[str, Any]) -> Iterator[No
 
 
 def write_report(folder: Path, split: str, report: Report) -> None:
-    """Put the split's report among the others, and the finished splits into the README."""
+    """Add a split's report to `report.json`, and the finished splits to `README.md`."""
     reports = read_reports(folder) | {split: report}
     content = {key: asdict(value) for key, value in reports.items()}
-    _write_text(folder / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text_whole(folder / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     files = [
         {"split": key, "path": f"data/{key}-*.parquet"}
         for key, value in reports.items()
@@ -92,21 +119,21 @@ def write_report(folder: Path, split: str, report: Report) -> None:
     if files:
         head = yaml.safe_dump({"configs": [{"config_name": "default", "data_files": files}]})
         text = "Prepared by `segzero_train.prepare`; report.json tells how, and what was left out."
-        _write_text(folder / "README.md", f"---\n{head}---\n\n{text}\n")
+        write_text_whole(folder / "README.md", f"---\n{head}---\n\n{text}\n")
 
 
 def shards(folder: Path, split: str) -> list[Path]:
-    """The split's finished shards in order."""
+    """The split's finished shards, in order."""
     return sorted((folder / "data").glob(f"{split}-*.parquet"))
 
 
 def shard_file(folder: Path, split: str, number: int) -> Path:
-    """Where a shard goes."""
+    """The path of a shard."""
     return folder / "data" / f"{split}-{number:05d}.parquet"
 
 
 def read_shard(file: Path) -> tuple[int, list[Skipped]] | None:
-    """How many rows a shard has and what it skipped; None if it isn't there whole."""
+    """The number of rows in a shard and what was skipped; None if it is missing or damaged."""
     try:
         found = parquet.read_metadata(file)
         skipped = json.loads(found.metadata[_SKIPPED.encode()])
@@ -116,27 +143,27 @@ def read_shard(file: Path) -> tuple[int, list[Skipped]] | None:
 
 
 def write_shard(file: Path, rows: Iterable[dict[str, Any] | Skipped], schema: pa.Schema) -> None:
-    """Write rows as they come to a partial file, and rename it when it's whole."""
-    partial = file.with_name(f".{file.name}.partial")
+    """Write a shard row by row, whole or not at all.
+
+    Args:
+        file: The shard.
+        rows: Rows, and what has none.
+        schema: Of the rows.
+    """
     skipped: list[dict[str, Any]] = []
     group: list[dict[str, Any]] = []
-    try:
-        with parquet.ParquetWriter(partial, schema) as writer:
-            for row in rows:
-                if isinstance(row, Skipped):
-                    skipped.append(asdict(row))
-                    continue
-                group.append(row)
-                if len(group) == _GROUP:
-                    writer.write_table(pa.Table.from_pylist(group, schema))
-                    group.clear()
-            if group:
+    with written_whole(file) as partial, parquet.ParquetWriter(partial, schema) as writer:
+        for row in rows:
+            if isinstance(row, Skipped):
+                skipped.append(asdict(row))
+                continue
+            group.append(row)
+            if len(group) == _GROUP:
                 writer.write_table(pa.Table.from_pylist(group, schema))
-            writer.add_key_value_metadata({_SKIPPED: json.dumps(skipped)})
-        partial.rename(file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+                group.clear()
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, schema))
+        writer.add_key_value_metadata({_SKIPPED: json.dumps(skipped)})
 
 
 @contextlib.contextmanager
@@ -151,9 +178,3 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _write_text(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(file)

@@ -1,23 +1,22 @@
 """The simulated tabletop as a dataset: sample k of a split is the same on every machine.
 
-Rendering depends on the OpenGL library in the last bits of a colour, and on nothing else.
+Rendered colours may differ in their last bits between OpenGL libraries.
 """
 
-import io
 import os
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import CATEGORIES, Question, SeenObject, look, sample_question
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 from segzero_train.datasets.columns import format_solution
+from segzero_train.datasets.masks import mask_png
+from segzero_train.datasets.pictures import png_bytes
 from segzero_train.datasets.processes import each, stopped
 from segzero_train.datasets.sample import Sample
 from segzero_train.datasets.tabletop_texts import thought
@@ -29,26 +28,44 @@ SPLITS = {"test": 0, "val": 100_000, "train": 2_000_000}
 """First seed of each split; the demo models' own scenes start at one million (`demo.frames`)."""
 MAX_SIZE = 100_000
 _CHUNK = 100
-"""Scenes that a process draws before it hands them over."""
+"""Scenes that a process renders before it returns them."""
 _WIDTH, _HEIGHT = 320, 240
 _RETRY = 10**8
-"""Between the seeds that are tried for a scene that allows a question of the category."""
+"""Distance between the seeds that are tried until a scene allows a question of the category."""
 
 
 def samples(split: str, size: int) -> Iterator[Sample]:
-    """`size` samples, the categories in turn, each of a scene of its own.
+    """Render samples, each of a scene of its own; the categories take turns.
 
-    Raises ValueError for an unknown split or a size that isn't 1 to MAX_SIZE.
+    Args:
+        split: One of SPLITS.
+        size: 1 to MAX_SIZE.
+
+    Yields:
+        `size` samples.
+
+    Raises:
+        ValueError: There is no such split or size.
     """
     for name, frame, seen, question in _draw(split, range(_checked(split, size))):
         yield to_sample(name, frame, seen, question)
 
 
 def rows(split: str, size: int) -> "Dataset":
-    """The same as a dataset in memory, in the columns of `columns`; ValueError as `samples`.
+    """The same samples as a dataset in memory, in the columns of `columns`.
 
-    Solutions are in the style `vision_reasoner`. A further column, `thinking`, reads the table, in
-    coordinates relative to 1000.
+    Solutions are in the style `vision_reasoner`. A further column, `thinking`, lists the objects on
+    the table, in coordinates relative to 1000.
+
+    Args:
+        split: One of SPLITS.
+        size: 1 to MAX_SIZE.
+
+    Returns:
+        A dataset of `size` rows.
+
+    Raises:
+        ValueError: There is no such split or size.
     """
     from datasets import Dataset
 
@@ -72,7 +89,15 @@ def features() -> Any:
 
 
 def row_dicts(split: str, numbers: range) -> list[dict[str, Any]]:
-    """The rows with these numbers; pictures as PNG bytes."""
+    """Render rows.
+
+    Args:
+        split: One of SPLITS.
+        numbers: Of the rows.
+
+    Returns:
+        One dictionary for each row, pictures as PNG bytes.
+    """
     made = []
     for name, frame, seen, question in _draw(split, numbers):
         sample = to_sample(name, frame, seen, question)
@@ -87,8 +112,8 @@ def row_dicts(split: str, numbers: range) -> list[dict[str, Any]]:
             "thinking": thought(seen, question),
             "img_height": ids.shape[0],
             "img_width": ids.shape[1],
-            "image": {"bytes": _png(frame.rgb), "path": None},
-            "mask": {"bytes": _png(ids), "path": None},
+            "image": {"bytes": png_bytes(frame.rgb), "path": None},
+            "mask": {"bytes": mask_png(ids), "path": None},
         }
         made.append(row)
     return made
@@ -128,7 +153,17 @@ def _scene(
 
 
 def to_sample(name: str, frame: Frame, seen: tuple[SeenObject, ...], question: Question) -> Sample:
-    """A frame and a question about it, with boxes and points in pixels."""
+    """Convert a rendered frame and a question about it.
+
+    Args:
+        name: Of the sample.
+        frame: What was rendered.
+        seen: The visible objects.
+        question: With the ids of its objects.
+
+    Returns:
+        The sample, boxes and points in pixels.
+    """
     chosen = [item for item in seen if item.id in question.ids]
     return Sample(
         name=name,
@@ -148,9 +183,3 @@ def _grounded(item: SeenObject, frame: Frame) -> GroundedObject:
         box=Box(x1 * width, y1 * height, x2 * width, y2 * height),
         points=(Point(x * width - 0.5, y * height - 0.5),),
     )
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

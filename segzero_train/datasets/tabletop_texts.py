@@ -1,8 +1,8 @@
-"""What the demo's reasoner learns to write: a thought that reads the table, then the answer.
+"""Texts that the demo's reasoner learns to write: a thought about the table, then the answer.
 
-The thought names what stands where, from left to right, and repeats what matches; the answer
-repeats its box. That turns finding into reading off and copying, which a small model learns
-where the bare answer it does not.
+The thought lists the objects with their boxes from left to right, then those that match; the
+answer repeats their boxes. A small model learns to copy from such a list; the bare answer alone it
+does not learn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,27 @@ from segzero_sim.questions import Question, SeenObject, sample_question
 
 ANSWER_FORMAT = "vision_reasoner"
 MATCH = " match"
-"""Between what stands on the table and which of it is meant; one token."""
+"""Separates the list of all objects from those that match; one token."""
 REQUESTS = ("find", "where is", "show me", "point at")
 _GRID = 4
-"""Coordinates of training answers are multiples of this, of 1000: 250 values to learn."""
+"""Coordinates in training answers are multiples of this, of 1000: 250 values to learn."""
 ALL_CATEGORIES = {1: 0.45, 2: 0.2, 3: 0.13, 4: 0.11, 5: 0.11}
 NAMES_ONLY = {1: 1.0}
-"""How often a question is of a category."""
+"""Probability of each category, as in ALL_CATEGORIES."""
 
 
 def pick_question(
     seen: Sequence[SeenObject], categories: Mapping[int, float], rng: np.random.Generator
 ) -> Question | None:
-    """A question of one of `categories`, sometimes put as a request ("find the red ball").
+    """Draw a question, sometimes as a request ("find the red ball").
 
-    None if the objects allow no question of the category that was drawn, ten times in a row.
+    Args:
+        seen: Visible objects.
+        categories: Probability of each category.
+        rng: Draws category and question.
+
+    Returns:
+        The question; None if ten times the objects allow none of the category that was drawn.
     """
     for _ in range(10):
         category = int(rng.choice(list(categories), p=list(categories.values())))
@@ -45,7 +51,7 @@ def pick_question(
 
 
 def completion(seen: Sequence[SeenObject], question: Question) -> str:
-    """The whole text that answers `question`, coordinates relative to 1000."""
+    """The completion that answers a question, with coordinates relative to 1000."""
     return format_answer(
         thought(seen, question),
         [_grounded(item) for item in _matching(seen, question)],
@@ -54,7 +60,7 @@ def completion(seen: Sequence[SeenObject], question: Question) -> str:
 
 
 def thought(seen: Sequence[SeenObject], question: Question) -> str:
-    """What stands where, from left to right, and what of it matches."""
+    """The thought: all objects with their boxes from left to right, then those that match."""
     matches = "; ".join(map(_entry, _matching(seen, question))) or "none"
     return f"{'; '.join(map(_entry, _ordered(seen)))}. {MATCH.strip()}: {matches}."
 

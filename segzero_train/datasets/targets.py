@@ -1,4 +1,4 @@
-"""From a mask to what the model is asked to write: one box and two points."""
+"""From a mask to the target of training: one box and two points."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,21 @@ PixelPoint = tuple[int, int]
 
 
 def box_and_points(mask: NDArray[np.bool_]) -> tuple[PixelBox, tuple[PixelPoint, PixelPoint]]:
-    """((x1, y1, x2, y2), ((x, y), (x, y))) of a (H, W) bool mask, as in Seg-Zero's training data.
+    """Compute box and points as in Seg-Zero's training data (arXiv 2503.06520).
 
     The box holds the leftmost, topmost, rightmost and bottommost pixel of the mask. The first point
-    is the pixel deepest inside (the maximum of the Euclidean distance transform, in which the
-    image's border isn't an edge); the second is the deepest of those farther from the first than
-    the median pixel, or the first again if there are none. Of equals, the first row by row.
+    is the maximum of the Euclidean distance transform, in which the image's border is not an edge.
+    The second is the maximum over the pixels farther from the first than the median pixel, or the
+    first again if there are none. Of equal pixels the first in row order is taken.
 
-    Raises ValueError if the mask isn't two-dimensional or is empty.
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        (x1, y1, x2, y2) and ((x, y), (x, y)), in pixels.
+
+    Raises:
+        ValueError: The mask isn't two-dimensional or is empty.
     """
     mask = np.asarray(mask, bool)
     if mask.ndim != 2:
@@ -25,7 +32,7 @@ def box_and_points(mask: NDArray[np.bool_]) -> tuple[PixelBox, tuple[PixelPoint,
     if not len(xs):
         raise ValueError("the mask is empty: it has neither box nor points")
     x1, y1, x2, y2 = int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
-    # With a margin of one pixel the transform of the cut-out is that of the image, and quicker.
+    # The transform of the crop, with a margin of one pixel, equals that of the image.
     left, top = max(x1 - 1, 0), max(y1 - 1, 0)
     depth = distance_transform_edt(mask[top : y2 + 2, left : x2 + 2])[ys - top, xs - left]
     first = int(depth.argmax())

@@ -12,12 +12,18 @@ from typing import Any
 from segzero_train.evaluation.scores import named_rows
 
 Column = tuple[str, str, str]
-"""A benchmark, its split, and `giou` or `ciou`."""
+"""A benchmark, its split, and the metric `giou` or `ciou`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
-    """A table of the paper: each row a model and its figures, one for each column."""
+    """A table of the paper.
+
+    Attributes:
+        number: Of the table in the paper.
+        columns: What each figure measures.
+        rows: A model with its figures in percent, one for each column; the last may be missing.
+    """
 
     number: int
     columns: tuple[Column, ...]
@@ -73,9 +79,16 @@ _NAME = re.compile(r"(?P<benchmark>[a-z+]+)(?:[_-](?P<split>val|test|testa|testb
 
 
 def benchmark(dataset: str, split: str) -> tuple[str, str] | None:
-    """Which published benchmark and split a dataset is, told by the last part of its name.
+    """Recognise a published benchmark by the last part of a dataset's name.
 
-    A split in the name counts: the published `ReasonSeg_val` has its rows in a split `test`.
+    A split in the name has priority: the published `ReasonSeg_val` stores its rows as `test`.
+
+    Args:
+        dataset: A folder or a name on the Hub.
+        split: The split that was evaluated.
+
+    Returns:
+        The benchmark and its split in lower case; None for any other dataset.
     """
     match = _NAME.fullmatch(PurePosixPath(dataset).name.lower())
     if match is None or match["benchmark"] not in _BENCHMARKS:
@@ -84,9 +97,14 @@ def benchmark(dataset: str, split: str) -> tuple[str, str] | None:
 
 
 def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
-    """Our figures and, for a published benchmark, those of the paper around them.
+    """A Markdown table of the measured figures, for a published benchmark beside the paper's.
 
-    run: has `profile`, `dataset` and `split`. reports: `scores.report` of each convention.
+    Args:
+        run: The keys `profile`, `dataset` and `split`.
+        reports: `scores.report` of each convention.
+
+    Returns:
+        The text of a Markdown file.
     """
     lines = [f"# {run['profile']} on {run['dataset']}, split {run['split']}", ""]
     lines += [f"With 95 % intervals; malformed completions: {reports[0]['malformed']}.", ""]
@@ -97,7 +115,7 @@ def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
     for parts in zip(*map(named_rows, reports), strict=True):
         cells = [parts[0][0]]
         for _, row in parts:
-            cells += [str(row["n"]), _with_interval(row, "giou"), _with_interval(row, "ciou")]
+            cells += [str(row["n"]), with_interval(row, "giou"), with_interval(row, "ciou")]
         lines.append(_line(cells))
     place = benchmark(run["dataset"], run["split"])
     for published in TABLES:
@@ -136,7 +154,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _with_interval(row: dict[str, Any], metric: str) -> str:
+def with_interval(row: dict[str, Any], metric: str) -> str:
+    """A table's cell: the metric of a report's row and its 95 % interval; empty without a value."""
     if row[metric] is None:
         return ""
     low, high = row[f"{metric}_95"]

@@ -22,16 +22,22 @@ def write_worst(
     results: Sequence[Result],
     count: int,
 ) -> None:
-    """Fill `folder` with the `count` worst results and an index with their whole completions.
+    """Write pictures of the worst results and an index with their completions.
 
-    Worst is the least IoU; of equal ones, where more pixels were wrong. model draws the masks
-    again. load: as in `running.Source`.
+    The worst has the lowest IoU; among equals, the larger union.
+
+    Args:
+        folder: Where the files go; earlier pictures in it are deleted.
+        model: Segments the predicted objects again.
+        load: As `runner.Source.load`.
+        results: All results.
+        count: How many to draw.
     """
     worst = sorted(results, key=lambda item: (item.overlap.iou, -item.union, item.index))[:count]
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    lines = ["# The worst answers", "", "Truth on the left, prediction on the right.", ""]
+    lines = ["# The worst answers", "", "Ground truth on the left, prediction on the right.", ""]
     samples = dict(
         item for item in load(sorted(item.index for item in worst)) if isinstance(item, tuple)
     )
@@ -56,7 +62,16 @@ def write_worst(
 
 
 def draw(model: SegZero, sample: Sample, result: Result) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: the sample's truth beside its result, each with its text below."""
+    """Draw a sample's ground truth beside its result.
+
+    Args:
+        model: Segments the predicted objects again.
+        sample: What was asked.
+        result: What was answered.
+
+    Returns:
+        (H', 2·W, 3) uint8 RGB; each half has its text below the image.
+    """
     ground_truth = tuple(
         SegmentedObject(number, item.box, item.points, mask, score=1.0)
         for number, (item, mask) in enumerate(

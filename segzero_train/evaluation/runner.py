@@ -1,4 +1,4 @@
-"""A dataset worked through: in batches, by several processes, with what is finished kept."""
+"""Run over a dataset in batches, in several processes, and keep each finished result."""
 
 import json
 import os
@@ -13,6 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from segzero.errors import BadImage, BadQuestion, SegZeroError
+from segzero.files import write_text_whole
+from segzero_train.datasets.columns import with_category
 from segzero_train.errors import BadData
 from segzero_train.evaluation.scoring import chunks
 
@@ -24,22 +26,29 @@ class OtherRun(SegZeroError):
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A row that can't be asked about, and why; the reason names it."""
+class SkippedRow:
+    """A row that can't be asked about.
+
+    Attributes:
+        index: Its number in the dataset.
+        reason: Names the row and says what is wrong with it.
+    """
 
     index: int
     reason: str
 
 
-Loaded = tuple[int, Any] | Skipped
-"""A row's number with what it holds, or why it can't be read."""
+Loaded = tuple[int, Any] | SkippedRow
+"""A row's number with its content, or why it can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """The rows of a dataset.
 
-    size: how many there are. load: those with the given numbers, one by one, in ascending order.
+    Attributes:
+        size: How many there are.
+        load: Yields the rows with the given numbers, in ascending order.
     """
 
     size: int
@@ -47,21 +56,32 @@ class Source:
 
 
 Answer = Callable[[Sequence[tuple[int, Any]]], list[Any]]
-"""Results of several rows; raises BadData, BadImage or BadQuestion if one of the rows is bad."""
+"""From several rows to their results; raises BadData, BadImage or BadQuestion for a bad row."""
 
 
 def run(
     source: Source, answer: Answer, result: type, batch: int, folder: Path | None, state: Any
-) -> tuple[list[Any], list[Skipped]]:
-    """Work through what isn't finished; every process returns all results, in the rows' order.
+) -> tuple[list[Any], list[SkippedRow]]:
+    """Answer all rows that have no result yet.
 
-    result: the class of a result, a dataclass of JSON's own types with the row's number as `index`.
-    folder: keeps each result as soon as it is there. state: accelerate's PartialState.
+    Skipped rows aren't kept: a later run tries them again.
 
-    Rows that are skipped aren't kept: a later run tries them again. Raises BadData if all are.
+    Args:
+        source: The rows.
+        answer: Computes the results of a batch.
+        result: The class of a result: a dataclass of JSON's types with the row's number as `index`.
+        batch: Rows in a batch.
+        folder: Where each result is kept as soon as it is finished; None keeps nothing.
+        state: Accelerate's PartialState.
+
+    Returns:
+        All results and all skipped rows, by row number, the same in each process.
+
+    Raises:
+        BadData: Each row was skipped.
     """
     finished = _read(folder, result) if folder else {}
-    state.wait_for_everyone()  # nobody writes before everybody has read
+    state.wait_for_everyone()  # no process writes before all have read
     pending = [index for index in range(source.size) if index not in finished]
     mine = pending[state.process_index :: state.num_processes]
     outcomes: list[Any] = []
@@ -71,24 +91,30 @@ def run(
     ):
         for chunk in chunks(source.load(mine), batch):
             fresh = _outcomes(answer, chunk)
-            keep([item for item in fresh if not isinstance(item, Skipped)])
+            keep([item for item in fresh if not isinstance(item, SkippedRow)])
             for item in fresh:
-                if isinstance(item, Skipped):
+                if isinstance(item, SkippedRow):
                     progress.write(f"skipped: {item.reason}", file=sys.stderr)
             outcomes += fresh
             progress.update(len(chunk))
     outcomes = _gather(outcomes, state) + list(finished.values())
     outcomes.sort(key=lambda item: item.index)
-    results = [item for item in outcomes if not isinstance(item, Skipped)]
+    results = [item for item in outcomes if not isinstance(item, SkippedRow)]
     if not results:
         raise BadData(f"not one of the {source.size} rows can be asked about")
-    return results, [item for item in outcomes if isinstance(item, Skipped)]
+    return results, [item for item in outcomes if isinstance(item, SkippedRow)]
 
 
 def claim(folder: Path, identity: dict[str, Any], state: Any) -> None:
-    """Make `folder` the one of this evaluation; raises OtherRun if it is another's.
+    """Reserve a folder for this evaluation.
 
-    identity: JSON that tells which evaluation it is. state: accelerate's PartialState.
+    Args:
+        folder: Is made if it isn't there.
+        identity: What the results depend on, as JSON.
+        state: Accelerate's PartialState.
+
+    Raises:
+        OtherRun: The folder belongs to an evaluation with another identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "run.json"
@@ -100,11 +126,9 @@ def claim(folder: Path, identity: dict[str, Any], state: Any) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file all at once or not at all."""
-    partial = file.with_name(file.name + ".partial")
+    """Write a file whole or not at all; an OSError names it."""
     with _naming(file):
-        partial.write_text(text, encoding="utf-8")
-        partial.rename(file)
+        write_text_whole(file, text)
 
 
 def _compare(file: Path, identity: dict[str, Any]) -> None:
@@ -120,25 +144,25 @@ def _compare(file: Path, identity: dict[str, Any]) -> None:
 
 
 def _outcomes(answer: Answer, chunk: Sequence[Loaded]) -> list[Any]:
-    """Results; with a bad row every row is asked by itself, so that it alone is skipped."""
-    skipped = [item for item in chunk if isinstance(item, Skipped)]
-    items = [item for item in chunk if not isinstance(item, Skipped)]
+    """Results of a batch; with a bad row, each row is asked alone, so that only that is skipped."""
+    skipped = [item for item in chunk if isinstance(item, SkippedRow)]
+    items = [item for item in chunk if not isinstance(item, SkippedRow)]
     try:
         return skipped + (answer(items) if items else [])
     except _BAD_ROW as error:
         if len(items) == 1:
-            return [*skipped, Skipped(items[0][0], f"number {items[0][0]}: {error}")]
+            return [*skipped, SkippedRow(items[0][0], f"number {items[0][0]}: {error}")]
     return skipped + [outcome for item in items for outcome in _outcomes(answer, [item])]
 
 
 def _read(folder: Path, result: type) -> dict[int, Any]:
-    """The finished results by row; a line that was cut off by the run's end is left out."""
+    """The finished results by row number; an unfinished last line is left out."""
     finished = {}
     for file in sorted(folder.glob("results-*.jsonl")):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found = result(**json.loads(line))
-            except (ValueError, TypeError):
+                found = result(**with_category(json.loads(line)))
+            except (ValueError, TypeError, AttributeError):
                 continue
             finished[found.index] = found
     return finished
@@ -146,7 +170,7 @@ def _read(folder: Path, result: type) -> dict[int, Any]:
 
 @contextmanager
 def _appending(folder: Path | None, process: int) -> Iterator[Callable[[Sequence[Any]], None]]:
-    """Appends results to this process's file, so that they are on the disk on return."""
+    """Yield a function that appends results to this process's file, unbuffered."""
     if folder is None:
         yield lambda results: None
         return
@@ -167,7 +191,7 @@ def _appending(folder: Path | None, process: int) -> Iterator[Callable[[Sequence
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """Say which file can't be written: the system doesn't."""
+    """Name the file in an OSError: the system's own message doesn't."""
     try:
         yield
     except OSError as error:

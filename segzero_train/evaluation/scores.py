@@ -1,4 +1,4 @@
-"""Results as figures: per category, for all, and for the segmenter alone."""
+"""From results to figures: per category, over all, and of the segmenter alone."""
 
 import math
 from collections import defaultdict
@@ -12,9 +12,15 @@ from segzero_train.evaluation.scoring import Result
 
 
 def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
-    """The figures as plain numbers: `categories.<k>.giou`, `.ciou`, `.n`, their intervals, and all.
+    """Summarise results.
 
-    convention: one of `metrics.CONVENTIONS`.
+    Args:
+        results: At least one.
+        convention: How empty and failed samples count, one of `metrics.CONVENTIONS`.
+
+    Returns:
+        Plain numbers for JSON: `categories.<name>`, `all` and `segmenter`, each with `n`, `giou`,
+        `ciou` in [0, 1] and their intervals `giou_95`, `ciou_95`; `malformed` and `convention`.
     """
     categories: dict[str, list[Overlap]] = defaultdict(list)
     for item in results:
@@ -33,7 +39,7 @@ def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The report as a table for the terminal."""
+    """Format a report for the terminal."""
     lines = [f"{'':16} {'n':>5}  {'gIoU':^22}  {'cIoU':^22}"]
     for name, row in named_rows(figures):
         cells = [_cell(row, metric) for metric in ("giou", "ciou")]
@@ -43,13 +49,13 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def named_rows(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The rows of a report with what a table calls them."""
+    """The rows of a report with their names in a table, such as "category 1"."""
     rows = [(f"category {category}", row) for category, row in figures["categories"].items()]
     return [*rows, ("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
 
 
 def plain(estimate: Estimate) -> tuple[float | None, list[float | None]]:
-    """A value and its interval, None for NaN, which JSON doesn't have."""
+    """A value and its interval, with None for NaN, which JSON doesn't have."""
     return _number(estimate.value), [_number(estimate.low), _number(estimate.high)]
 
 

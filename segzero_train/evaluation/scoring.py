@@ -1,4 +1,4 @@
-"""Samples asked and compared with their ground truth."""
+"""Ask about samples and compare the answers with their ground truth."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,18 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one sample; every field is JSON as it stands.
+    """The outcome of one sample; each field can be written as JSON.
 
-    index: its place in the dataset. name, category: the sample's.
-    intersection, union: of the predicted mask and the true one, in pixels that count.
-    segmenter: intersection and union of each object, drawn from its true box and points.
-    malformed: why the completion holds no answer; empty if it holds one.
-    text: the completion.
-    objects: of each predicted object x1, y1, x2, y2 and then x, y of its points, in pixels.
+    Attributes:
+        index: Its number in the dataset.
+        name: Of the sample.
+        category: Of the sample.
+        intersection: Of predicted and true mask, in pixels that count.
+        union: Likewise.
+        segmenter: Intersection and union for each object, segmented from its true box and points.
+        malformed: Why the completion holds no answer; empty if it holds one.
+        text: The completion.
+        objects: For each predicted object x1, y1, x2, y2, then x, y of its points, in pixels.
     """
 
     index: int
@@ -44,14 +48,25 @@ class Result:
 
     @property
     def overlap(self) -> Overlap:
-        """As `metrics.summarize` takes it."""
+        """The input of `metrics.summarize`."""
         return Overlap(self.intersection, self.union, failed=bool(self.malformed))
 
 
 def evaluate(model: SegZero, samples: Iterable[Sample], batch: int = 1) -> list[Result]:
-    """Ask every question, `batch` at a time; results in the order of the samples.
+    """Ask about all samples.
 
-    An answer that can't be parsed counts as an empty one that failed. Raises as `judge`.
+    A malformed answer counts as an empty one that failed.
+
+    Args:
+        model: Answers the questions.
+        samples: What to ask.
+        batch: How many questions are asked at once.
+
+    Returns:
+        One result for each sample, in their order.
+
+    Raises:
+        BadImage, BadQuestion, BadData, DeviceOutOfMemory: As `score_batch`.
     """
     return [
         result
@@ -61,10 +76,18 @@ def evaluate(model: SegZero, samples: Iterable[Sample], batch: int = 1) -> list[
 
 
 def score_batch(model: SegZero, samples: Sequence[Numbered]) -> list[Result]:
-    """Ask about all of the samples at once.
+    """Ask about several samples at once.
 
-    Raises BadImage, BadQuestion or BadData if one of them can't be asked about, before any model
-    runs; DeviceOutOfMemory if they are too many.
+    Args:
+        model: Answers the questions.
+        samples: What to ask.
+
+    Returns:
+        One result for each sample, in their order.
+
+    Raises:
+        BadImage, BadQuestion, BadData: A sample can't be used; raised before any model runs.
+        DeviceOutOfMemory: The batch is too large.
     """
     for _, sample in samples:
         if len(sample.objects) != len(sample.masks):
@@ -82,7 +105,7 @@ def score_batch(model: SegZero, samples: Sequence[Numbered]) -> list[Result]:
 
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last one maybe shorter."""
+    """Split items into lists of `size`; the last one may be shorter."""
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk

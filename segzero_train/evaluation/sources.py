@@ -1,4 +1,4 @@
-"""Where the samples come from: the tabletop, or rows with masks."""
+"""Sources of samples: the tabletop, or rows with masks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.columns import row_to_sample
 from segzero_train.errors import BadData
-from segzero_train.evaluation.runner import Loaded, Skipped, Source
+from segzero_train.evaluation.runner import Loaded, SkippedRow, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
 def tabletop_source(split: str, size: int) -> Source:
-    """The first `size` questions of the tabletop, drawn as they are asked.
+    """The first questions of the tabletop, rendered when they are asked.
 
-    Raises ValueError for a split or a size that there isn't, and NoOpenGL.
+    Args:
+        split: One of `tabletop.SPLITS`.
+        size: 1 to `tabletop.MAX_SIZE`.
+
+    Returns:
+        The source.
+
+    Raises:
+        ValueError: There is no such split or size.
+        NoOpenGL: Nothing can be rendered here.
     """
     next(tabletop.samples(split, size))  # raises now rather than in the middle
 
@@ -30,9 +39,16 @@ def tabletop_source(split: str, size: int) -> Source:
 
 
 def rows_source(rows: "Dataset") -> Source:
-    """All rows, as `loading.load_rows` gives them; raises BadData if they have no masks.
+    """All rows of a dataset with masks; a row that can't be read is skipped.
 
-    A row that can't be read is skipped.
+    Args:
+        rows: As `loading.load_rows` returns them.
+
+    Returns:
+        The source.
+
+    Raises:
+        BadData: There is no column `mask`.
     """
     if "mask" not in rows.column_names:
         raise BadData(
@@ -45,9 +61,18 @@ def rows_source(rows: "Dataset") -> Source:
 def read(
     rows: "Dataset", convert: Callable[[dict[str, Any]], Any], numbers: Iterable[int]
 ) -> Iterator[Loaded]:
-    """Rows as what `convert` makes of them; one for which it raises BadData is skipped."""
+    """Convert rows one by one; a row for which `convert` raises BadData is skipped.
+
+    Args:
+        rows: A dataset.
+        convert: From a row to what a runner's `Answer` takes.
+        numbers: Which rows.
+
+    Yields:
+        A row's number with what it was converted to, or why it is skipped.
+    """
     for number in numbers:
         try:
             yield number, convert(rows[number])
         except BadData as error:
-            yield Skipped(number, f"number {number}: {error}")
+            yield SkippedRow(number, f"number {number}: {error}")

@@ -1,7 +1,7 @@
-"""Visual question answering: how much of it a reasoner still knows.
+"""Visual question answering: what a reasoner still knows after training.
 
-Training for one task can make a model forget others; the Seg-Zero paper measures that in figure 5.
-The reasoner is asked for a word or a phrase, without boxes.
+Training for one task can make a model forget others; the Seg-Zero paper (arXiv 2503.06520)
+measures that in figure 5. The reasoner is asked for a word or a phrase, without boxes.
 """
 
 import re
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 MANY = 10
-"""From so many answers on, agreement with three of them is enough."""
+"""Number of answers from which agreement with three of them is full accuracy."""
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = {"none": "0"} | {word: str(number) for number, word in enumerate(_WORDS)}
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -36,7 +36,13 @@ _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A question with its image, (H, W, 3) uint8 RGB, and what people answered."""
+    """A question with the answers of people.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        question: What to ask.
+        answers: At least one.
+    """
 
     image: NDArray[np.uint8]
     question: str
@@ -45,7 +51,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of one question. text: the completion; accuracy: in [0, 1]."""
+    """The outcome of one question; each field can be written as JSON.
+
+    Attributes:
+        index: Its number in the dataset.
+        question: What was asked.
+        answers: Of people.
+        text: The completion.
+        accuracy: In [0, 1].
+    """
 
     index: int
     question: str
@@ -55,9 +69,16 @@ class Answered:
 
 
 def source(rows: "Dataset") -> Source:
-    """All rows, as `loading.load_split` gives them; one that can't be read is skipped.
+    """All rows of a question answering set; a row that can't be read is skipped.
 
-    Raises BadData unless there are columns `question`, `image`, and `answers` or `answer`.
+    Args:
+        rows: As `loading.load_split` returns them.
+
+    Returns:
+        The source.
+
+    Raises:
+        BadData: The columns `question`, `image`, and `answers` or `answer` are not all there.
     """
     columns = set(rows.column_names)
     if not columns >= {"question", "image"} or not columns & {"answers", "answer"}:
@@ -69,9 +90,18 @@ def source(rows: "Dataset") -> Source:
 
 
 def answer(reasoner: Reasoner, items: Sequence[tuple[int, Asked]]) -> list[Answered]:
-    """Ask all questions at once; the reasoner must have the prompt SHORT_ANSWER.
+    """Ask several questions at once.
 
-    Raises BadImage or BadQuestion if one of them can't be asked, or DeviceOutOfMemory.
+    Args:
+        reasoner: Must have the prompt SHORT_ANSWER.
+        items: Row numbers and questions.
+
+    Returns:
+        One outcome for each item, in their order.
+
+    Raises:
+        BadImage, BadQuestion: An item can't be asked.
+        DeviceOutOfMemory: The batch is too large.
     """
     for _, asked in items:
         check_image(asked.image)
@@ -91,23 +121,37 @@ def answer(reasoner: Reasoner, items: Sequence[tuple[int, Asked]]) -> list[Answe
 
 
 def report(results: Sequence[Answered]) -> dict[str, Any]:
-    """`n`, the mean `accuracy` and its 95 % interval as plain numbers."""
+    """Summarise results.
+
+    Args:
+        results: At least one.
+
+    Returns:
+        Plain numbers for JSON: `n`, the mean `accuracy` and its 95 % interval `accuracy_95`.
+    """
     values = np.array([item.accuracy for item in results])
     mean, interval = plain(bootstrap(lambda pick: float(values[pick].mean()), len(values)))
     return {"n": len(values), "accuracy": mean, "accuracy_95": interval}
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The report as a line for the terminal."""
+    """Format a report as a line for the terminal."""
     low, high = figures["accuracy_95"]
     return f"{figures['n']} questions, accuracy {figures['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def accuracy(prediction: str, answers: Sequence[str]) -> float:
-    """How right an answer is, in [0, 1], both sides normalised.
+    """The accuracy of a prediction, both sides normalised.
 
-    With ten or more answers min(matches / 3, 1), the accuracy of Antol et al. (VQA, ICCV 2015);
-    with fewer, 1 if it is one of them, else 0.
+    With ten or more answers it is min(matches / 3, 1), as in Antol et al. (VQA, ICCV 2015). With
+    fewer it is 1 if the prediction equals one of them, else 0.
+
+    Args:
+        prediction: What the model answered.
+        answers: What people answered.
+
+    Returns:
+        A value in [0, 1].
     """
     given = normalise(prediction)
     matches = sum(normalise(answer) == given for answer in answers)
@@ -115,10 +159,10 @@ def accuracy(prediction: str, answers: Sequence[str]) -> float:
 
 
 def normalise(text: str) -> str:
-    """An answer as the VQA evaluation compares it (Antol et al. 2015).
+    """Normalise an answer as the VQA evaluation does (Antol et al. 2015).
 
-    Lower case, no punctuation, no articles, number words as digits. Apostrophes go, where the
-    original puts missing ones back.
+    Lower case, no punctuation, no articles, number words as digits. Unlike the original, which
+    adds missing apostrophes, this removes all of them.
     """
     text = re.sub(r"(?<=\d),(?=\d)", "", " ".join(text.lower().split()))
     for mark in _PUNCTUATION:
@@ -129,7 +173,7 @@ def normalise(text: str) -> str:
 
 
 def short_answer(text: str) -> str:
-    """The answer in a completion: between answer tags if there are any, else after the thinking."""
+    """The answer in a completion: inside answer tags if there are any, else after the thinking."""
     _, opening, inside = text.partition("<answer>")
     if opening:
         return inside.partition("</answer>")[0]

@@ -99,7 +99,7 @@ def test_masks_are_read_as_numbers_whatever_their_kind(tmp_path: Path, mode: str
 
 
 def test_what_can_not_be_used_is_named_by_its_line(tmp_path: Path) -> None:
-    Image.new("RGB", SIZE).save(tmp_path / "colour.png")
+    Image.new("RGB", SIZE, (9, 0, 0)).save(tmp_path / "colour.png")
     Image.new("L", (9, 9), 1).save(tmp_path / "small.png")
     Image.new("L", SIZE, 0).save(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("no picture")

@@ -67,7 +67,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def leftovers(out: Path) -> list[Path]:
-    return list(out.rglob("*.partial"))
+    return list(out.rglob("*.partial*"))
 
 
 @pytest.fixture

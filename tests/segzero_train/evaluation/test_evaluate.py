@@ -11,6 +11,7 @@ from segzero_train import evaluate
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
+from segzero_train.evaluation import scoring
 from segzero_train.evaluation.scoring import chunks
 
 
@@ -93,17 +94,17 @@ def test_the_json_folder_is_checked_before_the_work(capsys: pytest.CaptureFixtur
     assert "no/such/folder" in capsys.readouterr().err
 
 
-def test_a_batch_is_judged_as_its_samples_one_by_one(demo: SegZero, ten: list[Sample]) -> None:
-    alone = evaluate.evaluate(demo, ten)
-    assert evaluate.evaluate(demo, ten, batch=4) == alone
+def test_a_batch_is_scored_as_its_samples_one_by_one(demo: SegZero, ten: list[Sample]) -> None:
+    alone = scoring.evaluate(demo, ten)
+    assert scoring.evaluate(demo, ten, batch=4) == alone
     assert [item.index for item in alone] == list(range(10))
     assert len({item.text for item in alone}) == 10
 
 
 def test_pixels_that_are_ignored_count_nowhere(demo: SegZero, ten: list[Sample]) -> None:
     everywhere = np.ones(ten[0].image.shape[:2], bool)
-    (blind,) = evaluate.evaluate(demo, [replace(ten[0], ignored=everywhere)])
-    (seeing,) = evaluate.evaluate(demo, [ten[0]])
+    (blind,) = scoring.evaluate(demo, [replace(ten[0], ignored=everywhere)])
+    (seeing,) = scoring.evaluate(demo, [ten[0]])
     assert (blind.intersection, blind.union, blind.segmenter) == (0, 0, [[0, 0]])
     assert seeing.intersection > 0
     assert seeing.segmenter[0][0] > 0
@@ -111,9 +112,9 @@ def test_pixels_that_are_ignored_count_nowhere(demo: SegZero, ten: list[Sample])
 
 def test_a_sample_that_can_not_be_asked_about_is_named(demo: SegZero, ten: list[Sample]) -> None:
     with pytest.raises(BadQuestion):
-        evaluate.evaluate(demo, [replace(ten[0], question=" ")])
+        scoring.evaluate(demo, [replace(ten[0], question=" ")])
     with pytest.raises(BadData, match=r"test-00000.*1 objects.*mask 0"):
-        evaluate.evaluate(demo, [replace(ten[0], masks=())])
+        scoring.evaluate(demo, [replace(ten[0], masks=())])
 
 
 def test_chunks_are_full_but_for_the_last() -> None:

@@ -77,6 +77,16 @@ def test_a_rerun_goes_on_where_the_first_ended(whole: Path, started: Path) -> No
     assert scores(started) == scores(whole)
 
 
+def test_answers_that_an_older_version_wrote_are_kept(whole: Path, started: Path) -> None:
+    lines = [json.loads(line) for line in answers(whole)]
+    for line in lines:
+        line["tier"] = line.pop("category")
+    (started / "results-0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("-n", "6", "--worst", "2", "--out", str(started)) == 0
+    assert scores(started) == scores(whole)
+    assert [json.loads(line) for line in answers(started)] == lines
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

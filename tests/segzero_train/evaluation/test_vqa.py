@@ -108,7 +108,9 @@ def test_the_usual_columns_of_answers_are_read(tmp_path: Path, column: dict) -> 
     from segzero_train.datasets.loading import load_split
 
     folder = stored(tmp_path / "set", [{"question": "What colour?", **column}])
-    ((number, asked),) = vqa.source(load_split(str(folder), "val")).load([0])
+    (loaded,) = vqa.source(load_split(str(folder), "val")).load([0])
+    assert isinstance(loaded, tuple)
+    number, asked = loaded
     assert (number, asked.question) == (0, "What colour?")
     assert asked.answers[0] == "grey"
     assert asked.image.shape == (48, 64, 3)

@@ -1,0 +1,212 @@
+"""The one reader of masks, for preparation, training and evaluation.
+
+A mask holds ids: 0 background, k object k, 255 not counted. Other kinds are recognised:
+
+- one of two levels (only 0 and 255, only 0 and 1, mode `1`): white is the object;
+- a palette picture: the indices are the ids;
+- grey stored as RGB, or with transparency: transparent pixels are background;
+- black and white with soft edges, as JPEG and resizing make them: white is the object.
+
+Any other mask with soft edges is refused, since its values are no ids.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from segzero.metrics import IGNORE
+from segzero.reasoning.answers import MAX_OBJECTS
+from segzero.types import Box, GroundedObject
+from segzero_train.datasets.pictures import Stored, open_picture, upright
+from segzero_train.datasets.skipped import Unusable
+
+_MARK = "segzero"
+"""Key in the PNG's text, and in `Image.info`: the values are ids, and 255 is never an object."""
+_LOSSY_GREY = 8
+"""Difference of the colour channels of a grey pixel in a JPEG, at most."""
+
+Ids = NDArray[np.int32]
+_Raw = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+def read_mask(stored: Stored, white_is_object: bool = True) -> Ids:
+    """Read a mask.
+
+    Args:
+        stored: The mask.
+        white_is_object: How to read a mask of only 0 and 255: as one object, or as background and
+            pixels that don't count.
+
+    Returns:
+        (H, W) int32 ids, 0 background, 255 not counted; upright.
+
+    Raises:
+        Unusable: The mask is missing, can't be decoded, or isn't a mask of ids.
+    """
+    picture = open_picture(stored, "mask")
+    if (frames := getattr(picture, "n_frames", 1)) > 1:
+        raise Unusable("malformed mask", f"it has {frames} frames: one picture is meant")
+    mask = upright(picture)
+    if picture.info.get(_MARK) == "ids":
+        return np.asarray(mask).astype(np.int32)
+    if mask.mode == "1":
+        return np.asarray(mask).astype(np.int32)
+    if mask.mode in ("P", "PA"):
+        indices = np.asarray(mask)
+        raw = indices[..., 0] if indices.ndim == 3 else indices
+        white_is_object = white_is_object and _white_at(mask, IGNORE)
+    else:
+        raw = _grey(mask, lossy=picture.format in ("JPEG", "MPO"))
+    return to_ids(raw, white_is_object, exact=picture.format not in ("JPEG", "MPO"))
+
+
+def to_ids(raw: NDArray, white_is_object: bool = True, exact: bool = True) -> Ids:
+    """Interpret the values of a mask, see the module's text.
+
+    Args:
+        raw: (H, W) whole numbers from 0 to 65535.
+        white_is_object: As in `read_mask`.
+        exact: False for a lossy format, whose values can't be ids.
+
+    Returns:
+        As `read_mask`.
+
+    Raises:
+        Unusable: The values aren't ids.
+    """
+    if raw.size == 0 or raw.min() < 0 or raw.max() > 65535:
+        raise Unusable("malformed mask", "its values aren't ids from 0 to 65535")
+    raw = raw.astype(np.uint8 if raw.max() <= IGNORE else np.uint16)
+    counts = np.bincount(raw.ravel())
+    values = np.flatnonzero(counts)
+    white = IGNORE if values[-1] <= IGNORE else 65535
+    if set(values.tolist()) <= {0, white}:
+        if white_is_object or white != IGNORE:
+            return (raw > 0).astype(np.int32)
+        return raw.astype(np.int32)
+    middle = values[(values != 0) & (values != white)]
+    if not exact or _is_soft(raw, counts, middle, has_both=counts[0] > 0 and white in values):
+        return _black_and_white(raw, middle, white)
+    ids = raw.astype(np.int32)
+    ids[raw == white] = IGNORE
+    return ids
+
+
+def mask_image(ids: NDArray[np.uint8]) -> Image.Image:
+    """A mask as a picture that `read_mask` reads back exactly.
+
+    Args:
+        ids: (H, W), 0 background, k object k, 255 not counted.
+
+    Returns:
+        A grey picture that is marked as ids.
+    """
+    picture = Image.fromarray(ids)
+    picture.info[_MARK] = "ids"
+    return picture
+
+
+def mask_png(ids: NDArray[np.uint8]) -> bytes:
+    """Encode a mask as `mask_image` makes it as PNG, with the mark."""
+    import io
+
+    text, buffer = PngInfo(), io.BytesIO()
+    text.add_text(_MARK, "ids")
+    Image.fromarray(ids).save(buffer, "PNG", compress_level=3, pnginfo=text)
+    return buffer.getvalue()
+
+
+def disagreement(objects: Sequence[GroundedObject], ids: NDArray) -> str | None:
+    """Compare a solution with its mask.
+
+    Args:
+        objects: Of the solution, boxes in pixels of the mask.
+        ids: (H, W), 0 background, 255 not counted.
+
+    Returns:
+        What is wrong, such as "the solution has 1 objects, the mask 2"; None if they agree: as
+        many ids as objects, and each object has pixels in its box, in the order of the ids.
+    """
+    found = [k for k in np.unique(ids).tolist() if k not in (0, IGNORE)]
+    if len(found) != len(objects):
+        return f"the solution has {len(objects)} objects, the mask {len(found)}"
+    for number, (k, item) in enumerate(zip(found, objects, strict=True), start=1):
+        if not (_crop(ids, item.box) == k).any():
+            return f"the mask has no pixel of object {number} in its box"
+    return None
+
+
+def _crop(ids: NDArray, box: Box) -> NDArray:
+    """The pixels that a box touches, with a margin for rounding."""
+    left, top = max(int(box.x1) - 1, 0), max(int(box.y1) - 1, 0)
+    return ids[top : max(int(box.y2), 0) + 3, left : max(int(box.x2), 0) + 3]
+
+
+def _white_at(picture: Image.Image, index: int) -> bool:
+    """Whether a palette has white at this index and black at 0."""
+    palette = picture.getpalette() or []
+    white = palette[3 * index : 3 * index + 3]
+    return palette[:3] == [0, 0, 0] and len(white) == 3 and set(white) == {255}
+
+
+def _grey(mask: Image.Image, lossy: bool) -> NDArray:
+    """(H, W) whole numbers; transparent pixels are 0."""
+    if mask.mode in ("CMYK", "YCbCr", "RGBX", "HSV", "LAB"):
+        mask = mask.convert("RGB")
+    pixels = np.asarray(mask)
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all() or (pixels != np.round(pixels)).any():
+            raise Unusable("malformed mask", "its values aren't whole numbers")
+        pixels = pixels.astype(np.int64)
+    if pixels.ndim == 2:
+        return pixels
+    colours = pixels.shape[2] - (mask.mode in ("LA", "La", "RGBA", "RGBa"))
+    grey = pixels[..., 0]
+    spread = pixels[..., :colours].max(-1) - pixels[..., :colours].min(-1)
+    if spread.max() > (_LOSSY_GREY if lossy else 0):
+        raise Unusable("malformed mask", "it is in colour: one number a pixel is meant")
+    if colours == pixels.shape[2]:
+        return grey
+    alpha = pixels[..., -1]
+    if alpha.min() == alpha.max():
+        return grey
+    visible = alpha > 0
+    if (grey[visible] == grey[visible][0]).all():
+        return alpha  # an object of one shade: the transparency is the mask
+    if set(np.unique(alpha).tolist()) - {0, int(alpha.max())}:
+        raise Unusable("malformed mask", "it is partly transparent: one number a pixel is meant")
+    return np.where(visible, grey, 0)
+
+
+def _is_soft(raw: _Raw, counts: NDArray, middle: NDArray, has_both: bool) -> bool:
+    """Whether the values between black and white belong to edges.
+
+    A value of an edge fills no 3 x 3 pixels, and most of its pixels lie between a lower and a
+    higher one. A thin object lies beside the background only.
+    """
+    if len(middle) > MAX_OBJECTS:
+        return True
+    square = np.ones((3, 3), np.uint8)
+    low, high = cv2.erode(raw, square), cv2.dilate(raw, square)
+    filled = np.bincount(raw[low == high], minlength=len(counts))
+    between = np.bincount(raw[(low < raw) & (raw < high)], minlength=len(counts))
+    soft = middle[(filled[middle] == 0) & (2 * between[middle] >= counts[middle])]
+    if len(soft) >= 3:
+        return bool(2 * len(soft) >= len(middle))
+    # One or two values in all: ids if they count 1, 2, …
+    return has_both and len(soft) == len(middle) > 0 and int(middle[-1]) != len(middle)
+
+
+def _black_and_white(raw: _Raw, middle: NDArray, white: int) -> Ids:
+    """The object of a mask with soft edges; raises Unusable unless all areas are black or white."""
+    square = np.ones((3, 3), np.uint8)
+    areas = raw[cv2.erode(raw, square) == cv2.dilate(raw, square)]
+    is_white, is_black = areas > white - white // 8, areas < white // 8
+    if not is_white.any() or not (is_white | is_black).all():
+        reason = f"not a mask of ids: {len(middle)} values, soft edges"
+        raise Unusable("malformed mask", f"{reason}; store it as PNG, resized to the nearest pixel")
+    return (raw > white // 2).astype(np.int32)

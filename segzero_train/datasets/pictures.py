@@ -1,0 +1,103 @@
+"""The one reader of pictures, for preparation, training and evaluation."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segzero_train.datasets.skipped import Unusable
+
+Stored = bytes | Path | Image.Image
+"""The content of an image file, the file, or an image that another library decoded."""
+Kind = Literal["image", "mask"]
+MAX_PIXELS = 89_478_485
+"""Pillow's own bound against files that claim a huge size: a quarter GiB of RGB."""
+_ORIENTATION = 0x0112
+
+
+def read_file(file: Path, kind: Kind = "image") -> bytes:
+    """Read a picture's file; raises Unusable if it is missing or unreadable."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise Unusable(f"missing {kind}", str(file)) from error
+    except OSError as error:
+        raise Unusable(f"unreadable {kind}", f"{file}: {error.strerror}") from error
+
+
+def open_picture(stored: Stored, kind: Kind = "image") -> Image.Image:
+    """Decode a picture; its orientation is that of the file.
+
+    The size is checked before any pixel is decoded. Of several frames the first is read.
+
+    Args:
+        stored: The picture.
+        kind: What error messages call it.
+
+    Returns:
+        The decoded picture.
+
+    Raises:
+        Unusable: The file is missing, too large or can't be decoded.
+    """
+    source = read_file(stored, kind) if isinstance(stored, Path) else stored
+    try:
+        picture = Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
+        if picture.width * picture.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(
+                f"{picture.width}x{picture.height} pixels, at most {MAX_PIXELS} are read"
+            )
+        picture.load()
+    except UnidentifiedImageError as error:
+        raise Unusable(f"corrupt {kind}", "no known format of pictures") from error
+    except Exception as error:  # Pillow raises whatever its decoders raise
+        raise Unusable(f"corrupt {kind}", str(error)) from error
+    return picture
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says; damaged EXIF data turns nothing."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # Pillow raises whatever its EXIF parser raises
+        return picture
+
+
+def is_turned(picture: Image.Image) -> bool:
+    """Whether the picture's EXIF orientation asks for a turn or a flip."""
+    try:
+        return picture.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    except Exception:  # as above
+        return False
+
+
+def rgb_pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    """Convert a decoded picture.
+
+    Args:
+        picture: Of any mode with 8 bits a channel, or with two levels.
+
+    Returns:
+        (H, W, 3) uint8 RGB; transparency is dropped.
+
+    Raises:
+        Unusable: It has more than 8 bits a channel, or can't be converted.
+    """
+    if picture.mode.startswith(("I", "F")):
+        raise Unusable("unreadable image", "not 8 bits a channel")
+    try:
+        return np.asarray(picture.convert("RGB"))
+    except Exception as error:  # Pillow has no conversion from some modes
+        raise Unusable("unreadable image", str(error)) from error
+
+
+def png_bytes(picture: NDArray[np.uint8] | Image.Image) -> bytes:
+    """Encode a picture, or (H, W) or (H, W, 3) uint8 pixels, as PNG."""
+    buffer = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    # Pillow's default level 6 takes four times as long for a tenth less.
+    image.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
