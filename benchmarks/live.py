@@ -161,8 +161,8 @@ def camera(end: Event, pipe: Connection) -> None:
     from rclpy.time import Time
     from std_msgs.msg import Header
 
-    from segzero_ros.images.camera import CAMERA_QOS
     from segzero_ros.images.conversions import from_array
+    from segzero_ros.qos import CAMERA_QOS
     from segzero_sim.motion import set_in_motion
     from segzero_sim.tabletop import TabletopRenderer, draw_usable
 

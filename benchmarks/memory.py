@@ -152,9 +152,9 @@ class Operator:
         from sensor_msgs.msg import Image
         from std_msgs.msg import Header, String
 
-        from segzero_ros.images.camera import CAMERA_QOS
         from segzero_ros.images.conversions import from_array
         from segzero_ros.msg import Segmentation
+        from segzero_ros.qos import CAMERA_QOS
 
         self.answers = self.failures = self.followed = 0
         self._images = cycle(from_array(picture, Header(frame_id="eye")) for picture in pictures)

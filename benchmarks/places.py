@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from segzero_ros.depth.calibration import Intrinsics
-from segzero_ros.depth.cloud import DepthView, locate
+from segzero_ros.depth.cloud import DepthView, lift_mask
 from segzero_sim.rays import cast
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 
@@ -112,7 +112,7 @@ def compare(views: list[View], place: Callable[[View], Places]) -> dict[str, Any
 
 def as_the_node(view: View) -> Places:
     """By `segzero_ros.depth.cloud`."""
-    found = locate(view.ids, DepthView(view.depth, 1.0, view.intrinsics)).places
+    found = lift_mask(view.ids, DepthView(view.depth, 1.0, view.intrinsics)).objects
     return {number: (item.centroid, item.extent) for number, item in found.items()}
 
 

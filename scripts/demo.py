@@ -31,9 +31,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from segzero.metrics import overlap
-from segzero_ros.client import NoAnswer, SegZeroClient
+from segzero_ros.client import NoAnswer, SegZeroClient, state_name
 from segzero_ros.msg import Segmentation
-from segzero_ros.results.messages import state_name
 from segzero_sim.questions import Question, look, sample_question
 from segzero_sim.scene import Scene, sample_scene
 from segzero_sim.tabletop import Frame, is_usable

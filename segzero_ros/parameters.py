@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, Literal, TypeVar, get_args
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -12,10 +13,15 @@ from segzero.errors import SegZeroError
 
 Values = TypeVar("Values")
 
+ImageTransport = Literal["raw", "compressed"]
+Reask = Literal["never", "on_lost", "every"]
 
-CONFIGURED = "the models are loaded: clean the node up before you change"
-ACTIVE = "the node is active: deactivate it before you change"
-"""Why a value can't change now."""
+
+class Fixed(Enum):
+    """States of the node in which a parameter can't change; the value says why."""
+
+    CONFIGURED = "the models are loaded: clean the node up before you change"
+    ACTIVE = "the node is active: deactivate it before you change"
 
 
 class BadParameter(SegZeroError):
@@ -27,15 +33,24 @@ def parameter(
     description: str,
     *,
     span: tuple[float, float] | None = None,
-    choices: tuple[str, ...] = (),
+    choices: Sequence[str] = (),
     read_only: bool = False,
-    fixed: str = "",
+    fixed: Fixed | None = None,
     may_be_empty: bool = False,
 ) -> Any:
-    """Make a dataclass field that carries what its ParameterDescriptor says.
+    """Make a dataclass field for a parameter; its metadata fills the ParameterDescriptor.
 
-    span: lowest and highest number. choices: the texts that are allowed.
-    fixed: CONFIGURED or ACTIVE, in which the value can't change.
+    Args:
+        default: The value without an override.
+        description: What the parameter does, with its unit.
+        span: The lowest and the highest number.
+        choices: The allowed texts; any text if empty.
+        read_only: Whether it can't change while the node runs.
+        fixed: The state of the node in which it can't change.
+        may_be_empty: Whether an empty text is allowed.
+
+    Returns:
+        A `dataclasses.field`.
     """
     metadata = {
         "description": description,
@@ -50,85 +65,92 @@ def parameter(
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Parameters of the perception node; those without `fixed` may change at any time."""
+    """Parameters of the perception node; those without `fixed` may change at any time.
+
+    Each field's description is what `ros2 param describe` prints.
+    """
 
     profile: str = parameter(
         "demo",
-        "Which models answer: the name of a profile (`segzero profiles` lists them) or the path "
-        "of a profile's YAML file.",
-        fixed=CONFIGURED,
+        "Profile of the models: its name (`segzero profiles` lists them) or the path of its YAML "
+        "file.",
+        fixed=Fixed.CONFIGURED,
     )
     device: str = parameter(
         "auto",
-        "Where the models run: auto, cpu, cuda or cuda:N; auto takes a GPU where one is.",
-        fixed=CONFIGURED,
+        "Device of the models: auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
+        fixed=Fixed.CONFIGURED,
     )
-    image_transport: str = parameter(
+    image_transport: ImageTransport = parameter(  # noqa: RUF009
         "raw",
         "raw subscribes to sensor_msgs/Image on `image`; compressed to sensor_msgs/CompressedImage "
         "on `image`/compressed, as image_transport does.",
-        choices=("raw", "compressed"),
-        fixed=ACTIVE,
+        choices=get_args(ImageTransport),
+        fixed=Fixed.ACTIVE,
     )
     first_frame_timeout: float = parameter(
         2.0,
-        "Seconds that a question waits for the camera's first frame before it fails.",
+        "Seconds that a query waits for the camera's first frame before it fails.",
         span=(0.0, 60.0),
     )
     camera_timeout: float = parameter(
         2.0,
-        "Seconds without a frame after which the camera counts as silent.",
+        "Seconds without a frame after which /diagnostics reports the camera as silent.",
         span=(0.1, 3600.0),
     )
-    follow: bool = parameter(True, "Follow the objects of an answer through the frames after it.")
-    reask: str = parameter(
+    follow: bool = parameter(True, "Follow the objects of an answer through later frames.")
+    reask: Reask = parameter(  # noqa: RUF009
         "never",
-        "When to ask a followed question again by itself: never, on_lost (an object wasn't seen "
-        "for a second) or every (each reask_period).",
-        choices=("never", "on_lost", "every"),
+        "When to repeat a followed query: never, on_lost (an object wasn't seen for a second) or "
+        "every (each reask_period).",
+        choices=get_args(Reask),
     )
     reask_period: float = parameter(
         10.0,
-        "Seconds from one time that a question is asked again to the next, at least.",
+        "Least number of seconds between two repetitions of a query.",
         span=(0.1, 86400.0),
     )
     history: int = parameter(
         64,
-        "Frames kept at most while a question is answered; when full, every second one goes.",
+        "Most frames kept while a query is answered; when full, every second one is dropped.",
         span=(2, 1000),
     )
     catch_up: int = parameter(
         8,
-        "Frames at most, evenly spread over the history, through which objects are followed from "
-        "the answered frame to the present; none of them is published.",
+        "Most frames of the history, evenly spread, through which objects are tracked from the "
+        "answered frame to the present; none of them is published.",
         span=(0, 1000),
     )
     use_depth: bool = parameter(
         False,
-        "Subscribe to `depth` (registered with the image) and `camera_info`, and place the objects "
-        "in 3D.",
-        fixed=ACTIVE,
+        "Subscribe to `depth` (registered to the image) and `camera_info`, and publish the "
+        "objects' 3D geometry.",
+        fixed=Fixed.ACTIVE,
     )
     depth_tolerance: float = parameter(
         0.05,
-        "Seconds at most between the stamps of an image and of the depth image used with it.",
+        "Most seconds between the stamps of an image and of the depth image used with it.",
         span=(0.0, 10.0),
     )
     target_frame: str = parameter(
         "",
-        "The tf frame of points, centroids and extents; empty leaves them in the camera's.",
+        "The tf frame of points, centroids and extents; empty leaves them in the camera's frame.",
         may_be_empty=True,
     )
     autostart: bool = parameter(
         False,
-        "Configure and activate without being asked; leave it false where a lifecycle manager "
-        "does that.",
+        "Configure and activate at start; leave it false if a lifecycle manager does that.",
         read_only=True,
     )
 
 
 def declare(node: Node, kind: type) -> None:
-    """Declare every field of the dataclass `kind` on `node`, with its descriptor."""
+    """Declare every field of a dataclass as a parameter with its descriptor.
+
+    Args:
+        node: Gets the parameters.
+        kind: A dataclass whose fields `parameter` made.
+    """
     for item in fields(kind):
         about = item.metadata
         descriptor = ParameterDescriptor(
@@ -148,7 +170,15 @@ def declare(node: Node, kind: type) -> None:
 
 
 def read(node: Node, kind: type[Values]) -> Values:
-    """Return the current values. Raises BadParameter for one that `refusal` refuses."""
+    """Return the current values of the parameters.
+
+    Args:
+        node: Has the parameters.
+        kind: The dataclass that was declared.
+
+    Raises:
+        BadParameter: `rejection_reason` rejects a value.
+    """
     current = node.get_parameters([item.name for item in fields(kind)])  # type: ignore[arg-type]
     reason = rejection_reason(current, kind)
     if reason:
@@ -159,11 +189,18 @@ def read(node: Node, kind: type[Values]) -> Values:
 def rejection_reason(
     changes: Sequence[Parameter], kind: type, *, configured: bool = False, active: bool = False
 ) -> str:
-    """Say why `changes` can't be made in this state of the node, or return "" if they can.
+    """Check new values of parameters; rclpy itself checks types, ranges and read-only ones.
 
-    Types, ranges and read-only parameters are rclpy's own business.
+    Args:
+        changes: The new values; parameters that `kind` doesn't have are accepted.
+        kind: The dataclass that was declared.
+        configured: Whether the models are loaded.
+        active: Whether the node is active.
+
+    Returns:
+        Why a value can't be set in this state of the node; "" if all can.
     """
-    fixing = [reason for reason, now in ((CONFIGURED, configured), (ACTIVE, active)) if now]
+    states = {Fixed.CONFIGURED: configured, Fixed.ACTIVE: active}
     known = {item.name: item.metadata for item in fields(kind)}
     for change in changes:
         about = known.get(change.name)
@@ -174,8 +211,8 @@ def rejection_reason(
         empty = isinstance(change.value, str) and not change.value.strip()
         if empty and not about["may_be_empty"]:
             return f"{change.name} must not be empty"
-        if about["fixed"] in fixing:
-            return f"{about['fixed']} {change.name}"
+        if states.get(about["fixed"]):
+            return f"{about['fixed'].value} {change.name}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The lifecycle node `segzero`: camera frames and questions in, masks and reasoning out."""
+"""The lifecycle node `segzero`: camera images and questions in, masks and reasoning out."""
 
 import gc
 import os
@@ -22,26 +22,31 @@ from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
 from segzero_ros import parameters
 from segzero_ros.depth import transforms
-from segzero_ros.depth.locator import Locator
+from segzero_ros.depth.locator import DepthSettings, Locator
 from segzero_ros.images import camera
 from segzero_ros.images.frames import LatestFrame
 from segzero_ros.parameters import Parameters
+from segzero_ros.qos import RELIABLE_QOS
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
 from segzero_ros.results.diagnostics import DiagnosticsCollector, status
-from segzero_ros.results.reporter import RELIABLE_QOS, Reporter
+from segzero_ros.results.reporter import Reporter
 from segzero_ros.results.watchdog import Watchdog
 from segzero_ros.shutdown import until_shutdown
 
 
 class PerceptionNode(LifecycleNode):
-    """Wires camera, questions, models and results together.
+    """Connects camera, queries, models and results.
 
-    Callbacks only pass values on; the models run in a thread of their own. For one thread that
-    spins: rclpy's executor for several burns a core and loses half of a 720p camera's frames.
+    Callbacks only pass values on; the models run in their own thread. Spin it in one thread:
+    rclpy's MultiThreadedExecutor uses a whole core and loses half of a 720p camera's frames.
 
-    load: makes the models of a (profile, device).
-    frames: the newest frame of the camera.
+    Args:
+        load: Loads the models of a (profile, device).
+        node_options: As for `rclpy.node.Node`.
+
+    Attributes:
+        frames: The camera's newest frame.
     """
 
     def __init__(
@@ -54,23 +59,29 @@ class PerceptionNode(LifecycleNode):
         self.frames = LatestFrame()
         self._load = load
         self._segzero: SegZero | None = None
-        self._answering: QueryProcessor | None = None
+        self._processor: QueryProcessor | None = None
         self._inputs: list[Subscription] = []
         self._query_count = 0
 
         parameters.declare(self, Parameters)
-        self._params = Parameters()
+        self._values = Parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self.add_post_set_parameters_callback(lambda _: self._read_parameters())
+        self.add_post_set_parameters_callback(lambda _: self._update_parameters())
 
-        self._health = DiagnosticsCollector()
+        self._diagnostics = DiagnosticsCollector()
         self._watchdog = Watchdog(self, self.frames)
-        self._reporter = Reporter(self, self._health)
-        self._action = SegmentAction(self, lambda: self._answering, self._next_id)
+        self._reporter = Reporter(self, self._diagnostics)
+        self._action = SegmentAction(self, lambda: self._processor, self._next_id)
         self.create_service(Trigger, "~/clear", self._on_clear)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE_QOS)
+        self._diagnostics_publisher = self.create_publisher(
+            DiagnosticArray, "/diagnostics", RELIABLE_QOS
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self.create_timer(1.0, self._report, clock=steady)
+
+    def params(self) -> Parameters:
+        """Return the current parameters."""
+        return self._values
 
     def start(self) -> None:
         """Configure and activate."""
@@ -81,8 +92,8 @@ class PerceptionNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the models."""
-        self._health.models("loading")
-        self._report()  # the timer rests meanwhile
+        self._diagnostics.set_model_state("loading")
+        self._report()  # the timer does not run meanwhile
         try:
             params = parameters.read(self, Parameters)
             self._segzero = self._load(params.profile, params.device)
@@ -90,26 +101,24 @@ class PerceptionNode(LifecycleNode):
         except Exception as error:
             self._unload()
             reason = self._reporter.explain(error)
-            self._health.models(f"not loaded: {reason}", failed=True)
+            self._diagnostics.set_model_state(f"not loaded: {reason}", failed=True)
             self.get_logger().error(f"Can't load the models: {reason}")
             return TransitionCallbackReturn.FAILURE
-        self._health.models(f"{params.profile} is ready")
+        self._diagnostics.set_model_state(f"{params.profile} is ready")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen to the camera and to questions."""
+        """Subscribe to the camera and to queries."""
         assert self._segzero is not None  # only a configured node can be activated
-        self._read_parameters()
+        self._update_parameters()
         try:
-            if self._params.use_depth:
-                self._reporter.locator = Locator(self, lambda: self._params)
+            if self.params().use_depth:
+                self._reporter.locator = Locator(self, self._depth_settings())
         except SegZeroError as error:
             self.get_logger().error(f"Can't activate: {error}")
             return TransitionCallbackReturn.FAILURE
         outcome = super().on_activate(state)
-        self._answering = QueryProcessor(
-            self._segzero, self.frames, lambda: self._params, self._reporter
-        )
+        self._processor = QueryProcessor(self._segzero, self.frames, self.params, self._reporter)
         self._inputs = [
             camera.subscribe(self, self.frames),
             self.create_subscription(String, "~/query", self._on_query, RELIABLE_QOS),
@@ -117,8 +126,8 @@ class PerceptionNode(LifecycleNode):
         return outcome
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening; a question under way fails."""
-        self._stop_listening("the node was deactivated")
+        """End the subscriptions; a query under way fails."""
+        self._stop_inputs("the node was deactivated")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -137,22 +146,22 @@ class PerceptionNode(LifecycleNode):
         return super().on_error(state)
 
     def destroy_node(self) -> None:
-        """Take the node away; nobody may spin it any more."""
+        """Destroy the node; it must not spin any more."""
         self._action.destroy()
         super().destroy_node()
 
     def close(self) -> None:
-        """Stop listening and free the models."""
-        self._stop_listening("the node was shut down")
+        """End the subscriptions and free the models."""
+        self._stop_inputs("the node was shut down")
         self._unload()
 
-    def _stop_listening(self, reason: str) -> None:
+    def _stop_inputs(self, reason: str) -> None:
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
-        if self._answering:
-            self._answering.close(reason)
-            self._answering = None
+        if self._processor:
+            self._processor.close(reason)
+            self._processor = None
         if self._reporter.locator:
             self._reporter.locator.close()
             self._reporter.locator = None
@@ -162,7 +171,7 @@ class PerceptionNode(LifecycleNode):
         if self._segzero:
             self._segzero.close()
             self._segzero = None
-            self._health.models("not loaded")
+            self._diagnostics.set_model_state("not loaded")
 
     def _on_change_state(
         self, request: ChangeState.Request, response: ChangeState.Response
@@ -174,40 +183,44 @@ class PerceptionNode(LifecycleNode):
             response.success = False
             return response
 
-    # Questions
+    # Queries
 
-    def _on_query(self, query: String) -> None:
-        if not self._answering:
+    def _on_query(self, message: String) -> None:
+        if not self._processor:
             return
-        question = self._answering.question(self._next_id(), query.data)
-        if not query.data.strip() and any(self._answering.stop("stopped by an empty question")):
+        query = self._processor.make_query(self._next_id(), message.data)
+        if not message.data.strip() and any(self._processor.stop("stopped by an empty question")):
             return
-        self._answering.ask(question)
+        self._processor.ask(query)
 
     def _next_id(self) -> int:
         self._query_count += 1
         return self._query_count
 
     def _on_clear(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if not self._answering:
+        if not self._processor:
             response.message = "the node isn't active: there is nothing to clear"
             return response
-        unanswered, followed = self._answering.stop("stopped by ~/clear")
-        stopped = [f"stopped question {question.id}" for question in unanswered]
-        stopped += [f"forgot the objects of question {question.id}" for question in followed]
+        unanswered, followed = self._processor.stop("stopped by ~/clear")
+        stopped = [f"stopped question {query.id}" for query in unanswered]
+        if followed:
+            stopped.append(f"forgot the objects of question {followed.id}")
         response.success, response.message = True, ", ".join(stopped) or "nothing was under way"
         return response
 
     # Parameters and diagnostics
 
-    def _read_parameters(self) -> None:
-        self._params = parameters.read(self, Parameters)
+    def _update_parameters(self) -> None:
+        self._values = parameters.read(self, Parameters)
         if self._reporter.locator:
-            self._reporter.locator.update_parameters()
+            self._reporter.locator.update_parameters(self._depth_settings())
+
+    def _depth_settings(self) -> DepthSettings:
+        return DepthSettings(self.params().depth_tolerance, self.params().target_frame)
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         reason = parameters.rejection_reason(
-            changes, Parameters, configured=bool(self._segzero), active=bool(self._answering)
+            changes, Parameters, configured=bool(self._segzero), active=bool(self._processor)
         )
         if any(change.name == "target_frame" and change.value for change in changes):
             reason = reason or transforms.rejection_reason()
@@ -216,20 +229,24 @@ class PerceptionNode(LifecycleNode):
     def _report(self) -> None:
         report = DiagnosticArray()
         report.header.stamp = self.get_clock().now().to_msg()
-        name, params = self.get_fully_qualified_name(), self._params
+        name, params = self.get_fully_qualified_name(), self.params()
         report.status = [
-            *self._health.report(name),
-            *self._watchdog.look(
+            *self._diagnostics.report(name),
+            *self._watchdog.check(
                 camera.topic(self), params.camera_timeout, active=bool(self._inputs)
             ),
         ]
         if self._reporter.locator:
             report.status.append(status(f"{name}: depth", *self._reporter.locator.status(), {}))
-        self._diagnostics.publish(report)
+        self._diagnostics_publisher.publish(report)
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the node until ctrl-C or SIGTERM."""
+    """Run the node until ctrl-C or SIGTERM.
+
+    Args:
+        args: ROS arguments; None takes those of the process.
+    """
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they garble log files
     rclpy.init(args=args)
@@ -244,7 +261,7 @@ def main(args: list[str] | None = None) -> None:
     node.close()
     node.destroy_node()
     rclpy.try_shutdown()
-    gc.freeze()  # else the interpreter walks through all of torch once more, for seconds
+    gc.freeze()  # else the interpreter collects garbage in all of torch once more, for seconds
 
 
 if __name__ == "__main__":

@@ -1,43 +1,41 @@
-"""A question on its way, and the ways in which it ends without an answer."""
+"""A query under way, and the errors that end it without an answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from std_msgs.msg import Header
 
 from segzero.errors import SegZeroError
-from segzero.reasoning.thinking import ThinkingStream
 from segzero_ros.images.frames import Frame, History
 from segzero_ros.msg import Segmentation
 
 
 class NoFrame(SegZeroError):
-    """A question came, but no picture did."""
+    """No camera image came for the query."""
 
 
 class Stopped(SegZeroError):
-    """The question was given up before its answer was there; the text says why."""
+    """The query was stopped before it was answered; the text says why."""
 
 
 class Replaced(Stopped):
-    """A newer question took the place of this one."""
-
-
-def _ignore(_: Any) -> None:
-    pass
+    """A newer query replaced this one."""
 
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """A question as received.
+    """A question as received, with its frame and its callbacks.
 
-    frame: the picture it is about: the newest when it came, or None until the first one came.
-    received: seconds of `time.monotonic()`.
-    follow: whether its objects may be followed; not if it came with a picture of its own.
-    history: the frames that came after it.
-    on_text: called with each piece of the thinking, from the worker's thread.
-    on_end: called once with the result, from any thread.
+    Attributes:
+        id: Counts the queries of the node, from 1.
+        text: The question as received.
+        frame: The frame that the question is about: the newest when it came. None until the
+            camera's first frame.
+        received: When it came, in seconds of `time.monotonic()`.
+        follow: Whether its objects may be followed; False if it came with its own image.
+        history: The frames that came after it.
+        on_text: Called with each piece of the reasoning, from the worker's thread.
+        on_end: Called once with the result, from any thread.
     """
 
     id: int
@@ -46,13 +44,10 @@ class Query:
     received: float
     follow: bool = True
     history: History | None = None
-    on_text: Callable[[str], None] = _ignore
-    on_end: Callable[[Segmentation], None] = _ignore
-    thinking: ThinkingStream = field(default_factory=ThinkingStream)
-    thought: bool = False
-    """Whether the end of the thinking was told."""
+    on_text: Callable[[str], None] | None = None
+    on_end: Callable[[Segmentation], None] | None = None
 
     @property
     def header(self) -> Header:
-        """The header of the picture; empty without one."""
+        """The header of the frame; empty without a frame."""
         return self.frame.message.header if self.frame else Header()

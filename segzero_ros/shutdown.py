@@ -1,4 +1,4 @@
-"""Ending on ctrl-C and SIGTERM, whenever they come."""
+"""Ending on ctrl-C and SIGTERM."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,17 @@ from rclpy.executors import ExternalShutdownException
 
 @contextmanager
 def until_shutdown() -> Iterator[None]:
-    """Spin inside; a signal ends the block without an error."""
+    """Run the block until it ends or a signal shuts ROS down, which is not an error.
+
+    Yields:
+        Nothing; the block spins an executor.
+    """
     try:
         yield
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception:
-        # The signal shuts the context down at any moment, also between an executor's look at it
-        # and its use; what rclpy raises then depends on where it was.
+        # The signal may shut the context down between an executor's check and its use. What
+        # rclpy raises then depends on where it was.
         if rclpy.ok():
             raise

@@ -1,15 +1,14 @@
-"""A camera node that looks at the simulated tabletop, and publishes the ground truth about what it
-shows."""
+"""A camera node for the simulated tabletop, with its ground truth."""
 
 import sys
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -17,33 +16,35 @@ from std_msgs.msg import Header
 from segzero_ros import parameters
 from segzero_ros.images.conversions import from_array
 from segzero_ros.parameters import BadParameter, parameter
+from segzero_ros.qos import CAMERA_QOS, RELIABLE_QOS
 from segzero_ros.shutdown import until_shutdown
 from segzero_sim.motion import Motion, set_in_motion
 from segzero_sim.scene import Scene, sample_scene
 from segzero_sim.tabletop import NoOpenGL, TabletopRenderer, is_usable
 
-CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-GROUND_TRUTH_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+DepthEncoding = Literal["32FC1", "16UC1"]
 
 
 @dataclass(frozen=True, slots=True)
 class CameraParameters:
-    """Parameters of the camera; `seed` may change while it runs."""
+    """Parameters of the camera; `seed` may change while it runs.
+
+    Each field's description is what `ros2 param describe` prints.
+    """
 
     seed: int = parameter(
-        0, "The scene that belongs to this number; the same everywhere.", span=(0, 2**31 - 1)
+        0, "Number of the scene; each number gives the same scene everywhere.", span=(0, 2**31 - 1)
     )
     scene_period: float = parameter(
         0.0,
-        "Seconds after which the next scene comes, in which no object is cut off or hidden; "
-        "0 keeps the scene.",
+        "Seconds until the next scene without cropped or hidden objects; 0 keeps the scene.",
         span=(0.0, 86400.0),
         read_only=True,
     )
     motion: bool = parameter(
         False,
-        "Whether objects and camera move. Every frame is drawn anew, which without a GPU takes "
-        "longer than a frame's time in large pictures.",
+        "Whether objects and camera move. Every frame is rendered then, which without a GPU is "
+        "slower than the camera's rate for large images.",
         read_only=True,
     )
     rate: float = parameter(10.0, "Frames per second.", span=(0.1, 100.0), read_only=True)
@@ -52,18 +53,22 @@ class CameraParameters:
     frame_id: str = parameter(
         "camera_optical_frame", "Frame of the images, z forward.", read_only=True
     )
-    depth_encoding: str = parameter(
+    depth_encoding: DepthEncoding = parameter(  # noqa: RUF009
         "32FC1",
         "32FC1 publishes depth in metres, 16UC1 in millimetres.",
-        choices=("32FC1", "16UC1"),
+        choices=get_args(DepthEncoding),
         read_only=True,
     )
 
 
 class TabletopCamera(Node):
-    """Publishes what a colour and depth camera above the table sees, with one stamp for all.
+    """Publishes colour, depth and calibration of a camera above the table, with one stamp.
 
-    Spin it in the thread that made it: OpenGL demands that. Raises NoOpenGL, or BadParameter.
+    Spin it in the thread that created it: OpenGL requires that.
+
+    Raises:
+        NoOpenGL: This machine can't render.
+        BadParameter: A parameter has a value that can't be used.
     """
 
     def __init__(self) -> None:
@@ -71,8 +76,8 @@ class TabletopCamera(Node):
         parameters.declare(self, CameraParameters)
         self._params = params = parameters.read(self, CameraParameters)
         self._renderer = TabletopRenderer(params.width, params.height)
-        self._ids_publisher = self.create_publisher(Image, "~/ids", GROUND_TRUTH_QOS)
-        self._picture_publisher = self.create_publisher(Image, "camera/image_raw", CAMERA_QOS)
+        self._ids_publisher = self.create_publisher(Image, "~/ids", RELIABLE_QOS)
+        self._image_publisher = self.create_publisher(Image, "camera/image_raw", CAMERA_QOS)
         self._depth_publisher = self.create_publisher(Image, "camera/depth/image_raw", CAMERA_QOS)
         self._info_publisher = self.create_publisher(CameraInfo, "camera/camera_info", CAMERA_QOS)
         self._show(params.seed)
@@ -100,9 +105,9 @@ class TabletopCamera(Node):
 
     def _draw(self, scene: Scene, depth: bool) -> None:
         frame = self._renderer.render(scene, depth)
-        self._picture = from_array(frame.rgb, Header())
+        self._image = from_array(frame.rgb, Header())
         self._ids = from_array(frame.ids, Header())
-        self._depth = from_array(_encoded(frame.depth, self._params.depth_encoding), Header())
+        self._depth = from_array(_encode(frame.depth, self._params.depth_encoding), Header())
         self._info = _calibration(
             self._renderer.focal_length(scene), self._params.width, self._params.height
         )
@@ -113,26 +118,24 @@ class TabletopCamera(Node):
         if self._motion:
             self._draw(self._motion.at(_seconds(self._shown_at, now)), wants_depth)
         header = Header(stamp=now.to_msg(), frame_id=self._params.frame_id)
-        for message in (self._ids, self._depth, self._info, self._picture):
+        for message in (self._ids, self._depth, self._info, self._image):
             message.header = header
-        self._ids_publisher.publish(
-            self._ids
-        )  # first, so that the ground truth is there before an answer
+        self._ids_publisher.publish(self._ids)  # first: the ground truth comes before an answer
         if wants_depth:
             self._depth_publisher.publish(self._depth)
         self._info_publisher.publish(self._info)
-        self._picture_publisher.publish(self._picture)
+        self._image_publisher.publish(self._image)
 
 
-def _encoded(metres: NDArray[np.float32], encoding: str) -> NDArray:
-    """Depth as REP 118 has it."""
+def _encode(metres: NDArray[np.float32], encoding: DepthEncoding) -> NDArray:
+    """Depth as in REP 118."""
     if encoding == "32FC1":
         return metres
     return np.rint(metres * 1000).clip(0, np.iinfo(np.uint16).max).astype(np.uint16)
 
 
 def _calibration(focal_length: float, width: int, height: int) -> CameraInfo:
-    """A pinhole without distortion that looks through the middle of the picture."""
+    """A pinhole without distortion; its principal point is the image centre."""
     cx, cy = (width - 1) / 2, (height - 1) / 2
     f = focal_length
     return CameraInfo(
@@ -151,7 +154,14 @@ def _seconds(start: Time, now: Time) -> float:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until ctrl-C or SIGTERM; returns 1 where it can't start, and says why."""
+    """Run the node until ctrl-C or SIGTERM.
+
+    Args:
+        args: ROS arguments; None takes those of the process.
+
+    Returns:
+        0, or 1 if it can't start; stderr says why.
+    """
     rclpy.init(args=args)
     try:
         camera = TabletopCamera()

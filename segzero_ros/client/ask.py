@@ -1,4 +1,4 @@
-"""Ask a running perception node a question; print its thinking and the answer."""
+"""Ask a running perception node a question; print its reasoning and the answer."""
 
 import argparse
 import json
@@ -13,24 +13,26 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from segzero.errors import BadQuestion
-from segzero_ros.client.client import NoAnswer, QueryHandle, SegZeroClient
+from segzero_ros.client.client import NoAnswer, QueryHandle, SegZeroClient, state_name
 from segzero_ros.msg import Segmentation, SegmentedObject
-from segzero_ros.results.messages import state_name
 
 _LINE_PERIOD = 0.25  # seconds between the lines about followed frames
-_CANCEL_TIMEOUT = 5.0  # seconds for the node's word that it has stopped
+_CANCEL_TIMEOUT = 5.0  # seconds for the node to stop
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Returns 0, 1 without an answer, 2 if what was asked makes no sense, 130 if ctrl-C cancelled
-    the question.
+    Args:
+        argv: Its arguments; None takes those of the process.
+
+    Returns:
+        0, 1 without an answer, 2 for a bad question, 130 if ctrl-C cancelled the query.
     """
     argv = list(sys.argv if argv is None else ["ask", *argv])
     arguments = _parser().parse_args(remove_ros_args(argv)[1:])
     try:
-        # rclpy's own handler would cut the line before the question can be cancelled.
+        # rclpy's own handler would shut ROS down before the query can be cancelled.
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
         with SegZeroClient(perception=arguments.node) as client:
             return _ask(client, arguments)
@@ -49,38 +51,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ask(client: SegZeroClient, arguments: argparse.Namespace) -> int:
     deadline = time.monotonic() + arguments.timeout
-    question = client.ask(arguments.question, timeout=arguments.timeout)
+    query = client.ask(arguments.question, timeout=arguments.timeout)
     try:
-        told = "" if arguments.json else _tell(question, deadline - time.monotonic())
-        result = question.wait(deadline - time.monotonic()).segmentation
+        printed = "" if arguments.json else _print_reasoning(query, deadline - time.monotonic())
+        result = query.wait(deadline - time.monotonic()).segmentation
     except (KeyboardInterrupt, BrokenPipeError, NoAnswer):
-        question.cancel()
+        query.cancel()
         with suppress(NoAnswer):
-            question.wait(_CANCEL_TIMEOUT)
+            query.wait(_CANCEL_TIMEOUT)
         raise
-    print(_json(result) if arguments.json else _text(result, told), flush=True)
+    print(_json(result) if arguments.json else _text(result, printed), flush=True)
     if result.state == Segmentation.FAILED:
         return 1
     if arguments.follow and result.state == Segmentation.ANSWERED:
-        _follow(client, question, arguments)
+        _follow(client, query, arguments)
     return 0
 
 
-def _tell(question: QueryHandle, timeout: float) -> str:
-    """Print the thinking as it is written; returns it."""
+def _print_reasoning(query: QueryHandle, timeout: float) -> str:
+    """Print the reasoning while it is generated, and return it."""
     try:
-        for piece in question.stream(timeout):
+        for piece in query.stream(timeout):
             print(piece, end="", flush=True)
     finally:
-        if question.text:
+        if query.text:
             print(flush=True)
-    return question.text
+    return query.text
 
 
-def _follow(client: SegZeroClient, question: QueryHandle, arguments: argparse.Namespace) -> None:
+def _follow(client: SegZeroClient, query: QueryHandle, arguments: argparse.Namespace) -> None:
     printed = 0.0
     try:
-        for result in question.follow(arguments.timeout):
+        for result in query.follow(arguments.timeout):
             if arguments.json:
                 print(_json(result), flush=True)
             elif time.monotonic() - printed > _LINE_PERIOD:
@@ -88,7 +90,7 @@ def _follow(client: SegZeroClient, question: QueryHandle, arguments: argparse.Na
                 print(f"{_line(result)} ({client.age(result):.2f} s old)", flush=True)
     except KeyboardInterrupt:
         return  # the ordinary end
-    raise NoAnswer("following ended: another question took the place of this one")
+    raise NoAnswer("following ended: another question replaced this one")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,9 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _text(result: Segmentation, told: str) -> str:
+def _text(result: Segmentation, printed: str) -> str:
     lines = [f"{state_name(result)}: {result.error or result.query}"]
-    if result.reasoning.strip() != told.strip():  # pieces were lost on the way
+    if result.reasoning.strip() != printed.strip():  # pieces were lost on the way
         lines.insert(0, result.reasoning)
     for item in result.objects:
         area = result.mask.data.count(item.id)

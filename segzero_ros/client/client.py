@@ -1,4 +1,4 @@
-"""The perception node for behaviour code: ask, read along, wait, follow, cancel."""
+"""The perception node for behaviour code: ask, stream the reasoning, wait, follow, cancel."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,20 +21,33 @@ from segzero_ros.msg import Segmentation
 
 Found = TypeVar("Found")
 
+_STATES = {
+    Segmentation.ANSWERED: "answered",
+    Segmentation.TRACKED: "tracked",
+    Segmentation.LOST: "lost",
+    Segmentation.NOTHING: "nothing",
+    Segmentation.FAILED: "failed",
+}
+
 
 class Outcome(Enum):
-    """How a question ended."""
+    """How a query ended."""
 
     ANSWERED = "answered"
     NOTHING = "nothing"  # answered: nothing in the image matches
     FAILED = "failed"  # `segmentation.error` says why
-    CANCELED = "canceled"  # by `Question.cancel`
-    REPLACED = "replaced"  # a newer question took its place
+    CANCELED = "canceled"  # by `QueryHandle.cancel`
+    REPLACED = "replaced"  # a newer question replaced it
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a question ended, and the node's last word on it."""
+    """The end of a query.
+
+    Attributes:
+        outcome: How it ended.
+        segmentation: The node's result.
+    """
 
     outcome: Outcome
     segmentation: Segmentation
@@ -43,12 +56,16 @@ class Reply:
 class SegZeroClient:
     """Asks one perception node.
 
-    It has a node and a thread of its own, so that its methods may block anywhere: in a script, or
-    in a callback of a node that somebody spins. rclpy must be initialised. Close it when done, or
-    use it in a `with` block.
+    It has its own node and thread, so that its methods may block anywhere: in a script or in a
+    callback of another node. rclpy must be initialised. Close it when done, or use it in a `with`
+    block.
 
-    node: gives namespace, context and `use_sim_time`; nobody needs to spin it.
-    perception: name of the perception node, absolute or in the namespace.
+    Args:
+        node: Gives namespace, context and `use_sim_time`; it need not spin.
+        perception: Name of the perception node, absolute or in the namespace.
+
+    Attributes:
+        perception: Full name of the perception node.
     """
 
     def __init__(self, node: Node | None = None, perception: str = "segzero") -> None:
@@ -58,34 +75,46 @@ class SegZeroClient:
     def ask(
         self, question: str, image: Image | None = None, timeout: float = 10.0
     ) -> "QueryHandle":
-        """Ask; returns once the question is sent. It takes the place of the one under way.
+        """Send a question; it replaces the one under way.
 
-        image: asked about instead of the camera's newest; nothing is followed then.
-        timeout: seconds for finding the node.
+        Args:
+            question: What to look for.
+            image: The image to ask about instead of the camera's newest; its objects are not
+                followed.
+            timeout: Seconds to find the node.
 
-        Raises BadQuestion before anything is sent, and NoAnswer if no active node is found.
+        Raises:
+            BadQuestion: The question is empty or too long; nothing was sent.
+            NoAnswer: There is no active node.
         """
         clean_question(question)
         self._connection.connect(timeout)
         return QueryHandle(self._connection, Segment.Goal(query=question, image=image or Image()))
 
     def clear(self, timeout: float = 10.0) -> str:
-        """Let the node forget what it follows, whoever asked; returns what it says.
+        """Stop every query of the node and the following of objects, whoever asked.
 
-        timeout: seconds. Raises NoAnswer.
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            What was stopped, in words.
+
+        Raises:
+            NoAnswer: The node doesn't respond in time.
         """
         missing = f"no answer of {self.perception}/clear within {timeout:g} s: is the node active?"
         request = Trigger.Request()
         return str(self._connection.call(self._connection.clear, request, timeout, missing).message)
 
     def age(self, segmentation: Segmentation) -> float:
-        """Seconds since the image's stamp, by the clock of the client's node."""
+        """Return the seconds since the image's stamp, by the clock of the client's node."""
         now = self._connection.node.get_clock().now()
         stamp = Time.from_msg(segmentation.header.stamp, now.clock_type)
         return float((now - stamp).nanoseconds / 1e9)
 
     def close(self) -> None:
-        """Stop listening. A question under way goes on."""
+        """Close the connection. A query under way goes on in the node."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -96,7 +125,7 @@ class SegZeroClient:
 
 
 class QueryHandle:
-    """A question that was sent; `SegZeroClient.ask` makes it."""
+    """A question that was sent; `SegZeroClient.ask` returns it."""
 
     def __init__(self, connection: Connection, goal: Segment.Goal) -> None:
         self._connection = connection
@@ -112,48 +141,58 @@ class QueryHandle:
 
     @property
     def text(self) -> str:
-        """The thinking so far."""
+        """The reasoning so far."""
         return self._text
 
     @property
     def done(self) -> bool:
-        """Whether the question has ended; following may go on."""
+        """Whether the query has ended; its objects may still be followed."""
         return self._reply is not None
 
     def stream(self, timeout: float = 60.0) -> Iterator[str]:
-        """Yield the thinking, piece by piece, until the question ends.
+        """Stream the reasoning until the query ends.
 
-        timeout: seconds for the whole of it. Raises NoAnswer as `wait` does.
+        Args:
+            timeout: Seconds for all of it.
+
+        Yields:
+            The next piece of text.
+
+        Raises:
+            NoAnswer: The query has not ended in time, or the node has gone.
         """
-        deadline, told = time.monotonic() + timeout, 0
+        deadline, read = time.monotonic() + timeout, 0
         while True:
-            more = partial(self._has_more, told)
-            self._until(more, deadline - time.monotonic(), "no answer in time")
-            piece = self._text[told:]
+            more = partial(self._has_more, read)
+            self._wait_for(more, deadline - time.monotonic(), "no answer in time")
+            piece = self._text[read:]
             if not piece:
                 return
-            told += len(piece)
+            read += len(piece)
             yield piece
 
     def wait(self, timeout: float = 60.0) -> Reply:
-        """Wait for the end of the question, also after `cancel`.
+        """Wait for the end of the query, also after `cancel`.
 
-        timeout: seconds; the question goes on after them, and can be waited for again.
-        Raises NoAnswer if it has not ended in time or the node has gone.
+        Args:
+            timeout: Seconds; the query goes on after them, and can be waited for again.
+
+        Raises:
+            NoAnswer: The query has not ended in time, or the node has gone.
         """
-        self._until(lambda: self.done, timeout, "no answer in time")
+        self._wait_for(lambda: self.done, timeout, "no answer in time")
         assert self._reply is not None
         return self._reply
 
     def cancel(self) -> None:
-        """Stop the model within a token, if it is still at it. Returns at once."""
+        """Stop the model within a token if the query has not ended. Returns at once."""
         with self._connection.change:
             self._cancelled = True
             if self._handle and not self.done:
-                self._connection.call_async(self._handle.cancel_goal_async, _ignore)
+                self._connection.call_async(self._handle.cancel_goal_async)
 
     def latest(self) -> Segmentation | None:
-        """The newest segmentation for this question: the answer, or a frame that was followed."""
+        """Return the newest segmentation for this query: the answer, or a later frame."""
         self._connection.listen()
         if self._reply is None:
             return None
@@ -161,20 +200,27 @@ class QueryHandle:
         return newest if newest and newest.query_id == answer.query_id else answer
 
     def follow(self, timeout: float = 10.0) -> Iterator[Segmentation]:
-        """Wait for the answer, then yield the segmentation of the newest frame, again and again.
+        """Wait for the answer, then stream the segmentations of the frames after it.
 
-        Frames that come while the caller is busy are skipped. Ends when another question is
-        answered instead; at once, if this one found nothing to follow.
-        timeout: seconds for the answer, and then for each frame.
-        Raises NoAnswer if none comes in time, or if the node gives up.
+        Frames that come while the caller is busy are skipped. The stream ends when another
+        question is answered; at once, if this one found nothing.
+
+        Args:
+            timeout: Seconds for the answer, and then for each frame.
+
+        Yields:
+            The segmentation of the newest frame.
+
+        Raises:
+            NoAnswer: None came in time, or the node ended the following.
         """
         if self._own_image:
-            raise NoAnswer("nothing is followed in an image of one's own: ask about the camera's")
+            raise NoAnswer("nothing is followed after an image of its own: ask about the camera's")
         self._connection.listen()
         reply = self.wait(timeout)
         last = reply.segmentation
         while reply.outcome is Outcome.ANSWERED:
-            news = self._until(
+            news = self._wait_for(
                 partial(self._news, last),
                 timeout,
                 f"no frame was followed for {timeout:g} s: does the camera run, is `follow` set, "
@@ -187,24 +233,26 @@ class QueryHandle:
             last = news
             yield last
 
-    def _has_more(self, told: int) -> bool:
-        return self.done or len(self._text) > told
+    def _has_more(self, read: int) -> bool:
+        return self.done or len(self._text) > read
 
     def _news(self, last: Segmentation) -> Segmentation | None:
-        """What was heard after `last`: of this question, or of another that took its place."""
+        """The newest segmentation after `last`: of this query, or of one that replaced it."""
         newest = self._connection.newest
         if newest is None:
             return None
         if newest.query_id == last.query_id:
             # A frame that is asked about again has two results, followed and answered.
-            heard = newest.header.stamp == last.header.stamp and newest.state == last.state
-            return None if heard else newest
-        # One that failed may have been refused, while this one goes on.
+            known = newest.header.stamp == last.header.stamp and newest.state == last.state
+            return None if known else newest
+        # One that failed may have been rejected, while this one goes on.
         replaced = newest.query_id > last.query_id and newest.state != Segmentation.FAILED
         return newest if replaced else None
 
-    def _until(self, condition: Callable[[], Found | None], timeout: float, missing: str) -> Found:
-        """Connection.until, but the node must be there."""
+    def _wait_for(
+        self, condition: Callable[[], Found | None], timeout: float, missing: str
+    ) -> Found:
+        """Connection.wait_for, while the node is active."""
         name = self._connection.perception
 
         def alive() -> Found | None:
@@ -237,6 +285,11 @@ class QueryHandle:
         self._reply = Reply(_outcome(response.status, segmentation), segmentation)
 
 
+def state_name(segmentation: Segmentation) -> str:
+    """Return the state as a word: answered, tracked, lost, nothing or failed."""
+    return _STATES[segmentation.state]
+
+
 def _outcome(status: int, segmentation: Segmentation) -> Outcome:
     if status == GoalStatus.STATUS_CANCELED:
         return Outcome.CANCELED
@@ -245,7 +298,3 @@ def _outcome(status: int, segmentation: Segmentation) -> Outcome:
         return Outcome.NOTHING if nothing else Outcome.ANSWERED
     replaced = segmentation.error.startswith("replaced by question ")
     return Outcome.REPLACED if replaced else Outcome.FAILED
-
-
-def _ignore(response: object) -> None:
-    """Take a response that nobody needs: whether a cancel came in time, the result tells."""

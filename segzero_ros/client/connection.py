@@ -1,4 +1,4 @@
-"""The client's line to a perception node: a node and a thread of its own, and waiting."""
+"""The client's connection to a perception node: its own node and thread, and waiting."""
 
 import threading
 import time
@@ -11,33 +11,39 @@ from rclpy.action import ActionClient
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from segzero.errors import SegZeroError
 from segzero_ros.action import Segment
 from segzero_ros.msg import Segmentation
+from segzero_ros.qos import TEXT_QOS
 from segzero_ros.shutdown import until_shutdown
 
-_POLL_PERIOD = 0.2  # seconds; the graph of nodes and a node's state change without notice
-_TEXT_QOS = QoSProfile(depth=1000)  # every piece counts, and a busy process reads late
+_POLL_PERIOD = 0.2
+"""Seconds; nothing notifies of changes in the graph of nodes or in a node's state."""
 
 Found = TypeVar("Found")
 
 
 class NoAnswer(SegZeroError):
-    """The perception node doesn't answer; the text says why and what to do."""
+    """There is no answer from the perception node; the text says why and what to do."""
 
 
 class Connection:
     """The perception node's action, services and results, in a thread that spins.
 
-    parent: gives namespace, context and `use_sim_time`; nobody needs to spin it.
-    perception: name of the perception node, absolute or in the namespace.
+    Args:
+        parent: Gives namespace, context and `use_sim_time`; it need not spin.
+        perception: Name of the perception node, absolute or in the namespace.
 
-    change: held and notified whenever something was received.
-    newest: the newest segmentation since `listen`, about any question.
+    Attributes:
+        node: The client's own node.
+        perception: Full name of the perception node.
+        change: Held and notified when something was received.
+        newest: The newest segmentation since `listen`, for any question.
+        segment: Client of the action ~/segment.
+        clear: Client of the service ~/clear.
     """
 
     def __init__(self, parent: Node | None, perception: str) -> None:
@@ -50,7 +56,7 @@ class Connection:
             self.node,
             Segment,
             f"{self.perception}/segment",
-            feedback_sub_qos_profile=_TEXT_QOS,
+            feedback_sub_qos_profile=TEXT_QOS,
         )
         self.clear = self.node.create_client(Trigger, f"{self.perception}/clear")
         self._state = self.node.create_client(GetState, f"{self.perception}/get_state")
@@ -60,6 +66,7 @@ class Connection:
         self._thread.start()
 
     def close(self) -> None:
+        """End the thread and the node; closing twice changes nothing."""
         if self._closed:
             return
         self._closed = True
@@ -69,17 +76,24 @@ class Connection:
         self.node.destroy_node()
 
     def listen(self) -> None:
-        """Keep `newest` from now on; until then, nobody's masks are transported for nothing."""
+        """Subscribe to the results; without it, no masks are transported."""
         if not self._listening:
             self._listening = True
             topic = f"{self.perception}/segmentation"
             self.node.create_subscription(Segmentation, topic, self._on_segmentation, 1)
 
     def connect(self, timeout: float) -> None:
-        """Wait until the perception node takes questions. Raises NoAnswer."""
+        """Wait until the perception node is active.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            NoAnswer: It isn't active in time.
+        """
         missing = (
-            f"no active node {self.perception} within {timeout:g} s: start and activate it; what "
-            "it says about itself is in /diagnostics"
+            f"no active node {self.perception} within {timeout:g} s: start and activate it; its "
+            "state is in /diagnostics"
         )
         deadline = time.monotonic() + timeout
         self.wait_for(lambda: self.servers() and self.segment.server_is_ready(), timeout, missing)
@@ -91,17 +105,38 @@ class Connection:
                 time.sleep(_POLL_PERIOD)
 
     def call(self, service: Client, request: Any, timeout: float, missing: str) -> Any:
-        """Call a service and return the response; raise NoAnswer(missing) without one."""
+        """Call a service and wait for the response.
+
+        Args:
+            service: The client of the service.
+            request: The request message.
+            timeout: Seconds.
+            missing: Error text without a response.
+
+        Returns:
+            The response message.
+
+        Raises:
+            NoAnswer: No response came in time.
+        """
         deadline = time.monotonic() + timeout
         responses: list[Any] = []
         self.wait_for(service.service_is_ready, timeout, missing)
         self.call_async(lambda: service.call_async(request), responses.append)
         return self.wait_for(lambda: responses, deadline - time.monotonic(), missing)[0]
 
-    def call_async(self, request: Callable[[], Future], receive: Callable[[Any], object]) -> None:
-        """Call `request` in the thread that spins, and `receive` there with the response.
+    def call_async(
+        self,
+        request: Callable[[], Future],
+        receive: Callable[[Any], object] = lambda response: None,
+    ) -> None:
+        """Send a request from the thread that spins.
 
-        A request from another thread may be answered before rclpy has noted it.
+        From another thread, the response could come before rclpy has registered the request.
+
+        Args:
+            request: Sends it and returns rclpy's future.
+            receive: Called in the thread that spins, with the response.
         """
 
         def received(future: Future) -> None:
@@ -114,7 +149,19 @@ class Connection:
     def wait_for(
         self, condition: Callable[[], Found | None], timeout: float, missing: str
     ) -> Found:
-        """Wait for what `condition` finds; raise NoAnswer(missing) after `timeout` seconds."""
+        """Wait for a condition.
+
+        Args:
+            condition: Returns something true once it holds; called with `change` held.
+            timeout: Seconds.
+            missing: Error text without it.
+
+        Returns:
+            What `condition` returned.
+
+        Raises:
+            NoAnswer: It doesn't hold in time, or the client was closed.
+        """
         if threading.current_thread() is self._thread:
             raise RuntimeError("the client's own thread can't wait for itself")
         deadline = time.monotonic() + timeout
@@ -128,7 +175,7 @@ class Connection:
             return found
 
     def servers(self) -> set[bytes]:
-        """The nodes of that name that take questions; one that was started again is another."""
+        """Ids of the active perception nodes of that name; a restarted node has another id."""
         self._check()
         topic = f"{self.perception}/segment/_action/feedback"
         return {bytes(info.endpoint_gid) for info in self.node.get_publishers_info_by_topic(topic)}

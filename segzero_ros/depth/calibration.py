@@ -1,4 +1,4 @@
-"""The camera's geometry from sensor_msgs/CameraInfo."""
+"""The camera's intrinsics from sensor_msgs/CameraInfo."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,19 @@ from segzero.errors import SegZeroError
 
 
 class Uncalibrated(SegZeroError):
-    """The camera_info doesn't say how the image was taken; the text says what to do."""
+    """The camera_info doesn't fit the image; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
-    """Focal lengths and principal point in pixels; (0, 0) is the centre of the first pixel."""
+    """A pinhole camera, in pixels; (0, 0) is the centre of the first pixel.
+
+    Attributes:
+        fx: Horizontal focal length.
+        fy: Vertical focal length.
+        cx: Column of the principal point.
+        cy: Row of the principal point.
+    """
 
     fx: float
     fy: float
@@ -22,11 +29,18 @@ class Intrinsics:
 
 
 def intrinsics(info: CameraInfo, width: int, height: int) -> Intrinsics:
-    """Return the intrinsics of an image of width × height pixels. Raises Uncalibrated.
+    """Read the intrinsics of an image.
 
-    From P, as depth_image_proc takes them: depth is registered to the rectified image. Where a
-    driver leaves P empty, K stands for it. Region of interest and binning count as in
-    image_geometry.
+    They come from P, as in depth_image_proc, because depth is registered to the rectified image;
+    from K if a driver leaves P empty. Region of interest and binning count as in image_geometry.
+
+    Args:
+        info: The calibration.
+        width: Columns of the image.
+        height: Rows of the image.
+
+    Raises:
+        Uncalibrated: `info` is for another size or has no focal length.
     """
     bin_x, bin_y, roi = max(info.binning_x, 1), max(info.binning_y, 1), info.roi
     size = (roi.width or info.width) // bin_x, (roi.height or info.height) // bin_y

@@ -1,45 +1,34 @@
-"""Points in space from a mask and a depth image."""
+"""3D points from a mask and a depth image."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
 from segzero.errors import SegZeroError
 from segzero_ros.depth.calibration import Intrinsics
 
-OUTLINE = 320
-"""The outline of an object is a pixel wide in an image of so many columns, two in twice as many."""
+BORDER_WIDTH = 320
+"""Image width in pixels for which an object's border is one pixel wide; it grows in proportion."""
 STEP = 0.01
-"""Share of its depth by which a pixel of the outline may leave its object's inside."""
+"""Share of its depth by which a border pixel may leave the object's interior surface."""
 THIN_STEP = 0.05
-"""The same where an object is too thin to have an inside, to the nearest surface around."""
-
-POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("id", "<u4")])
-"""One point of the message; with an id of 32 bits it has 16 bytes, and every field is aligned."""
-
-_FIELDS = [
-    *(
-        PointField(name=axis, offset=offset, datatype=PointField.FLOAT32, count=1)
-        for axis, offset in (("x", 0), ("y", 4), ("z", 8))
-    ),
-    PointField(name="id", offset=12, datatype=PointField.UINT32, count=1),
-]
+"""The same for an object too thin to have an interior, from the nearest surface around."""
 
 
 class DepthUnavailable(SegZeroError):
-    """There is no cloud for an image; the text says why and what to do."""
+    """There is no depth for an image; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthView:
     """Depth along the optical axis for every pixel of the image.
 
-    depth: (H, W) uint16 or float32; 0, negative, NaN and infinite values are invalid.
-    unit: metres that a depth of 1 stands for.
+    Attributes:
+        depth: (H, W) uint16 or float32; 0, negative, NaN and infinite values are invalid.
+        unit: Metres of a depth of 1.
+        intrinsics: Those of the image.
     """
 
     depth: NDArray[np.uint16] | NDArray[np.float32]
@@ -49,9 +38,11 @@ class DepthView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectGeometry:
-    """Where an object is, and how large what is seen of it; both (3,) in metres.
+    """Position and size of the visible part of an object, in metres.
 
-    centroid: mean of its points. extent: size of their axis-aligned box.
+    Attributes:
+        centroid: Mean of its points, (3,).
+        extent: Size of their axis-aligned box, (3,).
     """
 
     centroid: NDArray[np.float64]
@@ -60,40 +51,47 @@ class ObjectGeometry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cloud:
-    """The masked objects in space.
+    """The masked objects in 3D.
 
-    points: (N, 3) float32, metres. ids: (N,) uint8, the object that each point belongs to.
-    places: by id, for objects that have points.
+    Attributes:
+        points: (N, 3) float32, metres.
+        ids: (N,) uint8, the object that each point belongs to.
+        objects: Geometry by id, for objects that have points.
     """
 
     points: NDArray[np.float32]
     ids: NDArray[np.uint8]
-    places: dict[int, ObjectGeometry]
+    objects: dict[int, ObjectGeometry]
 
 
 _FAR = np.float32(1e6)
 EMPTY = Cloud(np.empty((0, 3), np.float32), np.empty(0, np.uint8), {})
 
 
-def locate(
+def lift_mask(
     ids: NDArray[np.uint8], view: DepthView, pose: NDArray[np.float64] | None = None
 ) -> Cloud:
-    """Lift the pixels of a mask into space; pixels without valid depth have no point.
+    """Back-project the pixels of a mask; pixels without valid depth give no point.
 
-    ids: (H, W), 0 for background. pose: (4, 4), takes points of the camera's optical frame (x
-    right, y down, z forward) to another frame; None stays in the camera's.
+    At an object's border a depth camera mixes it with the background, and a mask is rarely exact to
+    the pixel. A few such pixels would make a cup as deep as the room. So a border pixel counts only
+    if its depth continues the interior surface.
 
-    At its outline a depth camera mixes an object with what is behind it, and a mask is rarely right
-    to the pixel; a few such pixels would make a cup as deep as the room. So a pixel there counts
-    only if its depth goes on where the object's inside beside it ends.
-    Raises NoCloud if depth and mask differ in size.
+    Args:
+        ids: The mask, (H, W); 0 is background.
+        view: The depth of the same pixels.
+        pose: (4, 4) transform from the camera's optical frame (x right, y down, z forward) to
+            another frame; None stays in the camera's.
+
+    Raises:
+        DepthUnavailable: Depth and mask differ in size.
     """
     if ids.shape != view.depth.shape:
         raise DepthUnavailable(
             f"the depth image is {_size(view.depth)}, but the image {_size(ids)}: let the driver "
             "publish depth that is registered to the image"
         )
-    found = {number: _lift(ids == number, view) for number in range(1, int(ids.max()) + 1)}
+    found = {number: _back_project(ids == number, view) for number in range(1, int(ids.max()) + 1)}
     found = {number: points for number, points in found.items() if len(points)}
     if not found:
         return EMPTY
@@ -105,43 +103,22 @@ def locate(
     return Cloud(
         points=np.concatenate(list(found.values())),
         ids=np.repeat(np.array(list(found), np.uint8), [len(points) for points in found.values()]),
-        places={number: _place(points) for number, points in found.items()},
+        objects={number: _geometry(points) for number, points in found.items()},
     )
 
 
-def to_message(cloud: Cloud, header: Header) -> PointCloud2:
-    """Make the message, as sensor_msgs_py's create_cloud does, which fails for an empty cloud.
-
-    Fields: x, y, z (float32, metres) and id (uint32), by which RViz can colour the points.
-    """
-    rows = np.empty(len(cloud.points), POINT)
-    rows["x"], rows["y"], rows["z"] = cloud.points.T
-    rows["id"] = cloud.ids
-    message = PointCloud2(
-        header=header,
-        height=1,
-        width=len(rows),
-        fields=_FIELDS,
-        point_step=POINT.itemsize,
-        row_step=rows.nbytes,
-        is_dense=True,  # no NaN among the points
-    )
-    message.data.frombytes(rows.view(np.uint8).data)
-    return message
-
-
-def _lift(mask: NDArray[np.bool_], view: DepthView) -> NDArray[np.float32]:
-    """The points (N, 3) of one object in the optical frame."""
-    margin = max(1, round(mask.shape[1] / OUTLINE))
+def _back_project(mask: NDArray[np.bool_], view: DepthView) -> NDArray[np.float32]:
+    """The points (N, 3) of one object in the camera's optical frame."""
+    margin = max(1, round(mask.shape[1] / BORDER_WIDTH))
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     rows = slice(max(top - margin, 0), top + height + margin)
     columns = slice(max(left - margin, 0), left + width + margin)
     if not width:
         return EMPTY.points
     depth = view.depth[rows, columns] * np.float32(view.unit)
-    trusted = _trusted(mask[rows, columns], depth, margin)
-    v, u = np.nonzero(trusted)
-    z, camera = depth[trusted], view.intrinsics
+    valid = _valid_pixels(mask[rows, columns], depth, margin)
+    v, u = np.nonzero(valid)
+    z, camera = depth[valid], view.intrinsics  # (N,)
     points = np.empty((len(z), 3), np.float32)
     points[:, 0] = (u + (columns.start - camera.cx)) / camera.fx * z
     points[:, 1] = (v + (rows.start - camera.cy)) / camera.fy * z
@@ -149,21 +126,23 @@ def _lift(mask: NDArray[np.bool_], view: DepthView) -> NDArray[np.float32]:
     return points
 
 
-def _trusted(mask: NDArray[np.bool_], depth: NDArray[np.float32], margin: int) -> NDArray[np.bool_]:
-    """Which pixels of the object have a depth that is its own; the outline is `margin` wide."""
+def _valid_pixels(
+    mask: NDArray[np.bool_], depth: NDArray[np.float32], margin: int
+) -> NDArray[np.bool_]:
+    """Which pixels (H, W) have the depth of the object; its border is `margin` pixels wide."""
     known = np.isfinite(depth) & (depth > 0)
-    narrow, wide = _window(margin), _window(2 * margin)
-    inside = cv2.erode(mask.view(np.uint8), narrow).astype(bool) & known
-    near = cv2.erode(np.where(inside, depth, _FAR), wide)
-    far = cv2.dilate(np.where(inside, depth, -_FAR), wide)
-    slack = STEP * depth + (far - near)  # as far again as the inside falls away on the same way
-    goes_on = (depth >= near - slack) & (depth <= far + slack)
+    narrow, wide = _kernel(margin), _kernel(2 * margin)
+    interior = cv2.erode(mask.view(np.uint8), narrow).astype(bool) & known
+    near = cv2.erode(np.where(interior, depth, _FAR), wide)
+    far = cv2.dilate(np.where(interior, depth, -_FAR), wide)
+    slack = STEP * depth + (far - near)  # the interior may continue with its own slope
+    continues = (depth >= near - slack) & (depth <= far + slack)
     surface = cv2.erode(np.where(known, depth, _FAR), narrow)
     thin = (near == _FAR) & (depth <= surface * (1 + THIN_STEP))
-    return mask & known & (inside | goes_on | thin)
+    return mask & known & (interior | continues | thin)
 
 
-def _place(points: NDArray[np.float32]) -> ObjectGeometry:
+def _geometry(points: NDArray[np.float32]) -> ObjectGeometry:
     # Axis by axis: NumPy takes thirty times as long to reduce (N, 3) at once.
     return ObjectGeometry(
         centroid=np.array([axis.mean(dtype=np.float64) for axis in points.T]),
@@ -171,7 +150,7 @@ def _place(points: NDArray[np.float32]) -> ObjectGeometry:
     )
 
 
-def _window(margin: int) -> NDArray[np.uint8]:
+def _kernel(margin: int) -> NDArray[np.uint8]:
     return np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
 
 

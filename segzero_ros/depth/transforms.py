@@ -1,4 +1,4 @@
-"""Frames of tf2, where tf2_ros is installed; it comes with apt, not with pip."""
+"""Transforms of tf2, if tf2_ros is installed; it comes with apt, not with pip."""
 
 import importlib.util
 import time
@@ -18,12 +18,12 @@ TF_TIMEOUT = 0.02
 """Seconds to wait for a transform: tf often comes a little later than the image of its time."""
 
 
-class NoTransform(SegZeroError):
-    """A frame can't be reached from another at some time; the text says why."""
+class TransformUnavailable(SegZeroError):
+    """There is no transform between two frames at some time; the text says why."""
 
 
 def rejection_reason() -> str:
-    """Say why there are no transforms on this machine, or return "" if there are."""
+    """Say why this machine has no transforms; "" if it has."""
     if importlib.util.find_spec("tf2_ros"):
         return ""
     return (
@@ -33,7 +33,7 @@ def rejection_reason() -> str:
 
 
 def matrix(message: TransformStamped) -> NDArray[np.float64]:
-    """Return the (4, 4) matrix that takes points of the child frame to the header's frame."""
+    """Return the (4, 4) transform from the child frame to the header's frame."""
     turn, shift = message.transform.rotation, message.transform.translation
     w, *vector = np.array([turn.w, turn.x, turn.y, turn.z]) / np.linalg.norm(
         [turn.w, turn.x, turn.y, turn.z]
@@ -47,29 +47,44 @@ def matrix(message: TransformStamped) -> NDArray[np.float64]:
 
 
 class Transforms:
-    """Listens to /tf and /tf_static through `node`, until `close`. Raises NoTransform without tf2.
+    """Subscribes to /tf and /tf_static until `close`.
 
-    Make and close it in the thread that spins the node; `lookup` is for others.
+    Create and close it in the thread that spins the node; `lookup` is for other threads.
+
+    Args:
+        node: Gets the subscriptions.
+
+    Raises:
+        TransformUnavailable: tf2 is not installed.
     """
 
     def __init__(self, node: Node) -> None:
         if reason := rejection_reason():
-            raise NoTransform(reason)
+            raise TransformUnavailable(reason)
         import tf2_ros
 
         self._errors = tf2_ros
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
-        # Simulated time that starts again would be older than all that the buffer knows.
+        # Simulated time that restarts is older than all transforms in the buffer.
         self._jump = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=lambda _: self._buffer.clear(),
         )
 
     def lookup(self, target: str, source: str, stamp: Stamp) -> NDArray[np.float64]:
-        """Return the (4, 4) matrix that takes points of `source` to `target` at `stamp`.
+        """Look a transform up; waits `TF_TIMEOUT` for one that is not yet there.
 
-        Raises NoTransform.
+        Args:
+            target: The frame of the result.
+            source: The frame of the points.
+            stamp: The time of the points.
+
+        Returns:
+            The (4, 4) transform from `source` to `target`.
+
+        Raises:
+            TransformUnavailable: There is none at that time.
         """
         deadline = time.monotonic() + TF_TIMEOUT
         while True:
@@ -78,10 +93,10 @@ class Transforms:
             except self._errors.TransformException as error:
                 late = isinstance(error, self._errors.ExtrapolationException)
                 if not late or time.monotonic() > deadline:
-                    raise NoTransform(f"no transform to target_frame: {error}") from error
+                    raise TransformUnavailable(f"no transform to target_frame: {error}") from error
             time.sleep(0.002)
 
     def close(self) -> None:
-        """Stop listening."""
+        """End the subscriptions."""
         self._listener.unregister()
         self._jump.unregister()

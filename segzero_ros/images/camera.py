@@ -1,15 +1,13 @@
-"""The camera's topic and the node's subscription to it."""
+"""The camera's topic and the subscription to it."""
 
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from segzero_ros.images.frames import LatestFrame
-
-CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+from segzero_ros.qos import CAMERA_QOS
 
 
 def topic(node: Node) -> str:
@@ -19,11 +17,11 @@ def topic(node: Node) -> str:
 
 
 def subscribe(node: Node, frames: LatestFrame) -> Subscription:
-    """Let `frames` have what the camera publishes."""
+    """Subscribe to the camera and put its images into `frames`."""
     kind = CompressedImage if _is_compressed(node) else Image
 
     def put(message: Image | CompressedImage, info: dict[str, Any]) -> None:
-        # The middleware's own count leaves out what a newer frame displaced in its queue.
+        # The middleware's own count of lost messages omits those that a newer one displaced.
         frames.put(message, info["publication_sequence_number"])
 
     # rclpy also takes callbacks with two arguments; its types do not say so.

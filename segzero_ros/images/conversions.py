@@ -1,4 +1,4 @@
-"""ROS images ↔ NumPy: every common encoding to RGB, without a copy where the layout allows."""
+"""ROS images ↔ NumPy: every common encoding to RGB, without a copy if the layout allows."""
 
 import math
 from collections.abc import Callable
@@ -15,17 +15,18 @@ from segzero_ros.images import cv_bridge
 
 
 class ConversionError(BadImage):
-    """The message holds no usable picture; the text says which field is wrong and what to do."""
+    """The message holds no usable image; the text says which field is wrong and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How one encoding of sensor_msgs/Image lies in memory and becomes RGB.
+    """Memory layout of an encoding of sensor_msgs/Image, and its conversion to RGB.
 
-    dtype: of one channel, without byte order.
-    channels: per pixel; packed YUV 4:2:2 counts as two.
-    to_rgb: (H, W, channels) in native byte order → (H, W, 3) uint8.
-    bridged: cv_bridge does the arithmetic where it works (it knows no generic encodings).
+    Attributes:
+        dtype: Of one channel, without byte order.
+        channels: Per pixel; packed YUV 4:2:2 has two.
+        to_rgb: (H, W, channels) in native byte order → (H, W, 3) uint8.
+        bridged: Whether cv_bridge converts it if usable; it has no generic encodings.
     """
 
     dtype: str
@@ -35,12 +36,19 @@ class Encoding:
 
 
 def to_rgb(message: Image) -> NDArray[np.uint8]:
-    """Return the picture as (H, W, 3) uint8 RGB.
+    """Convert an image to RGB.
 
-    rgb8 and rgba8 are views into `message.data`: don't write to them. Padding (`step`) and byte
-    order are honoured. 16-bit values are divided by 257; float values must lie in [0, 1]. The
-    generic 8UC3 and 8UC4 are taken in OpenCV's order, blue first, as RViz does.
-    Raises ConversionError.
+    16-bit values are divided by 257; float values must lie in [0, 1]. The generic 8UC3 and 8UC4
+    are read in OpenCV's order, blue first, as RViz does.
+
+    Args:
+        message: An image with any padding (`step`) and byte order.
+
+    Returns:
+        (H, W, 3) uint8 RGB; for rgb8 and rgba8 a read-only view into `message.data`.
+
+    Raises:
+        ConversionError: The image has an unknown encoding or is damaged.
     """
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
@@ -60,10 +68,18 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
 
 
 def as_array(message: Image, dtype: str, channels: int) -> NDArray:
-    """Return (H, W, channels) in native byte order: a view unless bytes must be swapped.
+    """View the data of an image as an array.
 
-    dtype: of one channel, without byte order. Padding (`step`) is honoured.
-    Raises ConversionError.
+    Args:
+        message: An image with any padding (`step`) and byte order.
+        dtype: Of one channel, without byte order.
+        channels: Per pixel.
+
+    Returns:
+        (H, W, channels) in native byte order; a copy only if bytes must be swapped.
+
+    Raises:
+        ConversionError: The sizes in the message don't fit each other.
     """
     height, width = message.height, message.width
     if not height or not width:
@@ -90,7 +106,17 @@ def as_array(message: Image, dtype: str, channels: int) -> NDArray:
 
 
 def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG message to (H, W, 3) uint8 RGB. Raises ConversionError."""
+    """Decode a JPEG or PNG message.
+
+    Args:
+        message: The compressed image.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ConversionError: It doesn't decode, or holds depth.
+    """
     if "compressedDepth" in message.format:
         raise ConversionError(
             f"the compressed image holds depth ({message.format[:40]!r}): remap `image` to a "
@@ -98,7 +124,7 @@ def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
         )
     data = np.frombuffer(message.data, np.uint8)
     try:
-        # A rotation from the EXIF header would part the pixels from the camera's calibration.
+        # A rotation from the EXIF header would invalidate the camera's calibration.
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise ConversionError(_undecodable(message)) from error
@@ -109,10 +135,15 @@ def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
 
 
 def from_array(pixels: NDArray, header: Header) -> Image:
-    """Make a message of a picture or of depth.
+    """Make a message of an image or of depth.
 
-    uint8 becomes mono8 if it is (H, W), rgb8 if it is (H, W, 3); (H, W) uint16 becomes 16UC1 and
-    (H, W) float32 32FC1. Raises ConversionError for anything else.
+    Args:
+        pixels: (H, W) uint8 for mono8, (H, W, 3) uint8 for rgb8, (H, W) uint16 for 16UC1 or
+            (H, W) float32 for 32FC1.
+        header: The header of the message.
+
+    Raises:
+        ConversionError: `pixels` has another shape or dtype.
     """
     encoding = _ENCODING_OF.get((pixels.dtype.str, pixels.shape[2:])) if pixels.ndim > 1 else None
     if encoding is None:
@@ -127,7 +158,7 @@ def from_array(pixels: NDArray, header: Header) -> Image:
         encoding=encoding,
         step=math.prod(pixels.shape[1:]) * pixels.itemsize,
     )
-    # Straight into the message's own array: passed to the constructor, data is copied per element.
+    # Into the message's own array: the constructor would copy the data element by element.
     message.data.frombytes(np.ascontiguousarray(pixels).view(np.uint8).data)
     return message
 
@@ -180,7 +211,7 @@ _ENCODING_OF = {
     ("<u2", ()): "16UC1",
     ("<f4", ()): "32FC1",
 }
-"""By dtype and shape behind (H, W)."""
+"""Encoding by dtype and the shape after (H, W)."""
 
 _PACKED_YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 

@@ -1,4 +1,4 @@
-"""cv_bridge, where it is installed and works."""
+"""cv_bridge, if it is installed and works."""
 
 import functools
 import importlib.util
@@ -17,10 +17,10 @@ assert cvtColor2(numpy.zeros((2, 2, 3), numpy.uint8), "bgr8", "rgb8").shape == (
 
 @functools.cache
 def cv_bridge_usable() -> bool:
-    """Whether cv_bridge converts a picture.
+    """Whether cv_bridge converts an image.
 
-    A cv_bridge compiled for another major version of NumPy may take the process down instead of
-    raising, so that the first trial runs in a process of its own.
+    A cv_bridge compiled for another major version of NumPy may crash the process instead of
+    raising. So the first trial runs in its own process.
     """
     if importlib.util.find_spec("cv_bridge") is None:
         return False
@@ -29,8 +29,16 @@ def cv_bridge_usable() -> bool:
 
 
 def to_rgb(pixels: NDArray, encoding: str) -> NDArray[np.uint8]:
-    """Convert (H, W, channels) pixels of a colour, Bayer or YUV encoding to (H, W, 3) uint8."""
+    """Convert pixels with cv_bridge.
+
+    Args:
+        pixels: (H, W, channels).
+        encoding: A colour, Bayer or YUV encoding of sensor_msgs/Image.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     from cv_bridge.boost.cv_bridge_boost import cvtColor2
 
-    tight = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return cvtColor2(tight, encoding, "rgb8")
+    contiguous = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return cvtColor2(contiguous, encoding, "rgb8")

@@ -1,7 +1,8 @@
-"""The newest camera frame in a slot of one, and the frames that come while a question is open."""
+"""The newest camera frame, and a history of the frames that come while a query is answered."""
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,12 @@ from segzero_ros.images.conversions import compressed_to_rgb, to_rgb
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A camera message as it came.
+    """A camera message as received.
 
-    received: seconds of `time.monotonic()`.
-    number: counts the frames that came, from 1; 0 is a picture that came with a question.
+    Attributes:
+        message: The image, not yet decoded.
+        received: When it came, in seconds of `time.monotonic()`.
+        number: Counts the received frames, from 1; 0 is an image that came with a query.
     """
 
     message: Image | CompressedImage
@@ -24,28 +27,36 @@ class Frame:
     number: int = 0
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return the picture as (H, W, 3) uint8 RGB. Raises ConversionError."""
+        """Return the pixels as (H, W, 3) uint8 RGB.
+
+        Raises:
+            ConversionError: The message holds no usable image.
+        """
         if isinstance(self.message, CompressedImage):
             return compressed_to_rgb(self.message)
         return to_rgb(self.message)
 
 
 class History:
-    """Frames of a growing span of time in bounded memory.
+    """Evenly spread frames of a time span without a fixed end, in bounded memory.
 
-    When `limit` are kept, every second one is dropped and from then on only half as many taken, so
-    that those kept stay evenly spread over the span. For one thread at a time.
+    When it is full, every second frame is dropped and from then on half as many are added, so
+    that the frames stay evenly spread. For one thread at a time.
+
+    Args:
+        limit: Number of frames at which it is full.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._frames: list[Frame] = []
         self._stride = 1
-        self._seen = 0
+        self._offered = 0
 
     def add(self, frame: Frame) -> None:
-        self._seen += 1
-        if self._seen % self._stride:
+        """Keep the frame if it is its turn."""
+        self._offered += 1
+        if self._offered % self._stride:
             return
         self._frames.append(frame)
         if len(self._frames) >= self._limit:
@@ -58,9 +69,11 @@ class History:
 
 
 class LatestFrame:
-    """A slot for one frame; a newer one takes the place of the older. For any thread.
+    """The newest frame; a newer one replaces it. For any thread.
 
-    received, lost: frames that came, and frames that were published in between but never came.
+    Attributes:
+        received: Number of frames received.
+        lost: Number of frames published between those, but never received.
     """
 
     def __init__(self) -> None:
@@ -72,7 +85,12 @@ class LatestFrame:
         self.lost = 0
 
     def put(self, message: Image | CompressedImage, sequence: int | None = None) -> None:
-        """Take a new frame. sequence: the camera's own count of its messages, where it is known."""
+        """Replace the newest frame.
+
+        Args:
+            message: The image.
+            sequence: The publisher's count of its messages, if known.
+        """
         with self._change:
             self.received += 1
             if sequence and self._sequence:
@@ -90,9 +108,15 @@ class LatestFrame:
     def wait(
         self, stop: threading.Event, timeout: float | None = None, *, after: int = 0
     ) -> Frame | None:
-        """Return the newest frame with a number above `after`; wait until there is one.
+        """Wait for a frame.
 
-        None when `timeout` seconds have passed or `stop` is set; who sets it calls `wake`.
+        Args:
+            stop: Ends the wait; whoever sets it calls `wake`.
+            timeout: Most seconds to wait; None has no limit.
+            after: The number that the frame's number must exceed.
+
+        Returns:
+            The newest frame; None after `timeout` or `stop`.
         """
 
         def newer() -> bool:
@@ -103,28 +127,35 @@ class LatestFrame:
             return self._frame if newer() and not stop.is_set() else None
 
     def wake(self) -> None:
-        """Let those who wait look at their `stop`."""
+        """Let waiting threads check their `stop`."""
         with self._change:
             self._change.notify_all()
 
     def record(self, limit: int) -> History:
-        """Start a history of the frames that come from now on; `release` it."""
+        """Start a history of the frames that come from now on; end it with `release`."""
         history = History(limit)
         with self._change:
             self._histories.append(history)
         return history
 
     def recorded(self, history: History) -> tuple[Frame, ...]:
-        """Return the frames of a history of this slot."""
+        """Return the frames of a history, oldest first."""
         with self._change:
             return history.frames()
 
     def release(self, history: History | None) -> None:
-        """End a history; ending it twice, or none, is fine."""
+        """End a history; None, or one already ended, changes nothing."""
         with self._change:
             if history in self._histories:
                 self._histories.remove(history)
 
     def clear(self) -> None:
-        """Forget the frame; the counts stay. What comes meanwhile is not lost."""
+        """Forget the frame, not the counts; what is published until the next isn't lost."""
         self._frame = self._sequence = None
+
+
+def sample_evenly(frames: Sequence[Frame], count: int) -> list[Frame]:
+    """Choose at most `count` frames, evenly spread."""
+    if len(frames) <= count:
+        return list(frames)
+    return [frames[(2 * index + 1) * len(frames) // (2 * count)] for index in range(count)]

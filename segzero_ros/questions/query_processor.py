@@ -1,4 +1,4 @@
-"""From question to answer and on from frame to frame, off the callbacks."""
+"""From a query to its answer and to the following of its objects, outside the callbacks."""
 
 import time
 from collections.abc import Callable
@@ -19,11 +19,14 @@ from segzero_ros.results.reporter import Reporter
 
 
 class QueryProcessor:
-    """Answers the newest question and follows what it found; call it from one thread at a time.
+    """Answers the newest query and follows its objects; call it from one thread at a time.
 
-    reporter: told once about every question's end, and about every followed frame, from the
-    caller's or the worker's thread.
-    wanted: returns the parameters as they are now.
+    Args:
+        segzero: The loaded models.
+        frames: The camera's newest frame.
+        params: Returns the current parameters.
+        reporter: Gets the end of every query and every followed frame, from the caller's or the
+            worker's thread.
     """
 
     def __init__(
@@ -33,67 +36,85 @@ class QueryProcessor:
         params: Callable[[], Parameters],
         reporter: Reporter,
     ) -> None:
+        self.params = params
         self._segzero = segzero
         self._frames = frames
-        self._params = params
         self._reporter = reporter
-        self._worker = Worker(self._answer, reporter.ended, self._follow, frames.wake)
+        self._worker = Worker(self._answer, reporter.finish_query, self._follow, frames.wake)
 
-    def question(self, question_id: int, text: str, image: Image | None = None) -> Query:
-        """Make a question about the newest frame, or about `image`, for `ask`."""
+    def make_query(self, query_id: int, text: str, image: Image | None = None) -> Query:
+        """Make a query for `ask`.
+
+        Args:
+            query_id: Counts the queries of the node.
+            text: The question.
+            image: The image that it is about; None for the camera's newest frame.
+        """
         now = time.monotonic()
         frame = Frame(image, now) if image else self._frames.newest()
-        return Query(question_id, text, frame, now, follow=image is None)
+        return Query(query_id, text, frame, now, follow=image is None)
 
-    def ask(self, question: Query) -> None:
-        """Answer `question` instead of the one under way, which a bad question leaves alone."""
+    def ask(self, query: Query) -> None:
+        """Answer `query` instead of the current one; a bad question leaves that one running."""
         try:
-            clean_question(question.text)
+            clean_question(query.text)
         except SegZeroError as error:
-            self._reporter.ended(question, error)
+            self._reporter.finish_query(query, error)
             return
-        params = self._params()
-        if question.follow and params.follow:
-            question.history = self._frames.record(params.history)
-        displaced = self._worker.submit(question)
-        self._end(displaced, Replaced(f"replaced by question {question.id}"))
+        params = self.params()
+        if query.follow and params.follow:
+            query.history = self._frames.record(params.history)
+        self._reporter.begin_query(query)
+        displaced = self._worker.submit(query)
+        self._finish(displaced, Replaced(f"replaced by question {query.id}"))
 
-    def stop(self, reason: str) -> tuple[list[Query], list[Query]]:
-        """Give up what is under way; return the questions not yet answered, and those followed."""
+    def stop(self, reason: str) -> tuple[list[Query], Query | None]:
+        """Stop the queries under way.
+
+        Args:
+            reason: The error text of those without an answer.
+
+        Returns:
+            The queries that were not yet answered, and the one whose objects were followed.
+        """
         unanswered, followed = self._worker.cancel()
-        self._end(unanswered, Stopped(reason))
+        self._finish(unanswered, Stopped(reason))
         return unanswered, followed
 
     def close(self, reason: str) -> None:
-        """Give up what is under way and wait until nothing runs any more."""
-        self._end(self._worker.close(), Stopped(reason))
+        """Stop the queries under way and wait for the worker's end.
 
-    def _end(self, questions: list[Query], error: Stopped) -> None:
-        for question in questions:
-            self._frames.release(question.history)
-            self._reporter.ended(question, error)
+        Args:
+            reason: The error text of those without an answer.
+        """
+        self._finish(self._worker.close(), Stopped(reason))
 
-    def _answer(self, question: Query, stop: Event) -> Segmentation:
-        if question.frame is None:
-            timeout = self._params().first_frame_timeout
-            question.frame = self._frames.wait(stop, timeout)
-            if question.frame is None:
+    def _finish(self, queries: list[Query], error: Stopped) -> None:
+        for query in queries:
+            self._frames.release(query.history)
+            self._reporter.finish_query(query, error)
+
+    def _answer(self, query: Query, stop: Event) -> Segmentation:
+        if query.frame is None:
+            timeout = self.params().first_frame_timeout
+            query.frame = self._frames.wait(stop, timeout)
+            if query.frame is None:
                 raise NoFrame(f"no image came within {timeout:g} s")
-        self._reporter.begin_inference(question.frame)
+        self._reporter.begin_inference(query.frame)
         return self._segzero.ask(
-            question.frame.pixels(),
-            question.text,
-            on_text=lambda piece: self._reporter.publish_reasoning(question, piece),
+            query.frame.pixels(),
+            query.text,
+            on_text=lambda piece: self._reporter.publish_reasoning(query, piece),
             stop=stop,
         )
 
-    def _follow(self, question: Query, result: Segmentation | Exception, stop: Event) -> None:
+    def _follow(self, query: Query, result: Segmentation | Exception, stop: Event) -> None:
         try:
             if not isinstance(result, Segmentation) or not result.objects:
                 return
-            if question.follow and self._params().follow:
+            if query.follow and self.params().follow:
                 ObjectFollower(
-                    self._segzero, self._frames, self._params, self._reporter, question, stop
+                    self._segzero, self._frames, self.params, self._reporter, query, stop
                 ).run(result.objects)
         finally:
-            self._frames.release(question.history)
+            self._frames.release(query.history)

@@ -1,15 +1,15 @@
-"""The action ~/segment: the same way as a question on ~/query, with feedback and cancel."""
+"""The action ~/segment: the same as a query on ~/query, with feedback and cancel."""
 
 from collections.abc import Callable
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from segzero_ros.action import Segment
 from segzero_ros.msg import Segmentation
+from segzero_ros.qos import TEXT_QOS
 from segzero_ros.query import Query
 from segzero_ros.questions.query_processor import QueryProcessor
 
@@ -18,16 +18,20 @@ _RESULT_TIMEOUT = 10
 
 
 class SegmentAction:
-    """Serves goals while `answering` returns something, and refuses them with a reason otherwise.
+    """The action server; for the thread that spins the node.
 
-    next_id: counts the questions of the node. For the thread that spins.
+    Args:
+        node: Gets the server.
+        processor: Returns what answers queries, or None while the node isn't active. Goals are
+            rejected then.
+        next_id: Counts the queries of the node.
     """
 
     def __init__(
-        self, node: Node, answering: Callable[[], QueryProcessor | None], next_id: Callable[[], int]
+        self, node: Node, processor: Callable[[], QueryProcessor | None], next_id: Callable[[], int]
     ) -> None:
         self._node = node
-        self._answering = answering
+        self._processor = processor
         self._next_id = next_id
         self._goals: dict[bytes, tuple[Query, Future]] = {}  # those not yet ended
         self._server = ActionServer(
@@ -38,16 +42,16 @@ class SegmentAction:
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
-            feedback_pub_qos_profile=QoSProfile(depth=1000),  # every piece of text counts
+            feedback_pub_qos_profile=TEXT_QOS,
             result_timeout=_RESULT_TIMEOUT,
         )
 
     def destroy(self) -> None:
-        """Take the action away; the node must not spin meanwhile."""
+        """Destroy the action server; the node must not spin meanwhile."""
         self._server.destroy()
 
     def _on_goal(self, goal: Segment.Goal) -> GoalResponse:
-        if self._answering():
+        if self._processor():
             return GoalResponse.ACCEPT
         self._node.get_logger().warning(
             "A goal of ~/segment was rejected: the node isn't active, activate it first."
@@ -55,30 +59,30 @@ class SegmentAction:
         return GoalResponse.REJECT
 
     def _on_accepted(self, goal: ServerGoalHandle) -> None:
-        answering, request = self._answering(), goal.request
-        assert answering  # else the goal would have been rejected a moment ago
+        processor, request = self._processor(), goal.request
+        assert processor  # else the goal would have been rejected a moment ago
         image = request.image if request.image.width else None
-        question = answering.question(self._next_id(), request.query, image)
+        query = processor.make_query(self._next_id(), request.query, image)
         ended, executor = Future(), self._node.executor
         assert executor  # this very callback runs in it
 
         def on_end(message: Segmentation) -> None:
             ended.set_result(message)
-            executor.wake()  # what awaits a future is looked at only when something else happens
+            executor.wake()  # it checks awaited futures only when something else happens
 
-        question.on_text = lambda text: goal.publish_feedback(Segment.Feedback(text=text))
-        question.on_end = on_end
-        self._goals[_key(goal)] = (question, ended)
+        query.on_text = lambda text: goal.publish_feedback(Segment.Feedback(text=text))
+        query.on_end = on_end
+        self._goals[_key(goal)] = (query, ended)
         goal.execute()
-        answering.ask(question)
+        processor.ask(query)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
-        question, ended = self._goals.get(_key(goal), (None, None))
-        answering = self._answering()
-        if answering is None or ended is None or ended.done():
+        query, ended = self._goals.get(_key(goal), (None, None))
+        processor = self._processor()
+        if processor is None or ended is None or ended.done():
             return CancelResponse.REJECT
-        unanswered, _ = answering.stop("the goal was cancelled")
-        return CancelResponse.ACCEPT if question in unanswered else CancelResponse.REJECT
+        unanswered, _ = processor.stop("the goal was cancelled")
+        return CancelResponse.ACCEPT if query in unanswered else CancelResponse.REJECT
 
     async def _execute(self, goal: ServerGoalHandle) -> Segment.Result:
         _, ended = self._goals[_key(goal)]

@@ -1,4 +1,4 @@
-"""One thread that works on the newest job only, so that no callback ever waits for a model."""
+"""One thread that works on the newest job only, so that no callback waits for a model."""
 
 import threading
 from collections.abc import Callable
@@ -9,18 +9,20 @@ Result = TypeVar("Result")
 
 
 class Worker(Generic[Job, Result]):
-    """A thread and a slot of one.
+    """A thread with a queue of length one.
 
     Every submitted job ends in exactly one of two ways: `deliver(job, result)` is called with what
-    `work` returned or raised, or the job is in the list that a later `submit` or `cancel`
-    returns. After its delivery a job may go on in `follow_up` until the next one comes.
+    `work` returned or raised, or a later `submit`, `cancel` or `close` returns the job. After its
+    delivery a job may go on in `follow_up` until the next one comes.
 
-    work: called in the thread with the job and an event that is set when the job is no longer
-    wanted; it should return or raise soon after.
-    deliver: called in the thread, for wanted jobs only; must not raise.
-    follow_up: called in the thread after deliver, with the job, its result and its event; must
-    not raise.
-    on_stop: called by whoever set a job's event, to wake what waits for something else.
+    Args:
+        work: Called in the thread with the job and its stop event. Once the event is set, it
+            should return or raise soon.
+        deliver: Called in the thread for jobs that were not stopped; must not raise.
+        follow_up: Called in the thread after `deliver`, with the job, its result and its stop
+            event; must not raise.
+        on_stop: Called by the thread that set a stop event, to wake a `work` that waits for
+            something else.
     """
 
     def __init__(
@@ -35,35 +37,44 @@ class Worker(Generic[Job, Result]):
         self._follow_up = follow_up
         self._on_stop = on_stop
         self._change = threading.Condition()
-        self._waiting: list[Job] = []
-        self._running: list[Job] = []
-        self._delivered: list[Job] = []
+        self._waiting: Job | None = None
+        self._running: Job | None = None
+        self._delivered: Job | None = None
         self._stop = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="segzero-worker", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> list[Job]:
-        """Let `job` be next; stop and return the jobs whose place it takes, at most two.
+        """Let `job` be next, and stop the others.
 
-        After `close` it is `job` itself that comes back.
+        Returns:
+            The replaced jobs without a result, at most two; `job` itself after `close`.
         """
         with self._change:
             if self._closed:
                 return [job]
             displaced = self._displace()
-            self._waiting = [job]
+            self._waiting = job
             self._change.notify()
         return displaced
 
-    def cancel(self) -> tuple[list[Job], list[Job]]:
-        """Stop everything; return the jobs without result, and the delivered one that went on."""
+    def cancel(self) -> tuple[list[Job], Job | None]:
+        """Stop everything.
+
+        Returns:
+            The jobs without a result, and the delivered job that was in `follow_up`.
+        """
         with self._change:
-            followed = self._delivered
-            return self._displace(), followed
+            delivered = self._delivered
+            return self._displace(), delivered
 
     def close(self) -> list[Job]:
-        """Cancel, and wait until the thread has ended; return the jobs without result."""
+        """Stop everything and wait until the thread has ended.
+
+        Returns:
+            The jobs without a result.
+        """
         with self._change:
             displaced = self._displace()
             self._closed = True
@@ -72,32 +83,36 @@ class Worker(Generic[Job, Result]):
         return displaced
 
     def _displace(self) -> list[Job]:
-        displaced = self._running + self._waiting
-        self._running, self._waiting, self._delivered = [], [], []
+        displaced = [job for job in (self._running, self._waiting) if job is not None]
+        self._running = self._waiting = self._delivered = None
         self._stop.set()
         self._on_stop()
         return displaced
 
     def _run(self) -> None:
-        while True:
-            with self._change:
-                self._change.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
-                    return
-                job = self._waiting.pop()
-                self._running = [job]
-                stop = self._stop = threading.Event()
+        while (started := self._next()) is not None:
+            job, stop = started
             result: Result | Exception
             try:
                 result = self._work(job, stop)
             except Exception as error:
                 result = error
             with self._change:
-                params = not stop.is_set()
-                if params:
-                    self._running, self._delivered = [], [job]
-            if params:
+                stopped = stop.is_set()
+                if not stopped:
+                    self._running, self._delivered = None, job
+            if not stopped:
                 self._deliver(job, result)
                 self._follow_up(job, result, stop)
             with self._change:
-                self._delivered = []
+                self._delivered = None
+
+    def _next(self) -> tuple[Job, threading.Event] | None:
+        """Wait for a job and start it; None after `close`."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is not None or self._closed)
+            if self._closed or self._waiting is None:
+                return None
+            self._running, self._waiting = self._waiting, None
+            self._stop = threading.Event()
+            return self._running, self._stop

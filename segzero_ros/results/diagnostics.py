@@ -1,9 +1,10 @@
-"""What /diagnostics says about the models, the questions and the following."""
+"""The states of models, queries and following on /diagnostics."""
 
 import os
 import threading
 import time
 from collections import Counter, deque
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,24 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from segzero.errors import DeviceOutOfMemory
 
-ENDS = ("answered", "nothing", "failed", "replaced", "stopped")
-ANSWERS = 50
-"""Latencies are those of the last so many answers."""
-FOLLOWED = 300
-"""Latencies are those of the last so many followed frames: ten seconds of most cameras."""
+ANSWER_WINDOW = 50
+"""Answers over which percentiles are computed."""
+FRAME_WINDOW = 300
+"""Followed frames over which percentiles are computed: ten seconds of most cameras."""
+
+
+class QueryEnd(StrEnum):
+    """How a query ended."""
+
+    ANSWERED = "answered"
+    NOTHING = "nothing"  # answered: nothing in the image matches
+    FAILED = "failed"
+    REPLACED = "replaced"
+    STOPPED = "stopped"
 
 
 class DiagnosticsCollector:
-    """Collects what happens to the node, from any thread, and reports it; bounded in memory."""
+    """Counts events of the node, from any thread, and reports them; bounded in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,69 +38,82 @@ class DiagnosticsCollector:
         self._model_error = ""
         self._out_of_memory = 0  # times in a row
         self._error = ""
-        self._last = ""
-        self._ends: Counter[str] = Counter()
-        self._answer_latencies: deque[float] = deque(maxlen=ANSWERS)
-        self._follow_latencies: deque[float] = deque(maxlen=FOLLOWED)
-        self._ages: deque[float] = deque(maxlen=FOLLOWED)
-        self._following = ""
+        self._last: QueryEnd | None = None
+        self._ends: Counter[QueryEnd] = Counter()
+        self._answer_latencies: deque[float] = deque(maxlen=ANSWER_WINDOW)
+        self._follow_latencies: deque[float] = deque(maxlen=FRAME_WINDOW)
+        self._ages: deque[float] = deque(maxlen=FRAME_WINDOW)
+        self._followed_query = ""
         self._objects = (0, 0)  # seen and lost in the last followed frame
         self._followed = 0
-        self._dropped = 0
+        self._skipped = 0
         self._bad = 0
         self._follow_rate = Rate()
 
-    def models(self, state: str, *, failed: bool = False) -> None:
-        """Tell the state of the models in words; `failed` makes it an error."""
+    def set_model_state(self, state: str, *, failed: bool = False) -> None:
+        """Set the state of the models.
+
+        Args:
+            state: The state in words.
+            failed: Whether it is an error.
+        """
         with self._lock:
             self._models = (DiagnosticStatus.ERROR if failed else DiagnosticStatus.OK, state)
-            self._model_works()
+            self._clear_model_error()
 
-    def ended(self, how: str, *, latency: float = 0.0, error: str = "") -> None:
-        """Count a question that ended in one of `ENDS`; latency: seconds until its answer."""
+    def count_query(self, end: QueryEnd, *, latency: float = 0.0, error: str = "") -> None:
+        """Count a query that ended.
+
+        Args:
+            end: How it ended.
+            latency: Seconds until its answer.
+            error: Why it has no answer.
+        """
         with self._lock:
-            self._ends[how] += 1
+            self._ends[end] += 1
             if error:
                 self._error = error
-            if how in ("answered", "nothing"):
+            if end in (QueryEnd.ANSWERED, QueryEnd.NOTHING):
                 self._answer_latencies.append(latency)
-                self._model_works()
-            if how in ("answered", "nothing", "failed"):
-                self._last = how
+                self._clear_model_error()
+            if end in (QueryEnd.ANSWERED, QueryEnd.NOTHING, QueryEnd.FAILED):
+                self._last = end
 
-    def following(self, question: str) -> None:
-        """Tell what is followed from now on; "" for nothing any more."""
+    def set_followed_query(self, query: str) -> None:
+        """Set the query whose objects are followed; "" for no query."""
         with self._lock:
-            self._following = question
+            self._followed_query = query
             self._objects = (0, 0)
 
-    def followed(self, latency: float, age: float, *, seen: int = 0, lost: int = 0) -> None:
+    def count_frame(self, latency: float, age: float, *, seen: int = 0, lost: int = 0) -> None:
         """Count a followed frame.
 
-        latency: seconds from the frame's arrival in the node to its mask.
-        age: seconds from the frame's stamp to its mask, by the node's clock.
-        seen, lost: numbers of objects.
+        Args:
+            latency: Seconds from the frame's arrival in the node to its mask.
+            age: Seconds from the frame's stamp to its mask, by the node's clock.
+            seen: Number of objects seen in it.
+            lost: Number of the query's other objects.
         """
         with self._lock:
             self._followed += 1
             self._follow_latencies.append(latency)
             self._ages.append(age)
             self._objects = (seen, lost)
-            self._model_works()
+            self._clear_model_error()
 
-    def dropped(self, count: int) -> None:
-        """Count frames that the following skipped because the models were busy."""
+    def count_skipped(self, count: int) -> None:
+        """Count frames that were not followed because the models were busy."""
         with self._lock:
-            self._dropped += count
+            self._skipped += count
 
-    def bad_image(self, reason: str) -> None:
+    def count_bad_image(self, reason: str) -> None:
         """Count an image that can't be used."""
         with self._lock:
             self._bad += 1
             self._error = reason
 
-    def error(self, error: Exception) -> None:
-        """Tell that the models failed at work: an error until they have worked again."""
+    def set_model_error(self, error: Exception) -> None:
+        """Report an error of the models until they have worked again."""
         with self._lock:
             self._out_of_memory += isinstance(error, DeviceOutOfMemory)
             self._model_error = str(error) or type(error).__name__
@@ -101,15 +124,19 @@ class DiagnosticsCollector:
                 )
 
     def report(self, node: str) -> list[DiagnosticStatus]:
-        """Return one status each for models, questions and following; call it once a second."""
+        """Return one status each for models, queries and following; call it once a second.
+
+        Args:
+            node: Fully qualified name of the node.
+        """
         with self._lock:
             return [
                 self._model_status(f"{node}: models"),
-                self._question_status(f"{node}: questions"),
+                self._query_status(f"{node}: questions"),
                 self._following_status(f"{node}: following"),
             ]
 
-    def _model_works(self) -> None:
+    def _clear_model_error(self) -> None:
         self._model_error, self._out_of_memory = "", 0
 
     def _model_status(self, name: str) -> DiagnosticStatus:
@@ -122,43 +149,45 @@ class DiagnosticsCollector:
             values["device memory reserved [MiB]"] = f"{torch.cuda.memory_reserved() / 2**20:.0f}"
         return status(name, level, text, values)
 
-    def _question_status(self, name: str) -> DiagnosticStatus:
-        values = {how: str(self._ends[how]) for how in ENDS}
+    def _query_status(self, name: str) -> DiagnosticStatus:
+        values = {end.value: str(self._ends[end]) for end in QueryEnd}
         values["last error"] = self._error
         if self._answer_latencies:
             values["latency of last answer [s]"] = f"{self._answer_latencies[-1]:.3f}"
             values |= _percentiles("latency", self._answer_latencies)
         level, text = DiagnosticStatus.OK, self._last or "no question yet"
-        if self._last == "failed":
+        if self._last is QueryEnd.FAILED:
             level, text = DiagnosticStatus.WARN, f"last question failed: {self._error}"
         return status(name, level, text, values)
 
     def _following_status(self, name: str) -> DiagnosticStatus:
         seen, lost = self._objects
         values = {
-            "question": self._following,
+            "question": self._followed_query,
             "objects seen": str(seen),
             "objects lost": str(lost),
             "rate [Hz]": f"{self._follow_rate.update(self._followed):.1f}",
             "frames followed": str(self._followed),
-            "frames skipped": str(self._dropped),
+            "frames skipped": str(self._skipped),
             "bad images": str(self._bad),
             **_percentiles("latency", self._follow_latencies),
             **_percentiles("age", self._ages),
         }
-        text = f"{seen} of {seen + lost} objects seen" if self._following else "nothing is followed"
+        text = "nothing is followed"
+        if self._followed_query:
+            text = f"{seen} of {seen + lost} objects seen"
         return status(name, DiagnosticStatus.OK, text, values)
 
 
 class Rate:
-    """Turns a growing count into a rate between calls."""
+    """The rate of a counter between two calls."""
 
     def __init__(self) -> None:
         self._count = 0
         self._time = time.monotonic()
 
     def update(self, count: int) -> float:
-        """Return the counts per second since the last call."""
+        """Return the increase per second since the last call."""
         now = time.monotonic()
         rate = (count - self._count) / max(now - self._time, 1e-3)
         self._count, self._time = count, now
@@ -166,7 +195,14 @@ class Rate:
 
 
 def status(name: str, level: bytes, text: str, values: dict[str, str]) -> DiagnosticStatus:
-    """Make one status of /diagnostics; `values` are shown beside its text."""
+    """Make one status of /diagnostics.
+
+    Args:
+        name: What it describes.
+        level: A level of DiagnosticStatus.
+        text: Its message.
+        values: Further values by key.
+    """
     return DiagnosticStatus(
         name=name,
         level=level,

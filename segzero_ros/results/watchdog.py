@@ -1,4 +1,4 @@
-"""What can be wrong between the node and its neighbours: a dead camera, topics that don't match."""
+"""Checks the camera and the connections to other nodes: silence, wrong types, QoS mismatches."""
 
 import time
 from collections.abc import Iterator
@@ -14,20 +14,27 @@ from segzero_ros.results.diagnostics import Rate, status
 
 
 class Watchdog:
-    """Notices that the camera falls silent and that it returns; for the thread that spins."""
+    """Logs when the camera falls silent and when it returns; for the thread that spins.
+
+    Args:
+        node: The node that subscribes to the camera.
+        frames: The camera's newest frame.
+    """
 
     def __init__(self, node: Node, frames: LatestFrame) -> None:
         self._node = node
         self._frames = frames
         self._rate = Rate()
-        self._listening_since: float | None = None
+        self._subscribed_since: float | None = None
         self._silent_since: float | None = None
 
-    def look(self, topic: str, timeout: float, *, active: bool) -> list[DiagnosticStatus]:
+    def check(self, topic: str, timeout: float, *, active: bool) -> list[DiagnosticStatus]:
         """Return the state of the camera and of the connections; call it once a second.
 
-        topic: full name of the camera's. timeout: seconds without a frame that make it silent.
-        active: whether the node listens to it.
+        Args:
+            topic: Full name of the camera's topic.
+            timeout: Seconds without a frame after which the camera counts as silent.
+            active: Whether the node subscribes to it.
         """
         name = self._node.get_fully_qualified_name()
         return [
@@ -50,12 +57,12 @@ class Watchdog:
         if newest:
             values["age of newest frame [s]"] = f"{now - newest.received:.2f}"
         if not active:
-            self._listening_since = self._silent_since = None
+            self._subscribed_since = self._silent_since = None
             return status(
                 name, DiagnosticStatus.OK, "not subscribed: the node isn't active", values
             )
-        self._listening_since = self._listening_since or now
-        last = newest.received if newest else self._listening_since
+        self._subscribed_since = self._subscribed_since or now
+        last = newest.received if newest else self._subscribed_since
         if now - last > timeout:
             text = f"no frame for {now - last:.0f} s: {why_silent(self._node, topic)}"
             if self._silent_since is None:
@@ -71,14 +78,19 @@ class Watchdog:
         return status(name, DiagnosticStatus.OK, f"{rate:.1f} Hz", values)
 
     def _connection_status(self, name: str) -> DiagnosticStatus:
-        complaints = list(qos_mismatches(self._node))
-        if not complaints:
-            return status(name, DiagnosticStatus.OK, "every topic fits its neighbours", {})
-        return status(name, DiagnosticStatus.WARN, "; ".join(complaints), {})
+        mismatches = list(qos_mismatches(self._node))
+        if not mismatches:
+            return status(name, DiagnosticStatus.OK, "no QoS or type mismatch", {})
+        return status(name, DiagnosticStatus.WARN, "; ".join(mismatches), {})
 
 
 def why_silent(node: Node, topic: str) -> str:
-    """Say why no frame comes on the topic, as far as can be told, and what to do."""
+    """Say why no frame comes on a topic, as far as is known, and what to do.
+
+    Args:
+        node: The node that subscribes to it.
+        topic: Full name of the topic.
+    """
     offered = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
     readers = node.get_subscriptions_info_by_topic(topic)
     types = {info.topic_type for info in readers if _is_of(node, info)}
@@ -93,22 +105,30 @@ def why_silent(node: Node, topic: str) -> str:
 
 
 def qos_mismatches(node: Node) -> Iterator[str]:
-    """Say of each neighbour that the node can't hear, or that can't hear the node, why."""
-    heard = {item.topic_name for item in node.subscriptions}
-    sent = {item.topic_name for item in node.publishers}
-    for topic in sorted(heard | sent):
+    """Find the connections of a node that can't work.
+
+    Args:
+        node: The node whose topics are checked.
+
+    Yields:
+        The two nodes, the topic and the reason.
+    """
+    subscribed = {item.topic_name for item in node.subscriptions}
+    published = {item.topic_name for item in node.publishers}
+    for topic in sorted(subscribed | published):
         for writer, reader in product(
             node.get_publishers_info_by_topic(topic), node.get_subscriptions_info_by_topic(topic)
         ):
             if _is_of(node, writer) or _is_of(node, reader):
                 reason = _mismatch(writer, reader)
+                pair = f"{_node_name(reader)} can't receive from {_node_name(writer)}"
                 if reason:
-                    yield f"{_who(reader)} can't hear {_who(writer)} on {topic}: {reason}"
+                    yield f"{pair} on {topic}: {reason}"
 
 
 def _mismatch(writer: TopicEndpointInfo, reader: TopicEndpointInfo) -> str:
     if writer.topic_type != reader.topic_type:
-        return f"the one takes {reader.topic_type}, the other sends {writer.topic_type}"
+        return f"the subscriber takes {reader.topic_type}, the publisher sends {writer.topic_type}"
     compatible, reason = qos_check_compatible(writer.qos_profile, reader.qos_profile)
     if compatible == QoSCompatibility.ERROR:
         return f"change the QoS of one ({reason.replace('ERROR: ', '').rstrip(';')})"
@@ -116,8 +136,8 @@ def _mismatch(writer: TopicEndpointInfo, reader: TopicEndpointInfo) -> str:
 
 
 def _is_of(node: Node, info: TopicEndpointInfo) -> bool:
-    return _who(info) == node.get_fully_qualified_name()
+    return _node_name(info) == node.get_fully_qualified_name()
 
 
-def _who(info: TopicEndpointInfo) -> str:
+def _node_name(info: TopicEndpointInfo) -> str:
     return f"{info.node_namespace.rstrip('/')}/{info.node_name}"

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 from segzero.metrics import overlap
 from segzero_ros.images.conversions import to_rgb
 from segzero_ros.msg import Segmentation
-from segzero_ros.tabletop_camera import GROUND_TRUTH_QOS
+from segzero_ros.qos import RELIABLE_QOS
 from segzero_sim.questions import Question, look, questions
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer, is_usable
@@ -35,7 +35,7 @@ class Camera(Peer):
     def __init__(self, namespace: str) -> None:
         super().__init__(namespace, "tabletop_camera")
         self._ground_truths: dict[tuple[int, int], Ids] = {}
-        self.node.create_subscription(Image, "tabletop_camera/ids", self._on_ids, GROUND_TRUTH_QOS)
+        self.node.create_subscription(Image, "tabletop_camera/ids", self._on_ids, RELIABLE_QOS)
 
     def ground_truth(self, image: Image) -> Ids:
         """The instance ids of the frame with the stamp of `image`."""

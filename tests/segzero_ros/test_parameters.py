@@ -87,14 +87,14 @@ def test_bad_values_are_refused_with_the_reason(
     node: Node, name: str, value: str, reason: str
 ) -> None:
     change = Parameter(name, value=value)
-    assert reason in parameters.refusal([change], Parameters)
+    assert reason in parameters.rejection_reason([change], Parameters)
     node.set_parameters([change])
     with pytest.raises(BadParameter, match=reason):
         parameters.read(node, Parameters)
 
 
 def test_parameters_of_others_are_let_through() -> None:
-    assert parameters.refusal([Parameter("use_sim_time", value=True)], Parameters) == ""
+    assert parameters.rejection_reason([Parameter("use_sim_time", value=True)], Parameters) == ""
 
 
 def test_the_configuration_file_holds_the_defaults() -> None:

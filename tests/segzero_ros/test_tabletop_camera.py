@@ -12,7 +12,7 @@ from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
 from segzero_ros.images.conversions import to_rgb
-from segzero_ros.tabletop_camera import CAMERA_QOS, GROUND_TRUTH_QOS
+from segzero_ros.qos import CAMERA_QOS, RELIABLE_QOS
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import Frame, TabletopRenderer, is_usable
 from tests.segzero_ros.peer import Peer
@@ -32,7 +32,7 @@ class Viewer(Peer):
         self._pictures: queue.Queue[Image] = queue.Queue()
         self._ground_truths: queue.Queue[Image] = queue.Queue()
         self.listen(Image, "camera/image_raw", self._pictures, CAMERA_QOS)
-        self.listen(Image, "tabletop_camera/ids", self._ground_truths, GROUND_TRUTH_QOS)
+        self.listen(Image, "tabletop_camera/ids", self._ground_truths, RELIABLE_QOS)
 
     def look(self) -> tuple[Image, Image]:
         """The next picture and the ids with the same stamp."""

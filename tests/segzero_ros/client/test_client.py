@@ -14,7 +14,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from segzero.errors import BadQuestion
-from segzero_ros.client import NoAnswer, Outcome, SegZeroClient
+from segzero_ros.client import NoAnswer, Outcome, SegZeroClient, state_name
 from segzero_ros.msg import Segmentation
 from tests.segzero_ros.filming import filming
 from tests.segzero_ros.process import NodeProcess
@@ -245,3 +245,10 @@ def test_a_closed_client_says_so(thinker: Robot, make_client: Callable[[], SegZe
     with pytest.raises(NoAnswer, match="closed"):
         question.wait(DEADLINE)
     closing.join()
+
+
+def test_every_state_has_a_name() -> None:
+    constants = {name for name in dir(Segmentation) if name.isupper() and name[0] != "_"}
+    states = constants - {"SLOT_TYPES"}
+    names = [state_name(Segmentation(state=getattr(Segmentation, name))) for name in states]
+    assert sorted(names) == sorted(name.lower() for name in states)

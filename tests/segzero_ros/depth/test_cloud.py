@@ -1,4 +1,4 @@
-"""A mask and a depth image become points: against the simulator's geometry, and bit by bit."""
+"""A mask and a depth image become points, checked against the simulator's geometry."""
 
 from dataclasses import dataclass
 
@@ -6,26 +6,15 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sensor_msgs.msg import PointField
-from std_msgs.msg import Header
 
 from segzero_ros.depth.calibration import Intrinsics
-from segzero_ros.depth.cloud import (
-    EMPTY,
-    POINT,
-    Cloud,
-    DepthUnavailable,
-    DepthView,
-    locate,
-    to_message,
-)
+from segzero_ros.depth.cloud import DepthUnavailable, DepthView, lift_mask
 from segzero_sim.rays import cast
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 
 WIDTH, HEIGHT = 320, 240
 SEEDS = range(500_000, 500_012)
 UNITS = {"32FC1": (np.float32, 1.0), "16UC1": (np.uint16, 0.001)}
-HEADER = Header(frame_id="eye")
 SQUARE = np.pad(np.ones((8, 8), np.uint8), 4)
 """One object in the middle of 16x16 pixels."""
 CAMERA = Intrinsics(fx=16.0, fy=16.0, cx=7.5, cy=7.5)
@@ -89,10 +78,10 @@ def test_objects_are_where_rays_hit_them_and_as_large(
     for view in views:
         camera = Intrinsics(view.focal_length, view.focal_length, (WIDTH - 1) / 2, (HEIGHT - 1) / 2)
         depth = DepthView(change_depth(view.depth(encoding)), UNITS[encoding][1], camera)
-        cloud = locate(change_ids(view.frame.ids), depth)
-        assert cloud.places.keys() == view.ground_truth.keys()
+        cloud = lift_mask(change_ids(view.frame.ids), depth)
+        assert cloud.objects.keys() == view.ground_truth.keys()
         for number, points in view.ground_truth.items():
-            centroid, place = points.mean(axis=0), cloud.places[number]
+            centroid, place = points.mean(axis=0), cloud.objects[number]
             off.append(np.linalg.norm(place.centroid - centroid) / np.linalg.norm(centroid))
             ratios.append(place.extent / np.ptp(points, axis=0))
     wrong = np.abs(np.array(ratios) - 1)
@@ -110,28 +99,28 @@ def test_objects_are_where_rays_hit_them_and_as_large(
 def test_pixels_without_valid_depth_have_no_point(invalid: float) -> None:
     depth = np.full((16, 16), 2.0, np.float32)
     depth[6:8] = invalid
-    cloud = locate(SQUARE, DepthView(depth, 1.0, CAMERA))
+    cloud = lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA))
     assert len(cloud.points) == 8 * 6
     assert np.isfinite(cloud.points).all()
     assert (cloud.points[:, 2] == 2).all()
     depth[:] = invalid
-    assert locate(SQUARE, DepthView(depth, 1.0, CAMERA)).places == {}
+    assert lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA)).objects == {}
 
 
 def test_pixels_become_points_by_the_pinhole() -> None:
     depth = np.full((16, 16), 2.0, np.float32)
-    cloud = locate(SQUARE, DepthView(depth, 1.0, CAMERA))
+    cloud = lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA))
     v, u = np.nonzero(SQUARE)
     expected = np.stack([(u - 7.5) / 8, (v - 7.5) / 8, np.full(64, 2.0)], axis=1)
     np.testing.assert_allclose(cloud.points, expected)
-    np.testing.assert_allclose(cloud.places[1].centroid, [0, 0, 2], atol=1e-6)
-    np.testing.assert_allclose(cloud.places[1].extent, [7 / 8, 7 / 8, 0])
+    np.testing.assert_allclose(cloud.objects[1].centroid, [0, 0, 2], atol=1e-6)
+    np.testing.assert_allclose(cloud.objects[1].extent, [7 / 8, 7 / 8, 0])
 
 
 def test_a_pose_takes_points_to_another_frame() -> None:
     depth = np.full((16, 16), 2.0, np.float32)
     pose = np.array([[0, 0, 1, 0.5], [-1, 0, 0, 0], [0, -1, 0, 1], [0, 0, 0, 1]])
-    place = locate(SQUARE, DepthView(depth, 1.0, CAMERA), pose).places[1]
+    place = lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA), pose).objects[1]
     np.testing.assert_allclose(place.centroid, [2.5, 0, 1], atol=1e-6)
     np.testing.assert_allclose(place.extent, [0, 7 / 8, 7 / 8], atol=1e-6)
 
@@ -139,48 +128,12 @@ def test_a_pose_takes_points_to_another_frame() -> None:
 def test_each_point_carries_the_id_of_its_object() -> None:
     ids = np.zeros((16, 16), np.uint8)
     ids[2:6, 2:6], ids[10:15, 10:15] = 3, 7
-    cloud = locate(ids, DepthView(np.full((16, 16), 1.0, np.float32), 1.0, CAMERA))
-    assert cloud.places.keys() == {3, 7}
+    cloud = lift_mask(ids, DepthView(np.full((16, 16), 1.0, np.float32), 1.0, CAMERA))
+    assert cloud.objects.keys() == {3, 7}
     assert np.bincount(cloud.ids).tolist() == [0, 0, 0, 16, 0, 0, 0, 25]
     assert (cloud.points[cloud.ids == 3, 0] < 0).all()
 
 
 def test_depth_of_another_size_is_refused() -> None:
     with pytest.raises(DepthUnavailable, match="8×16, but the image 16×16: let the driver"):
-        locate(SQUARE, DepthView(np.ones((16, 8), np.float32), 1.0, CAMERA))
-
-
-CLOUD = Cloud(np.arange(12, dtype=np.float32).reshape(4, 3), np.array([1, 1, 2, 9], np.uint8), {})
-
-
-@pytest.mark.parametrize("cloud", [CLOUD, EMPTY], ids=["points", "empty"])
-def test_the_message_says_what_is_in_it(cloud: Cloud) -> None:
-    message = to_message(cloud, HEADER)
-    count = len(cloud.points)
-    assert (message.header, message.height, message.width) == (HEADER, 1, count)
-    assert (message.point_step, message.row_step) == (16, 16 * count)
-    assert [field.name for field in message.fields] == ["x", "y", "z", "id"]
-    rows = np.frombuffer(message.data.tobytes(), POINT)
-    np.testing.assert_array_equal(np.stack([rows["x"], rows["y"], rows["z"]], 1), cloud.points)
-    np.testing.assert_array_equal(rows["id"], cloud.ids)
-
-
-def test_it_is_the_message_of_sensor_msgs_py() -> None:
-    point_cloud2 = pytest.importorskip(
-        "sensor_msgs_py.point_cloud2",
-        reason="sensor_msgs_py is not here: it comes with an installed ROS 2, not with pip",
-    )
-    rows = np.empty(len(CLOUD.points), POINT)
-    rows["x"], rows["y"], rows["z"] = CLOUD.points.T
-    rows["id"] = CLOUD.ids
-    kinds = [("x", PointField.FLOAT32), ("y", PointField.FLOAT32), ("z", PointField.FLOAT32)]
-    fields = [
-        PointField(name=name, offset=4 * place, datatype=kind, count=1)
-        for place, (name, kind) in enumerate([*kinds, ("id", PointField.UINT32)])
-    ]
-    theirs, ours = point_cloud2.create_cloud(HEADER, fields, rows), to_message(CLOUD, HEADER)
-    assert ours.data.tobytes() == theirs.data.tobytes()
-    ours.is_dense = theirs.is_dense  # it never says that no point is invalid
-    assert ours == theirs
-    read = point_cloud2.read_points(to_message(CLOUD, HEADER))
-    assert read["id"].tolist() == [1, 1, 2, 9]
+        lift_mask(SQUARE, DepthView(np.ones((16, 8), np.float32), 1.0, CAMERA))

@@ -12,11 +12,12 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from segzero_ros.depth.calibration import Uncalibrated
-from segzero_ros.depth.cloud import POINT, DepthUnavailable
-from segzero_ros.depth.locator import DEPTH_BUFFER_SIZE, DepthInput, view
-from segzero_ros.images.camera import CAMERA_QOS
+from segzero_ros.depth.cloud import DepthUnavailable
+from segzero_ros.depth.locator import DEPTH_BUFFER_SIZE, DepthInput, depth_view
 from segzero_ros.images.conversions import from_array
 from segzero_ros.msg import Segmentation
+from segzero_ros.qos import CAMERA_QOS
+from segzero_ros.results.messages import POINT
 from tests.segzero_ros.robot import Robot, picture
 from tests.segzero_ros.waiting import DEADLINE, wait_until
 
@@ -46,27 +47,27 @@ def received() -> DepthInput:
     return received
 
 
-@pytest.mark.parametrize(("params", "expected"), [(10.31, 10.3), (10.28, 10.3), (9.96, 10.0)])
+@pytest.mark.parametrize(("wanted", "expected"), [(10.31, 10.3), (10.28, 10.3), (9.96, 10.0)])
 def test_the_image_nearest_to_the_stamp_is_taken(
-    received: DepthInput, params: float, expected: float
+    received: DepthInput, wanted: float, expected: float
 ) -> None:
-    image, info = received.at(stamp(params), 0.05)
+    image, info = received.nearest(stamp(wanted), 0.05)
     assert (image.header.stamp, info) == (stamp(expected), PINHOLE)
 
 
-@pytest.mark.parametrize(("params", "how"), [(9.9, "0.100 s younger"), (11.0, "0.100 s older")])
-def test_images_too_far_apart_are_not_joined(received: DepthInput, params: float, how: str) -> None:
+@pytest.mark.parametrize(("wanted", "how"), [(9.9, "0.100 s younger"), (11.0, "0.100 s older")])
+def test_images_too_far_apart_are_not_joined(received: DepthInput, wanted: float, how: str) -> None:
     with pytest.raises(DepthUnavailable, match=f"{how}, depth_tolerance allows 0.05 s"):
-        received.at(stamp(params), 0.05)
+        received.nearest(stamp(wanted), 0.05)
 
 
 def test_it_says_what_never_came() -> None:
     received = DepthInput()
     with pytest.raises(DepthUnavailable, match="no depth image came yet: start the depth camera"):
-        received.at(stamp(10), 0.05)
+        received.nearest(stamp(10), 0.05)
     received.put(depth(10))
     with pytest.raises(DepthUnavailable, match="no camera_info came yet: remap"):
-        received.at(stamp(10), 0.05)
+        received.nearest(stamp(10), 0.05)
 
 
 def test_depth_that_comes_a_little_later_is_waited_for(
@@ -74,23 +75,23 @@ def test_depth_that_comes_a_little_later_is_waited_for(
 ) -> None:
     monkeypatch.setattr("segzero_ros.depth.locator.DEPTH_TIMEOUT", DEADLINE)
     threading.Timer(0.1, received.put, [depth(11.0)]).start()
-    assert received.at(stamp(11.0), 0.05)[0].header.stamp == stamp(11.0)
+    assert received.nearest(stamp(11.0), 0.05)[0].header.stamp == stamp(11.0)
 
 
 def test_what_is_held_outlives_the_history_and_the_rest_is_bounded(received: DepthInput) -> None:
-    received.hold(stamp(10.5))
+    received.pin(stamp(10.5))
     for second in range(11, 11 + DEPTH_BUFFER_SIZE):
         received.put(depth(second))
-    assert received.at(stamp(10.5), 0.05)[0].header.stamp == stamp(10.5)
+    assert received.nearest(stamp(10.5), 0.05)[0].header.stamp == stamp(10.5)
     with pytest.raises(DepthUnavailable, match=r"depth_tolerance"):
-        received.at(stamp(10.2), 0.05)
+        received.nearest(stamp(10.2), 0.05)
 
 
 def test_a_clock_that_starts_again_forgets_the_old_images(received: DepthInput) -> None:
     received.put(depth(1.0))
-    assert received.at(stamp(1.0), 0.05)[0].header.stamp == stamp(1.0)
+    assert received.nearest(stamp(1.0), 0.05)[0].header.stamp == stamp(1.0)
     with pytest.raises(DepthUnavailable):
-        received.at(stamp(10.5), 0.05)
+        received.nearest(stamp(10.5), 0.05)
 
 
 @pytest.mark.parametrize(("dtype", "unit"), [(np.float32, 1.0), (np.uint16, 0.001)])
@@ -98,7 +99,7 @@ def test_both_encodings_of_rep_118_are_read(dtype: type, unit: float) -> None:
     values = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(dtype)
     image = from_array(values, Header())
     assert image.encoding == {np.float32: "32FC1", np.uint16: "16UC1"}[dtype]
-    seen = view(image, PINHOLE)
+    seen = depth_view(image, PINHOLE)
     np.testing.assert_array_equal(seen.depth, values)
     assert (seen.unit, seen.intrinsics.fx, seen.intrinsics.cx) == (unit, 60, 31.5)
 
@@ -116,7 +117,7 @@ def test_what_can_not_be_used_says_what_to_do(
     image: Image, info: CameraInfo, error: type, reason: str
 ) -> None:
     with pytest.raises(error, match=reason):
-        view(image, info)
+        depth_view(image, info)
 
 
 class DepthCamera:

@@ -7,7 +7,7 @@ import pytest
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from rclpy.time import Time
 
-from segzero_ros.depth.transforms import NoTransform, Transforms, matrix
+from segzero_ros.depth.transforms import Transforms, TransformUnavailable, matrix
 from tests.segzero_ros.peer import Peer
 from tests.segzero_ros.waiting import wait_until
 
@@ -61,7 +61,7 @@ def known(transforms: Transforms, target: str, second: int) -> np.ndarray:
     def came() -> bool:
         try:
             found.append(transforms.lookup(target, FRAME, Time(seconds=second).to_msg()))
-        except NoTransform:
+        except TransformUnavailable:
             return False
         return True
 
@@ -91,7 +91,7 @@ def test_a_moving_frame_is_taken_at_the_images_time(tf2) -> None:
         message.transform.translation.x = float(second)
         broadcaster.sendTransform(message)
     assert known(transforms, "moving", 11)[0, 3] == pytest.approx(11)
-    with pytest.raises(NoTransform, match="no transform to target_frame"):
+    with pytest.raises(TransformUnavailable, match="no transform to target_frame"):
         transforms.lookup("moving", FRAME, Time(seconds=2).to_msg())
-    with pytest.raises(NoTransform, match="no transform to target_frame"):
+    with pytest.raises(TransformUnavailable, match="no transform to target_frame"):
         transforms.lookup("nowhere", FRAME, Time(seconds=11).to_msg())

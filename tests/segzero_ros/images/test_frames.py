@@ -6,8 +6,7 @@ from itertools import pairwise
 import pytest
 from sensor_msgs.msg import Image
 
-from segzero_ros.images.frames import Frame, History, LatestFrame
-from segzero_ros.questions.object_follower import evenly
+from segzero_ros.images.frames import Frame, History, LatestFrame, sample_evenly
 from tests.segzero_ros.waiting import DEADLINE
 
 
@@ -137,4 +136,4 @@ def test_a_history_is_bounded_and_evenly_spread(limit: int, count: int) -> None:
 def test_frames_are_chosen_evenly(count: int, chosen: list[int] | str) -> None:
     frames = [Frame(Image(), 0.0, number) for number in range(10)]
     expected = list(range(10)) if chosen == "all" else chosen
-    assert [frame.number for frame in evenly(frames, count)] == expected
+    assert [frame.number for frame in sample_evenly(frames, count)] == expected

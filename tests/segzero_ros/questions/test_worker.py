@@ -92,9 +92,9 @@ def test_a_newer_job_takes_the_place_of_the_waiting_one(bench: Bench) -> None:
 
 def test_cancel_returns_what_it_stopped(bench: Bench) -> None:
     job = bench.start("a")
-    assert bench.worker.cancel() == ([job], [])
+    assert bench.worker.cancel() == ([job], None)
     assert job.stopped.wait(DEADLINE)
-    assert bench.worker.cancel() == ([], [])
+    assert bench.worker.cancel() == ([], None)
 
 
 def test_an_error_is_delivered_and_the_worker_goes_on() -> None:

@@ -1,4 +1,4 @@
-"""A camera that dies and returns, and neighbours that can't hear each other."""
+"""A camera that dies and returns, and neighbours that can't receive from each other."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def neighbour(namespace: str) -> Iterator[Node]:
 
 
 class Camera:
-    """What a watchdog sees and says; `look` returns the camera's state."""
+    """A camera and the log lines about it; `check` returns the camera's state."""
 
     def __init__(self, node: Node, topic: str) -> None:
         self.frames = LatestFrame()
@@ -57,8 +57,8 @@ class Camera:
 
     info = error
 
-    def look(self, timeout: float = 0.05, *, active: bool = True) -> DiagnosticStatus:
-        return self._watchdog.look(self.topic, timeout, active=active)[0]
+    def check(self, timeout: float = 0.05, *, active: bool = True) -> DiagnosticStatus:
+        return self._watchdog.check(self.topic, timeout, active=active)[0]
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def camera(node: Node, namespace: str) -> Camera:
 
 
 def test_frames_are_counted_and_their_rate_is_told(camera: Camera) -> None:
-    camera.look()
+    camera.check()
     for _ in range(30):
         camera.frames.put(Image())
     camera.frames.lost = 4
-    status = camera.look(timeout=60)
+    status = camera.check(timeout=60)
     assert status.level == DiagnosticStatus.OK
     told = {item.key: item.value for item in status.values}
     assert (told["frames received"], told["frames lost"]) == ("30", "4")
@@ -80,27 +80,27 @@ def test_frames_are_counted_and_their_rate_is_told(camera: Camera) -> None:
 
 
 def test_a_silent_camera_is_told_once_and_so_is_its_return(camera: Camera) -> None:
-    assert camera.look().level == DiagnosticStatus.WARN
+    assert camera.check().level == DiagnosticStatus.WARN
     time.sleep(0.1)
     for _ in range(3):
-        status = camera.look()
+        status = camera.check()
         assert status.level == DiagnosticStatus.ERROR
         assert f"nothing publishes on {camera.topic}; start the camera" in status.message
     camera.frames.put(Image())
-    assert camera.look(timeout=60).level == DiagnosticStatus.OK
+    assert camera.check(timeout=60).level == DiagnosticStatus.OK
     assert len(camera.said) == 2
     assert "The camera is silent" in camera.said[0]
     assert "Frames come again" in camera.said[1]
     time.sleep(0.1)
-    assert camera.look().level == DiagnosticStatus.ERROR
+    assert camera.check().level == DiagnosticStatus.ERROR
     assert len(camera.said) == 3
 
 
 def test_a_node_that_is_not_active_misses_no_camera(camera: Camera) -> None:
-    camera.look(active=False)
+    camera.check(active=False)
     time.sleep(0.1)
-    assert camera.look(active=False).level == DiagnosticStatus.OK
-    assert camera.look(active=True).level == DiagnosticStatus.WARN
+    assert camera.check(active=False).level == DiagnosticStatus.OK
+    assert camera.check(active=True).level == DiagnosticStatus.WARN
     assert camera.said == []
 
 
@@ -116,9 +116,9 @@ def test_the_reason_of_the_silence_is_told(
 ) -> None:
     neighbour.create_publisher(kind, "image", 10)
     wait_until(lambda: node.count_publishers(camera.topic), "the publisher")
-    camera.look()
+    camera.check()
     time.sleep(0.1)
-    assert reason in camera.look().message
+    assert reason in camera.check().message
 
 
 def test_neighbours_that_fit_are_no_news(node: Node, neighbour: Node) -> None:
@@ -134,15 +134,16 @@ def test_neighbours_that_fit_are_no_news(node: Node, neighbour: Node) -> None:
     [
         (
             lambda other: other.create_publisher(String, "query", BEST_EFFORT),
-            "segzero can't hear {0}/neighbour on {0}/query: change the QoS of one (Best effort",
+            "segzero can't receive from {0}/neighbour on {0}/query: "
+            "change the QoS of one (Best effort",
         ),
         (
             lambda other: other.create_publisher(Image, "query", 10),
-            "the one takes std_msgs/msg/String, the other sends sensor_msgs/msg/Image",
+            "the subscriber takes std_msgs/msg/String, the publisher sends sensor_msgs/msg/Image",
         ),
         (
             lambda other: other.create_subscription(Image, "mask", print, LATCHED),
-            "neighbour can't hear {0}/segzero on {0}/mask: change the QoS of one (Volatile",
+            "neighbour can't receive from {0}/segzero on {0}/mask: change the QoS of one (Volatile",
         ),
     ],
 )

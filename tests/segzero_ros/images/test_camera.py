@@ -1,4 +1,4 @@
-"""Pictures for a question: late, missing, bad, big-endian, compressed."""
+"""Images for a query: late, missing, bad, big-endian, compressed."""
 
 from collections.abc import Callable
 

@@ -1,0 +1,10 @@
+"""The quality-of-service profiles that several modules share."""
+
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""For images: only the newest one counts."""
+RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""For queries, results and diagnostics."""
+TEXT_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+"""For pieces of text: each one counts, and a busy subscriber reads them late."""
