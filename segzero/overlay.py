@@ -1,18 +1,26 @@
-"""A picture of a result for people: frame, masks, boxes, points, ids, and the question below."""
+"""A picture of a result for people: masks, boxes and ids on the frame, question and thinking below.
+
+A mask must be visible on any object, so that it is told by luminance and not by hue alone: its
+outline is a light line beside a dark one, and its inside is hatched in light and dark.
+"""
 
 import colorsys
 from collections.abc import Iterator
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from segzero.types import Segmentation, SegmentedObject
 
-_OPACITY = 0.45
-_MAX_LINES = 3
-_INK, _PAPER = (255, 255, 255), (24, 24, 24)
+_OPACITY = 0.35
+_HATCH_OPACITY = 0.5
+_HATCH_PERIOD = 12
+"""Pixels from one hatch line to the next; each is a sixth light and a sixth dark."""
+_QUESTION_LINES, _THINKING_LINES = 3, 5
+_INK, _DIM_INK, _PAPER = (255, 255, 255), (184, 196, 208), (24, 24, 24)
 # Tried in order; they cover more scripts than Pillow's own font, which is always there.
 _FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf")
 
@@ -20,41 +28,61 @@ Colour = tuple[int, int, int]
 
 
 def draw(image: NDArray[np.uint8], segmentation: Segmentation) -> NDArray[np.uint8]:
-    """The image with every object drawn in its own colour, above a strip with the question.
+    """Draw every object in its own colour, above a strip with the question and the thinking.
 
-    image: (H, W, 3) uint8 RGB, the one that the segmentation is of.
-    Returns (H', W, 3) uint8 with H' > H. Characters that no font here has come out as boxes.
+    Characters that no installed font has come out as boxes; long texts are cut with "…".
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the image that the segmentation is of.
+        segmentation: What was found in it.
+
+    Returns:
+        (H', W, 3) uint8 RGB with H' > H; the first H rows are the image.
     """
     height, width = image.shape[:2]
     size = max(11, width // 40)
     font = _font(size)
-    lines = list(_wrap(segmentation.question, font, width - size))
-    strip = size // 2 + len(lines) * (size + size // 4) + size // 2
-    canvas = Image.new("RGB", (width, height + strip), _PAPER)
+    room = width - size
+    lines = [(line, _INK) for line in _wrap(segmentation.question, font, room, _QUESTION_LINES)]
+    thinking = _wrap(segmentation.reasoning, font, room, _THINKING_LINES)
+    lines += [(line, _DIM_INK) for line in thinking]
+    step = size + size // 4
+    canvas = Image.new("RGB", (width, height + len(lines) * step + 2 * (size // 2)), _PAPER)
     canvas.paste(Image.fromarray(_blend(image, segmentation)))
     pen = ImageDraw.Draw(canvas)
     for item in segmentation.objects:
         _draw_object(pen, item, font, size)
-    for number, line in enumerate(lines):
-        place = (size // 2, height + size // 2 + number * (size + size // 4))
-        pen.text(place, line, fill=_INK, font=font)
+    for number, (line, ink) in enumerate(lines):
+        pen.text((size // 2, height + size // 2 + number * step), line, fill=ink, font=font)
     return np.array(canvas)
 
 
 def colour(object_id: int) -> Colour:
-    """RGB of an object; hues a golden angle apart, so that neighbouring ids differ most."""
+    """Return the RGB colour of an object; neighbouring ids lie a golden angle of hue apart."""
     red, green, blue = colorsys.hsv_to_rgb(object_id * 0.618034 % 1.0, 0.85, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _blend(image: NDArray[np.uint8], segmentation: Segmentation) -> NDArray[np.uint8]:
-    ids = segmentation.mask()
+    ids = segmentation.mask()  # (H, W)
     palette = np.array([colour(number) for number in range(256)], np.float32)
-    blended = image.copy()
     inside = ids > 0
-    mixed = (1 - _OPACITY) * image[inside] + _OPACITY * palette[ids[inside]]
-    blended[inside] = mixed.round().astype(np.uint8)
-    return blended
+    drawn = image.copy()
+    mixed = (1 - _OPACITY) * image[inside] + _OPACITY * palette[ids[inside]]  # (N, 3)
+    rows, columns = np.nonzero(inside)
+    scale = max(1, image.shape[1] // 640)
+    sixth = (rows + columns) // (_HATCH_PERIOD * scale // 6) % 6
+    for part, shade in ((0, 255.0), (1, 0.0)):
+        line = sixth == part
+        mixed[line] += _HATCH_OPACITY * (shade - mixed[line])
+    drawn[inside] = mixed.round().astype(np.uint8)
+    kernel = np.ones((3, 3), np.uint8)
+    for number in np.unique(ids[inside]):
+        mask = (ids == number).astype(np.uint8)
+        drawn[(cv2.dilate(mask, kernel, iterations=scale) > 0) & (mask == 0)] = 0
+        eroded = cv2.erode(mask, kernel, iterations=scale, borderValue=0)
+        drawn[(mask > 0) & (eroded == 0)] = 255
+    return drawn
 
 
 def _draw_object(
@@ -75,17 +103,17 @@ def _draw_object(
     pen.text((left, top), label, fill=_PAPER, font=font)
 
 
-def _wrap(text: str, font: ImageFont.ImageFont, width: int) -> Iterator[str]:
-    """Lines of at most `width` pixels, broken at blanks if there are any; "…" marks a cut."""
+def _wrap(text: str, font: ImageFont.ImageFont, width: int, most: int) -> Iterator[str]:
+    """Yield up to `most` lines of `width` pixels, broken at blanks if possible; "…" marks a cut."""
     text = "".join(character if character.isprintable() else " " for character in text)
-    for number in range(_MAX_LINES):
+    for number in range(most):
         if not text:
             return
         fitting = _fitting(text, font, width)
         if fitting == len(text):
             yield text
             return
-        if number == _MAX_LINES - 1:
+        if number == most - 1:
             yield text[: max(1, fitting - 1)] + "…"
             return
         at = text.rfind(" ", 1, fitting + 1)

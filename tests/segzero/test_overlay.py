@@ -7,12 +7,12 @@ from segzero.types import Box, Point, Segmentation, SegmentedObject
 WIDTH, HEIGHT = 320, 240
 
 
-def result(*masks: np.ndarray, question: str = "the red ball") -> Segmentation:
+def result(*masks: np.ndarray, question: str = "the red ball", reasoning: str = "") -> Segmentation:
     objects = tuple(
         SegmentedObject(number, Box(60, 60, 120, 120), (Point(90, 90),), mask, 0.9)
         for number, mask in enumerate(masks, 1)
     )
-    return Segmentation(question, "", "", (WIDTH, HEIGHT), objects)
+    return Segmentation(question, reasoning, "", (WIDTH, HEIGHT), objects)
 
 
 @pytest.fixture
@@ -43,9 +43,51 @@ def test_the_frame_itself_stays_untouched(frame):
 def test_each_mask_is_tinted_with_its_objects_colour(frame):
     picture = overlay.draw(frame, result(block(200), block(140)))
     for number, left in ((1, 200), (2, 140)):
-        expected = 0.55 * 100 + 0.45 * np.array(overlay.colour(number))
-        assert np.abs(picture[65, left + 30] - expected).max() <= 1
+        expected = 0.65 * 100 + 0.35 * np.array(overlay.colour(number))
+        inside = picture[64:116, left + 24 : left + 56].reshape(-1, 3).astype(float)
+        plain = np.median(inside, axis=0)  # most pixels are in no line of the hatch
+        assert np.abs(plain - expected).max() <= 1
     assert (picture[200, 200] == 100).all()
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    """Relative luminance of sRGB, ITU-R BT.709, in [0, 1]."""
+    return (rgb / 255.0) ** 2.2 @ np.array([0.2126, 0.7152, 0.0722])
+
+
+SURFACES = [
+    (0, 0, 0), (255, 255, 255), (128, 128, 128), (210, 40, 40), (40, 80, 220), (240, 210, 40),
+    (60, 170, 60), *(overlay.colour(number) for number in range(1, 7)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("object_id", [1, 2, 3])
+def test_a_mask_can_be_told_on_an_object_of_any_colour(surface, object_id):
+    frame = np.full((HEIGHT, WIDTH, 3), surface, np.uint8)
+    mask = block(200)  # away from box and point, which have colours of their own
+    item = SegmentedObject(object_id, Box(10, 10, 20, 20), (Point(15, 15),), mask, 0.9)
+    picture = overlay.draw(frame, Segmentation("q", "", "", (WIDTH, HEIGHT), (item,)))
+    plain = luminance(np.array(surface))
+    around = luminance(picture[50:130, 190:270])
+    outline = around[9:12, 30:50]  # the rows of the upper edge
+    assert np.ptp(outline.mean(axis=1)) > 0.9  # a dark line beside a light one
+    inside = around[14:66, 14:66]
+    assert np.percentile(inside, 99) - np.percentile(inside, 1) > 0.15  # hatched
+    assert np.mean(np.abs(inside - plain) > 0.02) > 0.15  # a sixth is light, a sixth dark
+
+
+def test_the_thinking_stands_below_the_question(frame):
+    without = overlay.draw(frame, result())
+    picture = overlay.draw(frame, result(reasoning="A red ball lies left of the box."))
+    assert picture.shape[0] > without.shape[0]
+    assert (picture[HEIGHT : HEIGHT + 15] == without[HEIGHT : HEIGHT + 15]).all()
+
+
+@pytest.mark.parametrize("reasoning", ["wide " * 3000, "x" * 9000, "红色的球 " * 900, "a\nb" * 999])
+def test_long_thinking_is_cut(frame, reasoning):
+    picture = overlay.draw(frame, result(reasoning=reasoning))
+    assert picture.shape[0] < 1.5 * HEIGHT
 
 
 def test_box_and_points_are_drawn_and_the_rest_is_not(frame):
