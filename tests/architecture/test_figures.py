@@ -96,7 +96,7 @@ def test_every_decimal_of_a_page_of_measurements_names_its_json(page: Path) -> N
 
 
 UNCLEAN = ("decoding-3b.json", "follow-tabletop.json", "follow.json", "live.json")
-"""Measured with uncommitted changes in the tree; each leaves this list when it is measured again."""
+"""Measured with uncommitted changes in the tree; to be measured again."""
 
 
 @pytest.mark.parametrize(
