@@ -33,7 +33,7 @@ from segzero_train.evaluation.pictures import write_worst
 from segzero_train.evaluation.runner import SkippedRow, Source, claim, run, write_text
 from segzero_train.evaluation.scores import report, table
 from segzero_train.evaluation.scoring import Result, score_batch
-from segzero_train.evaluation.sources import rows_source, tabletop_source
+from segzero_train.evaluation.sources import IGNORED, Ignored, rows_source, tabletop_source
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -53,6 +53,7 @@ class Options:
         size: How many questions; None for the default.
         vqa: Whether the dataset is one of visual question answering.
         batch: Questions asked at once.
+        ignored: What pixels that are marked 255 are, one of `sources.IGNORED`.
         convention: Of the printed figures, one of `metrics.CONVENTIONS`.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
         out: Folder for answers, scores, table and pictures.
@@ -66,6 +67,7 @@ class Options:
     size: int | None
     vqa: bool
     batch: int
+    ignored: Ignored
     convention: str
     device: str
     out: Path | None
@@ -116,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--vqa", action="store_true", help="visual question answering, from a dataset for that")
     add("--batch", type=_positive, default=1, metavar="N", help="questions asked at once")
+    add(
+        "--ignored",
+        choices=IGNORED,
+        default="excluded",
+        help="pixels marked 255: not counted (default), or part of the answer as in the authors' "
+        "evaluation",
+    )
     add("--convention", choices=CONVENTIONS, default="lisa", help="of the printed figures")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
     add("--out", type=Path, metavar="DIR", help="for answers, scores.json, table.md and worst/")
@@ -168,7 +177,7 @@ def _source(options: Options) -> Source:
         return vqa.source(rows.select(range(min(options.size or len(rows), len(rows)))))
     if options.dataset == "tabletop":
         return tabletop_source(options.split, options.size or TABLETOP_SIZE)
-    return rows_source(load_rows(options.dataset, options.split, options.size))
+    return rows_source(load_rows(options.dataset, options.split, options.size), options.ignored)
 
 
 def _ask(options: Options, profile: Profile, source: Source, state: "PartialState") -> None:
@@ -222,7 +231,8 @@ def _finish(
 
 
 def _described(options: Options) -> dict[str, Any]:
-    return {key: getattr(options, key) for key in ("profile", "dataset", "split", "size")}
+    keys = ("profile", "dataset", "split", "size", "ignored")
+    return {key: getattr(options, key) for key in keys}
 
 
 def _identity(options: Options, profile: Profile, size: int) -> dict[str, Any]:
@@ -240,6 +250,8 @@ def _identity(options: Options, profile: Profile, size: int) -> dict[str, Any]:
         "split": options.split,
         "size": size,
         "vqa": options.vqa,
+        # None for the default, so that folders of older versions fit.
+        "ignored": None if options.ignored == "excluded" else options.ignored,
     }
 
 

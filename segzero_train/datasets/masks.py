@@ -29,6 +29,9 @@ _MARK = "segzero"
 _LOSSY_GREY = 8
 """Difference of the colour channels of a grey pixel in a JPEG, at most."""
 
+_EDGE = 7
+"""Pixels across which a soft edge may run, at most."""
+
 Ids = NDArray[np.int32]
 _Raw = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -132,6 +135,8 @@ def disagreement(objects: Sequence[GroundedObject], ids: NDArray) -> str | None:
         many ids as objects, and each object has pixels in its box, in the order of the ids.
     """
     found = [k for k in np.unique(ids).tolist() if k not in (0, IGNORE)]
+    if objects and not found:
+        return f"the mask is empty, the solution has {len(objects)} objects"
     if len(found) != len(objects):
         return f"the solution has {len(objects)} objects, the mask {len(found)}"
     for number, (k, item) in enumerate(zip(found, objects, strict=True), start=1):
@@ -186,7 +191,8 @@ def _is_soft(raw: _Raw, counts: NDArray, middle: NDArray, has_both: bool) -> boo
     """Whether the values between black and white belong to edges.
 
     A value of an edge fills no 3 x 3 pixels, and most of its pixels lie between a lower and a
-    higher one. A thin object lies beside the background only.
+    higher one. A thin object lies beside the background only. Resizing and JPEG make further values
+    that fill no 3 x 3 pixels.
     """
     if len(middle) > MAX_OBJECTS:
         return True
@@ -194,19 +200,19 @@ def _is_soft(raw: _Raw, counts: NDArray, middle: NDArray, has_both: bool) -> boo
     low, high = cv2.erode(raw, square), cv2.dilate(raw, square)
     filled = np.bincount(raw[low == high], minlength=len(counts))
     between = np.bincount(raw[(low < raw) & (raw < high)], minlength=len(counts))
-    soft = middle[(filled[middle] == 0) & (2 * between[middle] >= counts[middle])]
+    unfilled = middle[filled[middle] == 0]
+    soft = unfilled[2 * between[unfilled] >= counts[unfilled]]
     if len(soft) >= 3:
-        return bool(2 * len(soft) >= len(middle))
+        return 2 * len(unfilled) >= len(middle)
     # One or two values in all: ids if they count 1, 2, …
     return has_both and len(soft) == len(middle) > 0 and int(middle[-1]) != len(middle)
 
 
 def _black_and_white(raw: _Raw, middle: NDArray, white: int) -> Ids:
-    """The object of a mask with soft edges; raises Unusable unless all areas are black or white."""
-    square = np.ones((3, 3), np.uint8)
-    areas = raw[cv2.erode(raw, square) == cv2.dilate(raw, square)]
-    is_white, is_black = areas > white - white // 8, areas < white // 8
-    if not is_white.any() or not (is_white | is_black).all():
+    """The object of a mask with soft edges; raises Unusable if an area is grey."""
+    is_grey = ((raw > white // 8) & (raw < white - white // 8)).astype(np.uint8)
+    areas = cv2.erode(is_grey, np.ones((_EDGE, _EDGE), np.uint8))
+    if areas.any() or raw.max() < white - white // 8:
         reason = f"not a mask of ids: {len(middle)} values, soft edges"
         raise Unusable("malformed mask", f"{reason}; store it as PNG, resized to the nearest pixel")
     return (raw > white // 2).astype(np.int32)

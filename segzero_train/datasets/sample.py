@@ -21,6 +21,8 @@ class Sample:
         objects: The true boxes and points in pixels, empty if nothing matches.
         masks: The true mask of each object, (H, W) bool.
         ignored: (H, W) bool, the pixels that don't count; None if all do.
+        ignored_is_target: Count these pixels as part of the answer, as the authors' evaluation
+            does, whose masks are booleans.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Sample:
     objects: tuple[GroundedObject, ...]
     masks: tuple[NDArray[np.bool_], ...]
     ignored: NDArray[np.bool_] | None = None
+    ignored_is_target: bool = False
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -38,5 +41,5 @@ class Sample:
         for mask in self.masks:
             inside[mask] = 1
         if self.ignored is not None:
-            inside[self.ignored] = IGNORE
+            inside[self.ignored] = 1 if self.ignored_is_target else IGNORE
         return inside

@@ -100,7 +100,7 @@ def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
     """A Markdown table of the measured figures, for a published benchmark beside the paper's.
 
     Args:
-        run: The keys `profile`, `dataset` and `split`.
+        run: The keys `profile`, `dataset`, `split` and perhaps `ignored`.
         reports: `scores.report` of each convention.
 
     Returns:
@@ -108,6 +108,11 @@ def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
     """
     lines = [f"# {run['profile']} on {run['dataset']}, split {run['split']}", ""]
     lines += [f"With 95 % intervals; malformed completions: {reports[0]['malformed']}.", ""]
+    excluded = reports[0].get("ignored_pixels", 0)
+    if run.get("ignored") == "target":
+        lines += ["Ignored pixels are part of the answer, as in the authors' evaluation.", ""]
+    elif excluded:
+        lines += [f"{excluded} ignored pixels are not counted.", ""]
     header = [""]
     for figures in reports:
         header += ["n", f"gIoU ({figures['convention']})", f"cIoU ({figures['convention']})"]
@@ -118,6 +123,9 @@ def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
             cells += [str(row["n"]), with_interval(row, "giou"), with_interval(row, "ciou")]
         lines.append(_line(cells))
     place = benchmark(run["dataset"], run["split"])
+    if place and excluded:
+        lines += ["", "The published figures count ignored pixels: compare with --ignored target."]
+        return "\n".join(lines) + "\n"
     for published in TABLES:
         if any(place == (name, split.lower()) for name, split, _ in published.columns):
             lines += ["", *_beside(published, place, run["profile"], reports)]

@@ -20,7 +20,8 @@ def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
 
     Returns:
         Plain numbers for JSON: `categories.<name>`, `all` and `segmenter`, each with `n`, `giou`,
-        `ciou` in [0, 1] and their intervals `giou_95`, `ciou_95`; `malformed` and `convention`.
+        `ciou` in [0, 1] and their intervals `giou_95`, `ciou_95`; `malformed`, `convention`, and
+        `ignored_pixels`, which didn't count.
     """
     categories: dict[str, list[Overlap]] = defaultdict(list)
     for item in results:
@@ -29,6 +30,7 @@ def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
     return {
         "convention": convention,
         "malformed": sum(bool(item.malformed) for item in results),
+        "ignored_pixels": sum(item.ignored for item in results),
         "categories": {
             category: _plain(summarize(found, convention))
             for category, found in sorted(categories.items())
@@ -45,6 +47,8 @@ def table(figures: dict[str, Any]) -> str:
         cells = [_cell(row, metric) for metric in ("giou", "ciou")]
         lines.append(f"{name:16} {row['n']:>5}  {cells[0]:^22}  {cells[1]:^22}")
     lines.append(f"convention: {figures['convention']}; malformed: {figures['malformed']}")
+    if excluded := figures.get("ignored_pixels"):
+        lines.append(f"{excluded} ignored pixels not counted (--ignored excluded)")
     return "\n".join(lines)
 
 

@@ -34,6 +34,7 @@ class Result:
         malformed: Why the completion holds no answer; empty if it holds one.
         text: The completion.
         objects: For each predicted object x1, y1, x2, y2, then x, y of its points, in pixels.
+        ignored: Pixels that didn't count.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Result:
     malformed: str
     text: str
     objects: Sequence[Sequence[float]]
+    ignored: int = 0
 
     @property
     def overlap(self) -> Overlap:
@@ -135,6 +137,7 @@ def _result(
         malformed=malformed,
         text=answer.text,
         objects=objects,
+        ignored=int((sample.mask == IGNORE).sum()),
     )
 
 

@@ -1,16 +1,22 @@
 """Sources of samples: the tabletop, or rows with masks."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.columns import row_to_sample
+from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
 from segzero_train.evaluation.runner import Loaded, SkippedRow, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+Ignored = Literal["excluded", "target"]
+"""Pixels that are marked 255: not counted, or part of the answer as in the authors' evaluation."""
+IGNORED: tuple[Ignored, ...] = get_args(Ignored)
 
 
 def tabletop_source(split: str, size: int) -> Source:
@@ -38,11 +44,12 @@ def tabletop_source(split: str, size: int) -> Source:
     return Source(size, load)
 
 
-def rows_source(rows: "Dataset") -> Source:
+def rows_source(rows: "Dataset", ignored: Ignored = "excluded") -> Source:
     """All rows of a dataset with masks; a row that can't be read is skipped.
 
     Args:
         rows: As `loading.load_rows` returns them.
+        ignored: What pixels that are marked 255 are.
 
     Returns:
         The source.
@@ -55,7 +62,11 @@ def rows_source(rows: "Dataset") -> Source:
             f"the dataset has no column mask to compare with, only {', '.join(rows.column_names)}: "
             "evaluate on a set with masks, such as one that prepare wrote"
         )
-    return Source(len(rows), partial(read, rows, row_to_sample))
+
+    def sample(row: dict[str, Any]) -> Sample:
+        return replace(row_to_sample(row), ignored_is_target=ignored == "target")
+
+    return Source(len(rows), partial(read, rows, sample))
 
 
 def read(

@@ -196,6 +196,106 @@ def test_annotations_that_can_not_be_used_are_named(tmp_path: Path) -> None:
     }
 
 
+def with_images(folder: Path, *images: dict[str, Any], **tables: Any) -> Path:
+    """The file of `coco` with other images; annotation k is of image k."""
+    about = [{"image_id": image["id"], "segmentation": BALL} for image in images]
+    coco(folder, *about)
+    file = folder / "annotations.json"
+    size = {"width": SIZE[0], "height": SIZE[1]}
+    content = json.loads(file.read_text()) | {"images": [size | image for image in images]}
+    file.write_text(json.dumps(content | tables))
+    return folder
+
+
+PLACES: dict[str, tuple[str, str]] = {
+    "the name alone": ("seven.png", "images/seven.png"),
+    "the folder named too": ("images/seven.png", "images/seven.png"),
+    "a backslash": ("images\\seven.png", "images/seven.png"),
+    "a dot": ("./images/seven.png", "images/seven.png"),
+    "folders of another machine": ("C:\\data\\images\\seven.png", "images/seven.png"),
+    "an absolute path of another machine": ("/data/x/seven.png", "images/seven.png"),
+    "beside the file": ("b.png", "b.png"),
+    "a folder in images": ("left/b.png", "images/left/b.png"),
+    "another folder": ("left/b.png", "left/b.png"),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_picture_is_found_by_its_name(tmp_path: Path, kind: str) -> None:
+    written, place = PLACES[kind]
+    with_images(tmp_path, {"id": 1, "file_name": written})
+    save(noise(seed=3), tmp_path / place)
+    (row,) = prepare(tmp_path)
+    assert np.array_equal(row["image"], np.asarray(noise(seed=3)))
+
+
+def test_a_folder_is_not_left_out_where_names_repeat(tmp_path: Path) -> None:
+    names = ("left/a.png", "right/a.png", "seven.png")
+    with_images(tmp_path, *({"id": k, "file_name": name} for k, name in enumerate(names)))
+    save(noise(), tmp_path / "images/a.png")
+    assert [row["id"] for row in prepare(tmp_path)] == ["2-cup"]
+    assert skipped(tmp_path / "out") == {"0-cup": "missing image", "1-cup": "missing image"}
+
+
+PARTS: dict[str, tuple[Any, str | None]] = {
+    "a stray point": ([[3, 3], *BALL], "1 of 2 polygons"),
+    "a stray line": ([*BALL, [3, 3, 9, 9]], "1 of 2 polygons"),
+    "an odd number": ([*BALL, [3, 3, 9, 9, 4, 4, 5]], "1 of 2 polygons"),
+    "far outside": ([*BALL, [3, 3, 1e9, 9, 4, 4]], "1 of 2 polygons"),
+    "text": ([*BALL, ["a"] * 6, []], "2 of 3 polygons"),
+    "a flat list": (BALL[0], None),
+    "a flat list of floats": ([float(v) for v in BALL[0]], None),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_only_the_broken_part_of_a_polygon_is_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    segmentation, dropped = PARTS[kind]
+    (row,) = prepare(coco(tmp_path, {"segmentation": segmentation}))
+    assert np.array_equal(row["mask"], filled(5, 5, 10, 20))
+    expected = {"annotation 0": "malformed polygon"} if dropped else {}
+    assert skipped(tmp_path / "out") == expected
+    assert (dropped or "rows") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("segmentation", [[[3, 3]], [3, 3], [["a"] * 6], [[[1, 2], [3, 4]]], "x"])
+def test_a_polygon_without_a_usable_part_is_skipped_by_name(
+    tmp_path: Path, segmentation: Any
+) -> None:
+    good = {"segmentation": BALL, "caption": "good"}
+    assert len(prepare(coco(tmp_path, good, {"segmentation": segmentation}))) == 1
+    assert skipped(tmp_path / "out") == {"7-cup": "malformed annotation"}
+
+
+def test_equal_ids_of_pictures_are_named_and_skipped(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "seven.png"}]
+    with_images(tmp_path, *images, {"id": 2, "file_name": "seven.png"})
+    save(noise(), tmp_path / "images/a.png")
+    assert [row["id"] for row in prepare(tmp_path)] == ["2-cup"]
+    assert skipped(tmp_path / "out") == {
+        "annotation 0": "malformed annotation",
+        "annotation 1": "malformed annotation",
+    }
+
+
+def test_a_picture_that_is_listed_twice_is_one(tmp_path: Path) -> None:
+    same = {"id": 1, "file_name": "seven.png"}
+    tables = {"annotations": [{"id": 0, "image_id": 1, "category_id": 1, "segmentation": BALL}]}
+    (row,) = prepare(with_images(tmp_path, same, same, **tables))
+    assert len(parse_solution(row["solution"])) == 1
+
+
+@pytest.mark.parametrize(
+    "entry", [{"image_id": [7]}, {"image_id": None}, {"category_id": [1]}, {"category_id": {}}]
+)
+def test_an_id_that_is_none_is_named_and_skipped(tmp_path: Path, entry: dict[str, Any]) -> None:
+    good = {"segmentation": BALL}
+    assert len(prepare(coco(tmp_path, good, good | entry))) == 1
+    assert list(skipped(tmp_path / "out")) == ["annotation 1"]
+
+
 @pytest.mark.parametrize("names", [(), ("questions.csv", "annotations.json")])
 def test_a_folder_needs_one_file_of_questions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, ...]

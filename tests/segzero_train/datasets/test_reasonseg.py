@@ -1,11 +1,14 @@
 """`prepare reasonseg` on small files in the original format."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segzero_train.datasets.columns import parse_solution
 from tests.segzero_train.original_files import filled, noise, rows, run, save, skipped
@@ -121,6 +124,125 @@ def test_what_can_not_be_used_is_named_and_the_rest_is_kept(tmp_path: Path) -> N
         "odd.json": "unreadable json",
         "alone.jpg": "missing annotation",
     }
+
+
+def png_of(mask: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def disc(x: float, y: float, radius: float) -> np.ndarray:
+    rows, columns = np.ogrid[:40, :60]
+    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+
+
+SQUARE = [[10, 10], [30, 10], [30, 30], [10, 30]]
+AREAS: dict[str, tuple[dict[str, Any], np.ndarray]] = {
+    "a rectangle": (
+        {"shape_type": "rectangle", "points": [[10, 10], [40, 35]]},
+        filled(10, 10, 31, 26),
+    ),
+    "a rectangle drawn upwards": (
+        {"shape_type": "rectangle", "points": [[40, 35], [10, 10]]},
+        filled(10, 10, 31, 26),
+    ),
+    "a rectangle of four corners": (
+        {"shape_type": "rectangle", "points": SQUARE},
+        filled(10, 10, 21, 21),
+    ),
+    "a circle": ({"shape_type": "circle", "points": [[30, 20], [36, 28]]}, disc(30, 20, 10)),
+    "a circle over the border": (
+        {"shape_type": "circle", "points": [[0, 0], [12, 0]]},
+        disc(0, 0, 12),
+    ),
+    "a polygon": ({"shape_type": "polygon", "points": SQUARE}, filled(10, 10, 21, 21)),
+    "a shape without a type": ({"points": SQUARE}, filled(10, 10, 21, 21)),
+    "a type of null": ({"shape_type": None, "points": SQUARE}, filled(10, 10, 21, 21)),
+    "a mask": (
+        {
+            "shape_type": "mask",
+            "points": [[5, 8], [24, 17]],
+            "mask": png_of(filled(2, 3, 9, 5, (20, 10))),
+        },
+        filled(7, 11, 9, 5),
+    ),
+    "a mask over the border": (
+        {
+            "shape_type": "mask",
+            "points": [[50, 30], [69, 44]],
+            "mask": png_of(np.full((15, 20), 255)),
+        },
+        filled(50, 30, 10, 10),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", AREAS)
+def test_a_shape_covers_what_labelme_shows(tmp_path: Path, kind: str) -> None:
+    shape, expected = AREAS[kind]
+    write(tmp_path / "val", "a", [], shapes=[{"label": "target"} | shape])
+    (row,) = prepare(tmp_path, tmp_path / "out")
+    assert np.array_equal(row["mask"], expected)
+
+
+EMPTY: dict[str, dict[str, Any]] = {
+    "a polygon of a point": {"points": [[10, 10]]},
+    "a polygon of two points": {"shape_type": "polygon", "points": [[10, 10], [40, 40]]},
+    "a polygon of nothing": {"points": []},
+    "a rectangle of a point": {"shape_type": "rectangle", "points": [[10, 10]]},
+    "a line": {"shape_type": "line", "points": [[10, 10], [40, 30]]},
+    "a point": {"shape_type": "point", "points": [[10, 10]]},
+    "a linestrip": {"shape_type": "linestrip", "points": SQUARE},
+    "an unknown type": {"shape_type": "spline", "points": SQUARE},
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_a_shape_without_an_area_is_skipped_by_name(tmp_path: Path, kind: str) -> None:
+    good, empty = {"label": "target", "points": SQUARE}, {"label": "target"} | EMPTY[kind]
+    write(tmp_path / "val", "a", [], shapes=[empty, good])
+    write(tmp_path / "val", "b", [], shapes=[empty])
+    (row,) = prepare(tmp_path, tmp_path / "out")
+    assert row["id"] == "a"
+    assert np.array_equal(row["mask"], filled(10, 10, 21, 21))
+    names = skipped(tmp_path / "out", "val")
+    assert {Path(name).name: reason for name, reason in names.items()} == {
+        "a.json shape 1": "malformed annotation",
+        "b.json": "malformed annotation",
+    }
+
+
+@pytest.mark.parametrize(
+    "mask", [None, "no base64!", png_of(np.ones((3, 3))), base64.b64encode(b"no picture").decode()]
+)
+def test_a_mask_that_can_not_be_read_is_skipped_by_name(tmp_path: Path, mask: str | None) -> None:
+    shape = {"label": "target", "shape_type": "mask", "points": [[0, 0], [4, 4]], "mask": mask}
+    write(tmp_path / "val", "a", [("target", 5, 5, 9, 9)])
+    write(tmp_path / "val", "b", [], shapes=[shape])
+    assert [row["id"] for row in prepare(tmp_path, tmp_path / "out")] == ["a"]
+    (name,) = skipped(tmp_path / "out", "val")
+    assert Path(name).name in ("b", "b.json")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("text", ["the mug on the left", ["the mug on the left"]])
+def test_a_text_alone_is_one_question(tmp_path: Path, split: str, text: Any) -> None:
+    write(tmp_path / split, "a", [("target", 5, 5, 9, 9)], text=text)
+    assert [row["problem"] for row in prepare(tmp_path, tmp_path / "out", split)] == [
+        "the mug on the left"
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"text": 3}, {"text": None}, {"text": ["a", None]}, {"text": {"a": 1}}, {"is_sentence": "no"}],
+)
+def test_a_text_that_is_none_is_skipped_by_name(tmp_path: Path, other: dict[str, Any]) -> None:
+    write(tmp_path / "val", "a", [("target", 5, 5, 9, 9)])
+    write(tmp_path / "val", "b", [("target", 5, 5, 9, 9)], **other)
+    assert [row["id"] for row in prepare(tmp_path, tmp_path / "out")] == ["a"]
+    assert list(skipped(tmp_path / "out", "val").values()) == ["malformed annotation"]
 
 
 def test_a_split_that_is_not_there_is_one_line(

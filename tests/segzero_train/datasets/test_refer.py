@@ -1,7 +1,9 @@
 """`prepare refcoco|refcoco+|refcocog` on small files in the original formats."""
 
+import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,6 +129,76 @@ def test_what_can_not_be_used_is_named_and_the_rest_is_kept(
     assert "2 rows" in printed
     assert "skipped 1: missing image, such as refcocog-8" in printed
     assert "COCO_78.jpg" in printed
+
+
+@pytest.mark.parametrize("rows_of", ["ref", "sentence", "image"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ann_id": [1]},
+        {"ann_id": {"a": 1}},
+        {"ann_id": None},
+        {"image_id": [70]},
+        {"image_id": None},
+        {"image_id": 71},
+        {"ann_id": 3},
+        {"sentences": None},
+    ],
+)
+def test_a_ref_that_does_not_fit_is_named_and_skipped(
+    tmp_path: Path, changes: dict[str, Any], rows_of: str
+) -> None:
+    refs = [ref(1, 69), ref(2, 70) | changes, ref(3, 71, "val")]
+    write_refcoco(tmp_path / "s", [ref(1, 69), ref(2, 70), ref(3, 71)], SEGMENTATIONS)
+    (tmp_path / "s/refs(umd).p").write_bytes(pickle.dumps(refs, protocol=2))
+    command = ("refcocog", "--source", tmp_path / "s", "--out", tmp_path / "out", "--workers", 1)
+    assert run(*command, "--rows", rows_of, "--style", "vision_reasoner") == 0
+    assert len(rows(tmp_path / "out")) == 1
+    assert list(skipped(tmp_path / "out").values()) == ["malformed annotation"]
+
+
+def tables_of(source: Path, change: Any) -> None:
+    file = source / "instances.json"
+    tables = json.loads(file.read_text())
+    change(tables)
+    file.write_text(json.dumps(tables))
+
+
+REPEATED = {
+    "an image": lambda tables: tables["images"].append(tables["images"][0] | {"file_name": "x"}),
+    "an annotation": lambda tables: tables["annotations"].append(tables["annotations"][0]),
+    "an annotation's image": lambda tables: tables["annotations"][0].update(image_id=71),
+}
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+def test_equal_ids_are_named_and_skipped(source: Path, tmp_path: Path, kind: str) -> None:
+    refs = [ref(1, 70), ref(3, 71)]
+    (source / "refs(umd).p").write_bytes(pickle.dumps(refs, protocol=2))
+    tables_of(source, REPEATED[kind])
+    out = tmp_path / "out"
+    assert run("refcocog", "--source", source, "--out", out, "--workers", 1) == 0
+    assert [row["id"] for row in rows(out)] == ["refcocog-3"]
+    assert skipped(out) == {"refcocog-1": "malformed annotation"}
+
+
+@pytest.mark.parametrize(
+    "written", ["train2014/COCO_70.jpg", "train2014\\COCO_70.jpg", "x/COCO_70.jpg"]
+)
+def test_a_picture_with_folders_in_its_name_is_found(
+    source: Path, tmp_path: Path, written: str
+) -> None:
+    tables_of(source, lambda tables: tables["images"][0].update(file_name=written))
+    assert run("refcocog", "--source", source, "--out", tmp_path / "out", "--workers", 1) == 0
+    assert len(rows(tmp_path / "out")) == 2
+
+
+def test_the_broken_part_of_an_annotation_is_dropped_and_said(source: Path, tmp_path: Path) -> None:
+    tables_of(source, lambda tables: tables["annotations"][0]["segmentation"].append([3, 3]))
+    out = tmp_path / "out"
+    assert run("refcocog", "--source", source, "--out", out, "--size", "original") == 0
+    assert np.array_equal(rows(out)[0]["mask"], BALL)
+    assert skipped(out) == {"annotation 1": "malformed polygon"}
 
 
 def test_an_unknown_split_is_refused_with_those_that_are(

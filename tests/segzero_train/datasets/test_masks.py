@@ -1,0 +1,318 @@
+"""One reader of masks: every kind of file is read as the same ids, or refused."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from segzero.types import Box, GroundedObject, Point
+from segzero_train.datasets.columns import row_mask, row_to_sample
+from segzero_train.datasets.masks import disagreement, mask_image, mask_png, read_mask
+from segzero_train.datasets.skipped import Unusable
+from segzero_train.errors import BadData
+from tests.segzero_train.original_files import SIZE, filled, noise
+
+BALL, BOX = filled(5, 5, 10, 20), filled(30, 8, 20, 12)
+WIDE = (120, 90)
+SQUARE = filled(40, 30, 30, 30, WIDE)
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def grey(mask: np.ndarray, white: int = 255) -> Image.Image:
+    return Image.fromarray((mask * white).astype(np.uint8 if white < 256 else np.uint16))
+
+
+def grey_palette(mask: np.ndarray) -> Image.Image:
+    picture = grey(mask)
+    picture.putpalette([shade for shade in range(256) for _ in range(3)])
+    return picture
+
+
+def transparent(mask: np.ndarray) -> Image.Image:
+    """A white object on transparent white."""
+    picture = Image.new("RGBA", (mask.shape[1], mask.shape[0]), (255, 255, 255, 255))
+    picture.putalpha(grey(mask))
+    return picture
+
+
+TWO_LEVELS: dict[str, Callable[[], bytes]] = {
+    "0 and 255": lambda: encoded(grey(BALL)),
+    "0 and 1": lambda: encoded(grey(BALL, 1)),
+    "mode 1": lambda: encoded(grey(BALL).convert("1")),
+    "16 bits": lambda: encoded(grey(BALL, 65535)),
+    "16 bits of 0 and 255": lambda: encoded(Image.fromarray((BALL * 255).astype(np.uint16))),
+    "grey RGB": lambda: encoded(grey(BALL).convert("RGB")),
+    "grey RGBA": lambda: encoded(grey(BALL).convert("RGBA")),
+    "grey with alpha": lambda: encoded(grey(BALL).convert("LA")),
+    "white on transparency": lambda: encoded(transparent(BALL)),
+    "a palette of greys": lambda: encoded(grey_palette(BALL)),
+    "BMP": lambda: encoded(grey(BALL), "BMP"),
+    "TIFF": lambda: encoded(grey(BALL), "TIFF"),
+    "GIF": lambda: encoded(grey(BALL), "GIF"),
+    "a JPEG of RGB": lambda: encoded(grey(BALL).convert("RGB"), "JPEG", quality=90),
+    "a JPEG of CMYK": lambda: encoded(grey(BALL).convert("RGB").convert("CMYK"), "JPEG"),
+}
+
+
+@pytest.mark.parametrize("kind", TWO_LEVELS)
+def test_white_is_the_object_of_a_mask_of_two_levels(kind: str) -> None:
+    ids = read_mask(TWO_LEVELS[kind]())
+    assert np.array_equal(ids, BALL)
+
+
+@pytest.mark.parametrize("mask", [np.zeros_like(BALL), np.ones_like(BALL)])
+def test_all_black_is_nothing_and_all_white_is_everything(mask: np.ndarray) -> None:
+    assert np.array_equal(read_mask(encoded(grey(mask))), mask)
+
+
+def voc(ids: np.ndarray) -> Image.Image:
+    """A palette mask as PASCAL VOC stores it: index 255 is drawn light, not white."""
+    picture = Image.fromarray(ids.astype(np.uint8))
+    colours = np.random.default_rng(0).integers(1, 250, (256, 3))
+    colours[0], colours[255] = 0, (224, 224, 192)
+    picture.putpalette(colours.ravel().tolist())
+    return picture
+
+
+IDS = (BALL + 2 * BOX + 255 * filled(0, 35, 60, 5)).astype(np.uint8)
+OF_IDS: dict[str, Callable[[], bytes]] = {
+    "grey": lambda: encoded(Image.fromarray(IDS)),
+    "palette": lambda: encoded(voc(IDS)),
+    "16 bits": lambda: encoded(Image.fromarray(IDS.astype(np.uint16))),
+    "16 bits, white not counted": lambda: encoded(
+        Image.fromarray(np.where(IDS == 255, 65535, IDS).astype(np.uint16))
+    ),
+    "32 bits": lambda: encoded(Image.fromarray(IDS.astype(np.int32)), "TIFF"),
+    "grey RGB": lambda: encoded(Image.fromarray(IDS).convert("RGB")),
+    "grey with alpha": lambda: encoded(Image.fromarray(IDS).convert("LA")),
+    "lossless WebP": lambda: encoded(Image.fromarray(IDS).convert("RGB"), "WEBP", lossless=True),
+}
+
+
+@pytest.mark.parametrize("kind", OF_IDS)
+def test_ids_are_read_by_number_and_255_is_not_counted(kind: str) -> None:
+    assert np.array_equal(read_mask(OF_IDS[kind]()), IDS)
+
+
+def test_a_palette_of_few_colours_is_read_by_index() -> None:
+    picture = Image.fromarray(IDS % 255)
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    assert np.array_equal(read_mask(encoded(picture)), IDS % 255)
+
+
+def test_void_of_a_palette_mask_is_no_object() -> None:
+    assert not (read_mask(encoded(voc(255 * BALL))) % 255).any()
+
+
+def thin() -> np.ndarray:
+    """Three lines of a pixel, beside the background only: nothing of them is an edge."""
+    lines = [filled(5 + 8 * k, 5, 1, 20) * value for k, value in enumerate((7, 90, 200))]
+    return np.sum(lines, axis=0).astype(np.uint8)
+
+
+def nested() -> np.ndarray:
+    """A button on the border of a shirt, with ids of 1 to 2."""
+    ids = (2 * BOX).astype(np.uint8)
+    ids[8:10, 36:38] = 1
+    return ids
+
+
+@pytest.mark.parametrize("ids", [thin(), nested(), np.where(BALL, 17, 0) + np.where(BOX, 203, 0)])
+def test_ids_with_gaps_and_small_objects_are_no_soft_edges(ids: np.ndarray) -> None:
+    assert np.array_equal(read_mask(encoded(Image.fromarray(ids.astype(np.uint8)))), ids)
+
+
+def resized(mask: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
+    return grey(mask).resize(size, how).resize((mask.shape[1], mask.shape[0]), how)
+
+
+def smooth(mask: np.ndarray) -> Image.Image:
+    pixels = np.zeros(mask.shape, np.uint8)
+    cv2.circle(pixels, (50, 45), 20, (255,), -1, cv2.LINE_AA)
+    return Image.fromarray(pixels)
+
+
+SOFT: dict[str, Callable[[], bytes]] = {
+    "bilinear, down and up": lambda: encoded(resized(SQUARE, (47, 35), Image.Resampling.BILINEAR)),
+    "bicubic": lambda: encoded(resized(SQUARE, (70, 50), Image.Resampling.BICUBIC)),
+    "a JPEG": lambda: encoded(grey(SQUARE), "JPEG", quality=75),
+    "a JPEG of low quality": lambda: encoded(grey(SQUARE), "JPEG", quality=20),
+    "a blur": lambda: encoded(grey(SQUARE).filter(ImageFilter.GaussianBlur(2))),
+    "antialiased": lambda: encoded(smooth(SQUARE)),
+    "a soft alpha": lambda: encoded(
+        white_with(resized(SQUARE, (47, 35), Image.Resampling.BILINEAR))
+    ),
+}
+
+
+def white_with(alpha: Image.Image) -> Image.Image:
+    picture = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
+    picture.putalpha(alpha)
+    return picture
+
+
+@pytest.mark.parametrize("kind", SOFT)
+def test_black_and_white_with_soft_edges_is_one_object(kind: str) -> None:
+    ids = read_mask(SOFT[kind]())
+    assert set(np.unique(ids).tolist()) == {0, 1}
+    core = filled(46, 36, 16, 16, WIDE)
+    assert ids[core].all()
+    assert not ids[~cv2.dilate(SQUARE.astype(np.uint8), np.ones((21, 21))).astype(bool)].any()
+
+
+REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "grey with soft edges": (
+        lambda: encoded(grey(SQUARE, 100).resize((47, 35)).resize(WIDE)),
+        r"not a mask of ids: \d+ values, soft edges",
+    ),
+    "ids resized bilinearly": (
+        lambda: encoded(Image.fromarray((SQUARE * 90 + 60).astype("u1")).resize((47, 35))),
+        r"not a mask of ids: \d+ values, soft edges",
+    ),
+    "ids as JPEG": (
+        lambda: encoded(Image.fromarray(IDS % 255 * 60), "JPEG"),
+        r"not a mask of ids: \d+ values, soft edges",
+    ),
+    "a photograph in grey": (
+        lambda: encoded(noise().convert("L")),
+        "not a mask of ids: 2[0-9][0-9] values",
+    ),
+    "a photograph": (lambda: encoded(noise()), "in colour"),
+    "colours for ids": (lambda: encoded(voc(IDS).convert("RGB")), "in colour"),
+    "several frames": (
+        lambda: encoded(grey(BALL), "TIFF", save_all=True, append_images=[grey(BOX)]),
+        "2 frames",
+    ),
+    "shares": (lambda: encoded(Image.fromarray(BALL * np.float32(0.5)), "TIFF"), "whole numbers"),
+    "large numbers": (
+        lambda: encoded(Image.fromarray(BALL.astype(np.int32) * 70000), "TIFF"),
+        "from 0 to 65535",
+    ),
+    "no picture": (lambda: b"ids: 1 2 3", "no known format"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_mask_of_ids_is_refused(kind: str) -> None:
+    made, message = REFUSED[kind]
+    with pytest.raises(Unusable) as caught:
+        read_mask(made())
+    assert caught.value.reason in ("malformed mask", "corrupt mask")
+    assert re.search(message, caught.value.detail)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_mask_is_turned_as_its_picture_is(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = np.rot90(BALL, {3: 2, 6: -1, 8: 1}[orientation])
+    assert np.array_equal(read_mask(encoded(grey(BALL), exif=exif)), turned)
+
+
+@pytest.mark.parametrize("values", [IDS, np.where(IDS == 255, 255, 0).astype("u1"), IDS * 0])
+def test_what_the_project_writes_is_read_back_exactly(values: np.ndarray) -> None:
+    assert np.array_equal(read_mask(mask_png(values)), values)
+    assert np.array_equal(read_mask(mask_image(values)), values)
+
+
+ITEM = GroundedObject(Box(5, 5, 14, 24), (Point(9, 9),))
+OTHER = GroundedObject(Box(30, 8, 49, 19), (Point(40, 12),))
+SOLUTIONS = {
+    "none": "[]",
+    "ball": '[{"bbox_2d": [5, 5, 14, 24], "point_2d": [9, 9]}]',
+    "box": '[{"bbox_2d": [30, 8, 49, 19], "point_2d": [40, 12]}]',
+    "both": '[{"bbox_2d": [5, 5, 14, 24], "point_2d": [9, 9]},'
+    ' {"bbox_2d": [30, 8, 49, 19], "point_2d": [40, 12]}]',
+}
+VOID = (255 * BALL).astype(np.uint8)
+
+
+def row(mask: Any, solution: str) -> dict[str, Any]:
+    return {
+        "id": "r-1",
+        "problem": "it",
+        "solution": SOLUTIONS[solution],
+        "image": noise(),
+        "mask": mask,
+    }
+
+
+DISAGREE: dict[str, tuple[Any, str, str]] = {
+    "two ids, one box": (encoded(Image.fromarray(IDS)), "ball", "1 objects, the mask 2"),
+    "one id, two boxes": (encoded(grey(BALL)), "both", "2 objects, the mask 1"),
+    "no id, one box": (encoded(grey(BALL * 0)), "ball", "the mask is empty"),
+    "only void, one box": (encoded(voc(255 * BALL)), "ball", "the mask is empty"),
+    "marked void, one box": (mask_png(VOID), "ball", "the mask is empty"),
+    "ids, no box": (encoded(grey(BALL, 1)), "none", "0 objects, the mask 1"),
+    "another object": (encoded(grey(BALL)), "box", "no pixel of object 1 in its box"),
+    "ids in another order": (
+        encoded(Image.fromarray((2 * BALL + BOX).astype("u1"))),
+        "both",
+        "object 1",
+    ),
+    "rows of ids": ((BALL + 2 * BOX).tolist(), "ball", "1 objects, the mask 2"),
+}
+
+
+@pytest.mark.parametrize("kind", DISAGREE)
+def test_a_row_whose_mask_and_solution_disagree_is_refused_by_name(kind: str) -> None:
+    mask, solution, message = DISAGREE[kind]
+    with pytest.raises(BadData, match=f"row r-1: .*{message}"):
+        row_to_sample(row(mask, solution))
+
+
+@pytest.mark.parametrize(
+    ("mask", "solution"),
+    [
+        (encoded(grey(BALL)), "ball"),
+        (encoded(Image.fromarray(IDS)), "both"),
+        ((BALL + 2 * BOX).tolist(), "both"),
+        (BALL.tolist(), "ball"),
+        (encoded(grey(BALL * 0)), "none"),
+    ],
+)
+def test_a_row_whose_mask_and_solution_agree_is_asked(mask: Any, solution: str) -> None:
+    sample = row_to_sample(row(mask, solution))
+    assert len(sample.objects) == len(sample.masks)
+    for item, found in zip(sample.objects, sample.masks, strict=True):
+        assert np.array_equal(found, BALL if item.box.x1 == 5 else BOX)
+
+
+def test_255_is_not_counted_where_the_solution_is_empty() -> None:
+    sample = row_to_sample(row(encoded(grey(BALL)), "none"))
+    assert sample.masks == ()
+    assert sample.ignored is not None
+    assert np.array_equal(sample.ignored, BALL)
+
+
+def test_ids_above_255_are_numbered_anew() -> None:
+    ids = (300 * BALL + 4000 * BOX).astype(np.uint16)
+    found = row_mask({"id": "r", "mask": encoded(Image.fromarray(ids))})
+    assert np.array_equal(found, BALL + 2 * BOX)
+
+
+@pytest.mark.parametrize("mask", [[[1, 2], [3]], [["a"]], [1, 2], "P5", 7, {"counts": [1]}, None])
+def test_a_column_that_is_no_mask_is_named(mask: Any) -> None:
+    with pytest.raises(BadData, match="row r-1: the mask"):
+        row_mask({"id": "r-1", "mask": mask})
+
+
+def test_disagreement_allows_for_a_pixel_of_rounding() -> None:
+    edge = filled(14, 24, 1, 1)
+    assert disagreement([GroundedObject(Box(15, 25, 20, 30), (Point(17, 27),))], edge) is None
+
+
+def test_the_size_of_a_mask_is_that_of_its_picture(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=f"row r-1: the mask is 40x60 pixels, the image {SIZE[0]}x"):
+        row_to_sample(row(encoded(grey(BALL.T)), "ball"))
