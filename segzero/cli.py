@@ -11,13 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segzero import __version__
 from segzero.errors import BadImage, BadQuestion, SegZeroError
 from segzero.profiles import load_profile, profile_names
 from segzero.types import Segmentation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0, 1 if it failed, 2 if what was asked for makes no sense."""
+    """Run the command.
+
+    Args:
+        argv: The arguments; those of the process by default.
+
+    Returns:
+        The exit status: 0, 1 if the command failed, 2 if image or question is unusable.
+    """
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -32,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segzero", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     ask = commands.add_parser("ask", help="answer a question about a picture")
@@ -63,7 +72,7 @@ def _ask(arguments: argparse.Namespace) -> None:
     if not sys.stderr.isatty():
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
     segzero = SegZero.load(arguments.profile, arguments.device)
     result = segzero.ask(image, arguments.question)
     if arguments.out:
@@ -102,7 +111,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _check_writable(path: Path | None) -> None:
-    """Raise before the models run what would otherwise be raised after."""
+    """Raise OSError before the models run, not after."""
     if path is None:
         return
     if not cv2.haveImageWriter(str(path)):

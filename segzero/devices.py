@@ -15,9 +15,17 @@ _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memo
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU; other names are PyTorch's.
+    """Find the device of a name.
 
-    Raises CheckpointError if PyTorch can't compute there.
+    Args:
+        name: `auto` for the first GPU if there is one, else the CPU; or a name of PyTorch's, such
+            as `cpu` or `cuda:1`.
+
+    Returns:
+        The device.
+
+    Raises:
+        CheckpointError: PyTorch can't compute there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -37,7 +45,14 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def translate_oom() -> Iterator[None]:
-    """Raise DeviceOutOfMemory where PyTorch says so in its several ways."""
+    """Turn each of PyTorch's out-of-memory errors into a DeviceOutOfMemory.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DeviceOutOfMemory: The device's memory, or the host's, was full inside the block.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -56,11 +71,18 @@ def translate_oom() -> Iterator[None]:
 
 @contextmanager
 def cuda_side_stream(device: torch.device) -> Iterator[None]:
-    """Compute beside what other threads have this GPU do; all is done at the end."""
+    """Run the block's GPU work on a stream of its own, parallel to that of other threads.
+
+    Args:
+        device: Where the block computes; on a CPU the block runs as it is.
+
+    Yields:
+        Nothing. All work of the block is complete at its end.
+    """
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         yield
@@ -69,12 +91,16 @@ def cuda_side_stream(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def limit_omp_threads() -> Iterator[None]:
-    """Leave half of the processor to another thread that computes meanwhile.
+    """Compute on half of the OpenMP threads, for two threads that compute at the same time.
 
-    On as many threads as there are cores for each of the two, small operations take twice as long.
+    If each of the two uses as many threads as there are cores, small operations take twice as long.
+    The limit holds for the calling thread.
+
+    Yields:
+        Nothing.
     """
     limit = max(1, torch.get_num_threads() // 2)
-    with _libraries().limit(limits=limit, user_api="openmp"):  # of the calling thread alone
+    with _libraries().limit(limits=limit, user_api="openmp"):
         yield
 
 
@@ -84,6 +110,6 @@ def _libraries() -> ThreadpoolController:
 
 
 def release_memory() -> None:
-    """Give cached device memory back, so that others (or the next call) can have it."""
+    """Free the GPU memory that PyTorch caches, for other processes or the next call."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What can go wrong on the way from a question to a mask; every message says what to do next."""
+"""The errors that segzero raises; each message says the cause and what to do."""
 
 
 class SegZeroError(Exception):
@@ -14,9 +14,20 @@ class BadImage(SegZeroError):
 
 
 class MalformedAnswer(SegZeroError):
-    """The model's completion holds no usable answer; `text` keeps it whole."""
+    """The model's completion holds no usable answer.
+
+    Attributes:
+        reason: What is wrong with it.
+        text: The whole completion.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
+        """Make an error whose message holds the reason and the start of the completion.
+
+        Args:
+            reason: What is wrong with the completion.
+            text: The whole completion.
+        """
         super().__init__(f"{reason}; the completion was: {_shorten(text)!r}")
         self.reason = reason
         self.text = text
@@ -31,7 +42,7 @@ class DeviceOutOfMemory(SegZeroError):
 
 
 class ServerError(SegZeroError):
-    """The language model's server is away, refused or broke off; the next call may succeed."""
+    """The language model's server is unreachable, refused or broke off; a new call may succeed."""
 
 
 class Cancelled(SegZeroError):

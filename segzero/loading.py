@@ -22,7 +22,10 @@ def load_reasoner(
     Args:
         profile: Names the weights and how to talk to them.
         device: Where the model computes; not used for a served one.
-        prompt: Takes the place of the profile's.
+        prompt: Replaces the profile's prompt.
+
+    Returns:
+        The reasoner.
 
     Raises:
         CheckpointError: The weights are missing, damaged or of another kind.
@@ -58,6 +61,9 @@ def load_segmenter(profile: Profile, device: "torch.device") -> Segmenter:
     Args:
         profile: Names the weights, their dtype and the adapter.
         device: Where the model computes.
+
+    Returns:
+        The segmenter.
 
     Raises:
         CheckpointError: The weights are missing, damaged or of another kind.

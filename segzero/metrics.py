@@ -14,17 +14,26 @@ An unparsable answer counts as an empty prediction (I = 0, U = area of the groun
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-CONVENTIONS = ("lisa", "seg_zero")
+Convention = Literal["lisa", "seg_zero"]
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 IGNORE = 255
+"""The value of pixels in a uint8 ground truth that are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Intersection and union of one image in pixels; `failed`: there was no usable answer."""
+    """Intersection and union of the masks of one image.
+
+    Attributes:
+        intersection: Pixels in both masks.
+        union: Pixels in either mask.
+        failed: Whether there was no usable answer.
+    """
 
     intersection: int
     union: int
@@ -40,7 +49,13 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value in [0, 1] and its 95 % interval; all NaN if there was nothing to score."""
+    """A score and its 95 % interval; all are NaN if there was nothing to score.
+
+    Attributes:
+        value: The score of all items.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     value: float
     low: float
@@ -49,18 +64,31 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The scores of `n` counted images."""
+    """The scores over images.
+
+    Attributes:
+        giou: Mean of I/U, in [0, 1].
+        ciou: ΣI/ΣU, in [0, 1].
+        n: How many images were counted.
+    """
 
     giou: Estimate
     ciou: Estimate
     n: int
 
 
-def overlap(prediction: NDArray[np.bool_] | None, ground_truth: NDArray) -> Overlap:
+def overlap(prediction: NDArray[np.bool_] | None, ground_truth: NDArray[Any]) -> Overlap:
     """Compare one prediction with the ground truth.
 
-    prediction: (H, W) bool, or None if the answer could not be parsed.
-    ground_truth: (H, W) bool, or uint8 with 0 outside, 255 not counted, anything else inside.
+    Args:
+        prediction: (H, W) bool, or None if the answer could not be parsed.
+        ground_truth: (H, W) bool, or uint8: 0 is outside, 255 is not counted, others are inside.
+
+    Returns:
+        Intersection and union in pixels.
+
+    Raises:
+        ValueError: The two differ in shape.
     """
     counted = (
         ground_truth != IGNORE
@@ -79,12 +107,25 @@ def overlap(prediction: NDArray[np.bool_] | None, ground_truth: NDArray) -> Over
 
 
 def summarize(
-    overlaps: Sequence[Overlap], convention: str = "lisa", *, resamples: int = 1000, seed: int = 0
+    overlaps: Sequence[Overlap],
+    convention: Convention = "lisa",
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> Summary:
-    """gIoU and cIoU over images.
+    """Compute gIoU and cIoU over images.
 
-    The intervals are percentile bootstraps over images (Efron 1979); with the same seed they come
-    out the same.
+    Args:
+        overlaps: One for each image.
+        convention: How images without any object count, see the module.
+        resamples: Samples of the percentile bootstrap over images (Efron 1979).
+        seed: Of the bootstrap; the same seed gives the same intervals.
+
+    Returns:
+        Both scores with their intervals.
+
+    Raises:
+        ValueError: The convention is unknown.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
@@ -97,12 +138,12 @@ def summarize(
     else:
         ious = inter / union
 
-    def ciou(pick: NDArray) -> float:
+    def ciou(pick: NDArray[np.int64]) -> float:
         total = union[pick].sum()
         # Nothing anywhere: as good as the single images say.
         return float(inter[pick].sum() / total if total > 0 else ious[pick].mean())
 
-    def giou(pick: NDArray) -> float:
+    def giou(pick: NDArray[np.int64]) -> float:
         return float(ious[pick].mean())
 
     n = len(counted)
@@ -110,11 +151,18 @@ def summarize(
 
 
 def bootstrap(
-    score: Callable[[NDArray], float], n: int, resamples: int = 1000, seed: int = 0
+    score: Callable[[NDArray[np.int64]], float], n: int, resamples: int = 1000, seed: int = 0
 ) -> Estimate:
-    """`score` of all n items, with its percentile bootstrap interval.
+    """Compute a score of n items and its 95 % percentile bootstrap interval (Efron 1979).
 
-    score: takes (n,) indices of items, some of them repeatedly.
+    Args:
+        score: Takes (n,) int64 indices of items, in which an item can stand several times.
+        n: How many items there are.
+        resamples: How many samples of n items are drawn with replacement.
+        seed: Of the draws.
+
+    Returns:
+        The score of all items, each once, with its interval; NaN if n is 0.
     """
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan)

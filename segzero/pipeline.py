@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
 
 MIN_SIDE, MAX_SIDE = 8, 16384
-"""Usable image sides in pixels."""
+"""Smallest and largest side of an image, in pixels."""
 
 
 class SegZero:
-    """A reasoner and a segmenter that work together; for one thread at a time.
+    """Answers questions about images with a reasoner and a segmenter.
 
-    reason() and segment() are the two halves of ask(), for callers that have business in between.
+    Use it from one thread at a time. `ask` does what `reason` and then `segment` do.
     """
 
     def __init__(
@@ -37,6 +37,13 @@ class SegZero:
         segmenter: Segmenter,
         completion_format: CompletionFormat,
     ) -> None:
+        """Use models that are loaded already; `load` loads those of a profile.
+
+        Args:
+            reasoner: Writes the completions.
+            segmenter: Draws the masks.
+            completion_format: How the reasoner was trained to write.
+        """
         self._reasoner: Reasoner | None = reasoner
         self._segmenter: Segmenter | None = segmenter
         self._completion_format = completion_format
@@ -44,11 +51,19 @@ class SegZero:
 
     @classmethod
     def load(cls, profile: str | Path | Profile, device: str = "auto") -> "SegZero":
-        """Load both models of a profile (its name, its YAML file or itself) from this disk.
+        """Load both models of a profile from this disk.
 
-        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, …
-        A reasoner on a server isn't looked for before the first question.
-        Raises CheckpointError or DeviceOutOfMemory.
+        Args:
+            profile: A profile, a shipped profile's name, or the path of a YAML file. A server that
+                it names is not contacted before the first question.
+            device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, …
+
+        Returns:
+            A SegZero that is ready to use.
+
+        Raises:
+            CheckpointError: Profile, weights or device are missing or unusable.
+            DeviceOutOfMemory: The models don't fit.
         """
         # Imported here: torch and transformers take seconds, which only loading should cost.
         from segzero.devices import resolve_device
@@ -61,9 +76,10 @@ class SegZero:
         return cls(load_reasoner(profile, where), segmenter, profile.completion_format)
 
     def warm_up(self) -> None:
-        """Use both models once, so that the first question isn't the slow one.
+        """Use both models once, so that the first question is as fast as the next ones.
 
-        Raises DeviceOutOfMemory.
+        Raises:
+            DeviceOutOfMemory: The memory is full.
         """
         reasoner, segmenter = self._models()
         reasoner.warm_up()
@@ -80,19 +96,31 @@ class SegZero:
     ) -> Segmentation:
         """Answer a question about an image with reasoning and masks.
 
-        image: (H, W, 3) uint8 RGB.
-        on_text: called with each piece of the completion as it is generated.
-        stop: set it, from any thread, to end within a token.
+        After any of the errors, the next call works.
 
-        Raises BadImage or BadQuestion before any model runs; then MalformedAnswer, Cancelled,
-        DeviceOutOfMemory or ServerError. After any of them the next call works.
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            question: What to look for.
+            on_text: Called with each piece of the completion when it is generated.
+            stop: Set it from any thread to end within a token.
+
+        Returns:
+            The reasoning and the objects, with boxes, points and masks in pixels of the image.
+
+        Raises:
+            BadImage: The image is unusable; no model has run.
+            BadQuestion: The question is unusable; no model has run.
+            MalformedAnswer: The completion holds no usable answer.
+            Cancelled: `stop` was set.
+            DeviceOutOfMemory: The memory is full.
+            ServerError: The reasoner's server failed.
         """
         from segzero.devices import limit_omp_threads
 
         check_image(image)
         clean_question(question)
         _, segmenter = self._models()
-        # The segmenter looks at the image while the reasoner writes.
+        # The segmenter encodes the image while the reasoner generates.
         encoded = self._ahead.submit(limit_omp_threads()(segmenter.encode), image)
         with limit_omp_threads():
             answer = self.reason(image, question, on_text=on_text, stop=stop)
@@ -105,8 +133,18 @@ class SegZero:
     ) -> list[Segmentation | MalformedAnswer]:
         """Answer several questions at once, each about its own image.
 
-        An answer that can't be parsed is the error in its place; the others are as from ask().
-        Raises BadImage or BadQuestion before any model runs, DeviceOutOfMemory or ServerError.
+        Args:
+            images: (H, W, 3) uint8 RGB each; their sizes may differ.
+            questions: One for each image.
+
+        Returns:
+            For each question what `ask` returns, or the error if its answer can't be parsed.
+
+        Raises:
+            BadImage: An image is unusable; no model has run.
+            BadQuestion: A question is unusable; no model has run.
+            DeviceOutOfMemory: The memory is full.
+            ServerError: The reasoner's server failed.
         """
         for image in images:
             check_image(image)
@@ -128,7 +166,25 @@ class SegZero:
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Answer:
-        """The first half of ask(): boxes and points in pixels of the image, without masks."""
+        """Answer a question with reasoning, boxes and points, but no masks.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            question: What to look for.
+            on_text: Called with each piece of the completion when it is generated.
+            stop: Set it from any thread to end within a token.
+
+        Returns:
+            The answer, in pixels of the image.
+
+        Raises:
+            BadImage: The image is unusable; no model has run.
+            BadQuestion: The question is unusable; no model has run.
+            MalformedAnswer: The completion holds no usable answer.
+            Cancelled: `stop` was set.
+            DeviceOutOfMemory: The memory is full.
+            ServerError: The reasoner's server failed.
+        """
         check_image(image)
         question = clean_question(question)
         reasoner, _ = self._models()
@@ -137,15 +193,39 @@ class SegZero:
     def segment(
         self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
     ) -> tuple[SegmentedObject, ...]:
-        """The second half of ask(): masks for boxes and points in pixels of the image."""
+        """Draw the masks of objects.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            objects: Boxes and points in pixels of the image, such as `reason` returns.
+
+        Returns:
+            The objects with their masks, in the same order.
+
+        Raises:
+            BadImage: The image is unusable.
+            DeviceOutOfMemory: The memory is full.
+        """
         check_image(image)
         return self._segment(image, objects, None)
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
-        """Follow objects through the frames after `image`, the one that they were found in.
+        """Start to follow objects through the frames after `image`.
 
-        Trackers are independent of each other and of ask(); close() them before this SegZero.
-        Raises BadImage, DeviceOutOfMemory, or CheckpointError if the segmenter has no video memory.
+        Trackers are independent of each other and of `ask`. Close them before this SegZero.
+
+        Args:
+            image: (H, W, 3) uint8 RGB: the frame in which the objects were found.
+            objects: At least one, with masks of the image's size.
+
+        Returns:
+            A tracker for the next frames.
+
+        Raises:
+            BadImage: The image is unusable, or of another size than the masks.
+            CheckpointError: The segmenter has no video memory.
+            DeviceOutOfMemory: The memory is full.
+            ValueError: There are no objects.
         """
         check_image(image)
         if not objects:
@@ -160,7 +240,7 @@ class SegZero:
         return segmenter.track(image, objects)
 
     def close(self) -> None:
-        """Free the models' memory; asking afterwards is an error. Closing twice is fine."""
+        """Free the models' memory. Any later call except `close` raises RuntimeError."""
         if self._reasoner is None:
             return
         self._ahead.shutdown()
@@ -203,7 +283,14 @@ class SegZero:
 
 
 def check_image(image: NDArray[np.uint8]) -> None:
-    """Raise BadImage unless this is an (H, W, 3) uint8 array with sides that models can use."""
+    """Check that an image can be used.
+
+    Args:
+        image: Should be (H, W, 3) uint8 with sides of MIN_SIDE to MAX_SIDE pixels.
+
+    Raises:
+        BadImage: It isn't.
+    """
     if not isinstance(image, np.ndarray):
         raise BadImage(f"the image must be a NumPy array, not {type(image).__name__}")
     if image.ndim != 3 or image.shape[2] != 3:

@@ -1,8 +1,8 @@
-"""Profiles: a name → which weights, and everything that must fit them.
+"""Profiles: which weights to load, and the settings that they were trained with.
 
 A profile is a YAML file. It names the weights of reasoner and segmenter, and states the prompt,
-answer format and coordinate convention that the reasoner was trained with; mixing these up costs
-accuracy without any error. The shipped ones are `config/profiles/<name>.yaml`.
+answer format and coordinate convention that the reasoner was trained with. A wrong one of these
+costs accuracy without any error. The shipped profiles are `config/profiles/<name>.yaml`.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -25,23 +25,28 @@ DecodingWeights = Literal["full", "int4"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Two checkpoints and how to talk to them.
+    """A reasoner and a segmenter with their settings.
 
-    name: as `load_profile` was given it: a shipped name, or the path of a YAML file.
-    summary: one line for people.
-    reasoner, segmenter: weights, an absolute folder or a Hub name (`owner/name`).
-    prompt: a key of `prompts.PROMPTS`; answer_format: one of `answers.FORMATS`.
-    coordinates: one of `coordinates.CONVENTIONS`; rounding: a key of `coordinates.ROUNDINGS`.
-    image_size: the image is squashed to this many pixels square before the processor sees it.
-    max_new_tokens: the longest completion.
-    reasoner_dtype, segmenter_dtype: one of DTYPES.
-    attention: an attention implementation of transformers, for the reasoner.
-    decoding_weights: one of DECODING_WEIGHTS: with `int4` the reasoner, which runs here, reads its
-        layers' weights rounded to four bits for each token that it writes, though not for the
-        prompt: faster, a quarter more memory, a little less accurate.
-    segmenter_adapter: one of ADAPTERS: the library that runs the segmenter.
-    server: address of an OpenAI chat API, such as `http://localhost:8000/v1`, that runs the
-        reasoner; `reasoner` is then the model's name there. Empty: the reasoner runs here.
+    Attributes:
+        name: As given to `load_profile`: a shipped name, or the path of a YAML file.
+        summary: One line that describes the profile.
+        reasoner: Weights: an absolute folder or a Hub name (`owner/name`).
+        segmenter: Weights, likewise.
+        prompt: A key of `prompts.PROMPTS`.
+        answer_format: The layout of the answer, see `segzero.reasoning.answers`.
+        coordinates: What the numbers in the answer count, see `segzero.reasoning.coordinates`.
+        rounding: How scaled coordinates become whole pixels.
+        image_size: Side in pixels of the square that the image is resized to for the reasoner.
+        max_new_tokens: Length of the longest completion, in tokens.
+        reasoner_dtype: Type of the reasoner's weights.
+        segmenter_dtype: Type of the segmenter's weights.
+        attention: The reasoner's attention implementation in transformers.
+        decoding_weights: `int4` decodes with the layers' weights rounded to four bits; the prompt
+            is read with the full ones. This is faster, takes a quarter more memory and is a little
+            less accurate. It needs a reasoner that runs here.
+        segmenter_adapter: The library that runs the segmenter.
+        server: Address of an OpenAI chat API, such as `http://localhost:8000/v1`, that runs the
+            reasoner; `reasoner` is then the model's name there. Empty: the reasoner runs here.
     """
 
     name: str
@@ -68,16 +73,23 @@ class Profile:
 
 
 _PATCHES = 28
-"""Qwen2.5-VL's processor makes the sides of an image multiples of so many pixels."""
+"""Qwen2.5-VL's processor makes the sides of an image multiples of this, in pixels."""
 
 
 def resource_root() -> Path:
-    """The folder of `config/profiles` and `checkpoints`: the package's own, or the source tree."""
+    """Find the folder that holds `config/profiles` and `checkpoints`.
+
+    Returns:
+        The package's folder if it is installed, else the root of the source tree.
+
+    Raises:
+        CheckpointError: Neither holds them.
+    """
     package = Path(__file__).resolve().parent
     for folder in (package, package.parent):
         if (folder / "config" / "profiles").is_dir():
             return folder
-    raise CheckpointError(f"no config/profiles beside or above {package}: install segzero again")
+    raise CheckpointError(f"no config/profiles in or above {package}: install segzero again")
 
 
 def profile_names() -> list[str]:
@@ -86,10 +98,17 @@ def profile_names() -> list[str]:
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
-    """Read a shipped profile by name, or any by the path of its YAML file.
+    """Read a profile.
 
-    Folders of weights may be relative: to the profile's own file or to `resource_root()`.
-    Raises CheckpointError if there is no such profile or it isn't complete and valid.
+    Args:
+        name_or_path: A shipped profile's name, or the path of a YAML file. Folders of weights in
+            the file may be relative to the file or to `resource_root()`.
+
+    Returns:
+        The profile, with absolute folders.
+
+    Raises:
+        CheckpointError: There is no such profile, or it isn't complete and valid.
     """
     path = Path(name_or_path)
     root = resource_root()
@@ -127,7 +146,7 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
         raise CheckpointError(f"the profile {path} has unknown keys: {', '.join(unknown)}")
     for key, value in content.items():
         expected = int if known[key] is int else str
-        if type(value) is not expected or (expected is int and value < 1):
+        if type(value) is not expected or (isinstance(value, int) and value < 1):
             kind = "a positive whole number" if expected is int else "a text"
             raise CheckpointError(f"{key} in the profile {path} must be {kind}, not {value!r}")
         choices = tuple(PROMPTS) if key == "prompt" else get_args(known[key])

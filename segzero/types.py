@@ -1,8 +1,8 @@
-"""The values that travel between reasoner, segmenter and caller.
+"""The values that reasoner, segmenter and caller exchange.
 
 Coordinates are floats with the origin at the image's top-left corner, x to the right, y down.
-Whether they count image pixels or model units is the business of `segzero.reasoning.coordinates`;
-every value that leaves `segzero.pipeline` is in pixels of the caller's image.
+`segzero.reasoning.coordinates` converts between model units and pixels. All values that
+`segzero.pipeline` returns are in pixels of the caller's image.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point (x, y)."""
+    """A point.
+
+    Attributes:
+        x: From the left edge.
+        y: From the top edge.
+    """
 
     x: float
     y: float
@@ -21,7 +26,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An axis-aligned box in xyxy order: left, top, right, bottom; x1 <= x2 and y1 <= y2."""
+    """An axis-aligned box in xyxy order.
+
+    Attributes:
+        x1: Left edge.
+        y1: Top edge.
+        x2: Right edge, at least x1.
+        y2: Bottom edge, at least y1.
+    """
 
     x1: float
     y1: float
@@ -31,7 +43,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class GroundedObject:
-    """One object as the reasoning model places it: a box and one or two points inside it."""
+    """One object of a reasoning model's answer.
+
+    Attributes:
+        box: Around the object.
+        points: One or two points inside the object.
+    """
 
     box: Box
     points: tuple[Point, ...]
@@ -41,9 +58,10 @@ class GroundedObject:
 class Answer:
     """A parsed completion.
 
-    reasoning: the text between <think> and </think>, stripped.
-    objects: in the order of the answer; empty when the model says that nothing matches.
-    text: the completion, word for word.
+    Attributes:
+        reasoning: The text between <think> and </think>, stripped.
+        objects: In the order of the answer; empty if the model says that nothing matches.
+        text: The completion, word for word.
     """
 
     reasoning: str
@@ -55,10 +73,12 @@ class Answer:
 class SegmentedObject:
     """One object with its mask.
 
-    id: 1, 2, … in the order of the answer.
-    box, points: in pixels of the image.
-    mask: (H, W) bool.
-    score: the segmenter's own estimate of the mask's IoU, in [0, 1].
+    Attributes:
+        id: 1, 2, … in the order of the answer.
+        box: The reasoner's box, in pixels of the image.
+        points: The reasoner's points, in pixels of the image.
+        mask: (H, W) bool.
+        score: The segmenter's own estimate of the mask's IoU, in [0, 1].
     """
 
     id: int
@@ -70,11 +90,13 @@ class SegmentedObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedObject:
-    """One object of a SegmentedObject's id, in a later frame.
+    """One object in a later frame.
 
-    box: around the mask, in pixels of the image; None while the object is not seen.
-    mask: (H, W) bool; all False while the object is not seen.
-    score: the model's probability that the object is seen, in [0, 1].
+    Attributes:
+        id: The id of the SegmentedObject.
+        box: Around the mask, in pixels of the image; None while the object is not visible.
+        mask: (H, W) bool; all False while the object is not visible.
+        score: The model's probability that the object is visible, in [0, 1].
     """
 
     id: int
@@ -87,8 +109,12 @@ class TrackedObject:
 class Segmentation:
     """The full result for one image and one question.
 
-    question: as asked, cleaned of surrounding blanks.
-    size: (width, height) of the image in pixels.
+    Attributes:
+        question: The question, without surrounding blanks.
+        reasoning: The text between <think> and </think>, stripped.
+        text: The completion, word for word.
+        size: (width, height) of the image in pixels.
+        objects: In the order of the answer; empty if nothing matches.
     """
 
     question: str
@@ -98,7 +124,12 @@ class Segmentation:
     objects: tuple[SegmentedObject, ...]
 
     def mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8: 0 is background, k is object k; the best score wins an overlap."""
+        """Draw all masks into one.
+
+        Returns:
+            (H, W) uint8: 0 is background, k is the object with id k. Where masks overlap, the
+            object with the best score counts.
+        """
         width, height = self.size
         ids = np.zeros((height, width), np.uint8)
         for item in sorted(self.objects, key=lambda item: item.score):

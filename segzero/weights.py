@@ -1,7 +1,7 @@
-"""From the name of weights to a loaded model: safetensors only, from the disk only, all or nothing.
+"""Find, check, download and load weights. Only safetensors are read.
 
-Nothing here downloads except `fetch`. A folder is checked before it is loaded, so that a missing or
-half-written file is named instead of showing up as an obscure error, or as random weights.
+Only `fetch` downloads. A folder is checked before it is loaded: an error then names the missing or
+damaged file. Without the check, transformers raises an obscure error or draws random weights.
 """
 
 import json
@@ -16,14 +16,22 @@ from safetensors import SafetensorError, safe_open
 from segzero.devices import translate_oom
 from segzero.errors import CheckpointError, DeviceOutOfMemory
 
-# No pickles: repositories often carry them beside the safetensors.
+# No pickles: many repositories hold them in addition to the safetensors.
 FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 
 
 def resolve_weights(weights: str, profile: str) -> Path:
-    """The complete folder of weights on this disk, from a folder or a Hub name.
+    """Find the folder of weights on this disk and check that it is complete.
 
-    profile: named in the CheckpointError that says how to fetch what isn't there.
+    Args:
+        weights: An absolute folder or a Hub name (`owner/name`).
+        profile: The profile's name, for the error that says how to fetch missing weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The weights are missing, incomplete or damaged.
     """
     folder = Path(weights)
     if folder.is_absolute():
@@ -45,9 +53,16 @@ def resolve_weights(weights: str, profile: str) -> Path:
 
 
 def fetch(weights: str) -> Path:
-    """Download weights from the Hugging Face Hub into its cache; a folder stays as it is.
+    """Download weights from the Hugging Face Hub into its cache.
 
-    Complete files aren't loaded twice. Raises CheckpointError if that fails.
+    Args:
+        weights: A Hub name (`owner/name`), or an absolute folder, which is only checked.
+
+    Returns:
+        The folder of the weights. Complete files are not downloaded again.
+
+    Raises:
+        CheckpointError: The download failed, or the folder is not complete.
     """
     if Path(weights).is_absolute():
         return resolve_weights(weights, profile="")
@@ -62,7 +77,20 @@ def fetch(weights: str) -> Path:
 
 
 def load_pretrained(loader: Any, folder: Path, **options: Any) -> Any:
-    """`loader.from_pretrained(folder)` with any failure as a CheckpointError naming it."""
+    """Call `loader.from_pretrained(folder)`.
+
+    Args:
+        loader: A class of transformers.
+        folder: As `resolve_weights` returned it.
+        **options: For `from_pretrained`.
+
+    Returns:
+        What `from_pretrained` returns.
+
+    Raises:
+        CheckpointError: It failed; the message names the folder.
+        DeviceOutOfMemory: The memory is full.
+    """
     try:
         with translate_oom():
             return loader.from_pretrained(folder, local_files_only=True, **options)
@@ -75,9 +103,22 @@ def load_pretrained(loader: Any, folder: Path, **options: Any) -> Any:
 def load_model(
     loader: Any, folder: Path, *, dtype: str, device: torch.device, **options: Any
 ) -> Any:
-    """A transformers model in evaluation mode on `device`; every one of its weights from the files.
+    """Load a transformers model in evaluation mode.
 
-    Raises CheckpointError if the files lack a weight: transformers would draw it at random.
+    Args:
+        loader: A class of transformers.
+        folder: As `resolve_weights` returned it.
+        dtype: The weights' type, a name of PyTorch's such as `bfloat16`.
+        device: Where the model computes.
+        **options: For `from_pretrained`.
+
+    Returns:
+        The model, all of whose weights are from the files.
+
+    Raises:
+        CheckpointError: The folder can't be loaded or lacks a weight of the model. Transformers
+            would draw that at random.
+        DeviceOutOfMemory: The model doesn't fit.
     """
     model, info = load_pretrained(
         loader,

@@ -5,8 +5,8 @@ A completion reads `<think>…</think><answer>…</answer>`. Two answer formats,
 - `seg_zero`: one object, `{'bbox': [x1,y1,x2,y2], 'points_1': [x,y], 'points_2': [x,y]}`;
 - `vision_reasoner`: a list, `[{"bbox_2d": [x1,y1,x2,y2], "point_2d": [x,y]}, …]`.
 
-In both, `[]` means that nothing matches. Models vary quotes, key names and corner order, so these
-are taken as they come; anything else is a MalformedAnswer.
+In both, `[]` means that nothing matches. Models vary quotes, key names and corner order, so the
+parser accepts all of these. Anything else is a MalformedAnswer.
 """
 
 import json
@@ -22,7 +22,7 @@ FORMATS: tuple[AnswerFormat, ...] = get_args(AnswerFormat)
 MAX_OBJECTS = 120
 """Most objects in one answer, as in the authors' reward."""
 MAX_COORDINATE = 1e6
-"""Largest magnitude of a coordinate; beyond it the model isn't talking about an image."""
+"""Largest magnitude of a coordinate; no image is that large."""
 MAX_ANSWER = 50_000
 """Longest text between the answer tags, in characters: four times what MAX_OBJECTS need."""
 
@@ -32,13 +32,20 @@ _BRACKET = re.compile(r"[\[{]")
 
 
 def parse(text: str, answer_format: AnswerFormat) -> Answer:
-    """Read a completion; boxes and points stay in model coordinates, corners are put in order.
+    """Parse a completion. Without answer tags, the text after the thinking is the answer.
 
-    Without answer tags, what follows the thinking is read as the answer.
+    Args:
+        text: The completion.
+        answer_format: Its layout.
 
-    Raises MalformedAnswer, and nothing else whatever the text: no JSON, not a box with one or two
-    points for each object, not numbers or not finite or beyond MAX_COORDINATE, more than
-    MAX_OBJECTS objects (one for `seg_zero`), or longer than MAX_ANSWER.
+    Returns:
+        The answer in model coordinates, with the corners of each box in order.
+
+    Raises:
+        MalformedAnswer: The only error, for any text. The answer is not JSON, an object has not
+            one box and one or two points, a coordinate is not a finite number up to
+            MAX_COORDINATE, there are more than MAX_OBJECTS objects (one for `seg_zero`), or the
+            answer is longer than MAX_ANSWER.
     """
     try:
         reasoning, rest = _split_thinking(text)
@@ -55,10 +62,19 @@ def parse(text: str, answer_format: AnswerFormat) -> Answer:
 def format_answer(
     reasoning: str, objects: Sequence[GroundedObject], answer_format: AnswerFormat
 ) -> str:
-    """The completion that says this, in the layout of the prompt's own example.
+    """Write a completion in the layout of the prompt's example.
 
-    Coordinates are in model space and are rounded to integers. `seg_zero` holds at most one object
-    with one or two points, `vision_reasoner` any number with one point each; else ValueError.
+    Args:
+        reasoning: The thinking, without tags.
+        objects: In model coordinates, which are rounded to integers. `seg_zero` holds at most one
+            object with one or two points, `vision_reasoner` any number with one point each.
+        answer_format: The layout.
+
+    Returns:
+        The completion.
+
+    Raises:
+        ValueError: The format can't hold these objects, or the reasoning holds a tag.
     """
     if re.search("</?(think|answer)>", reasoning):
         raise ValueError("the reasoning holds a tag of the answer format")

@@ -1,4 +1,4 @@
-"""How a checkpoint writes its answers: one value in place of three loose names."""
+"""How a checkpoint writes its answers."""
 
 from dataclasses import dataclass
 from typing import get_args

@@ -5,8 +5,8 @@ What the numbers in a completion count is a property of the checkpoint, stated i
 - `absolute_pixels` (Qwen2.5-VL): pixels of the image after the processor's resize;
 - `relative_1000` (Qwen3-VL): thousandths of the width and of the height.
 
-Sizes are (width, height) in pixels; x and y scale apart. A box spans 0…width and 0…height, a point
-lies on a pixel 0…width-1, 0…height-1.
+Sizes are (width, height) in pixels; x and y have separate scales. A box spans 0…width and 0…height,
+a point lies on a pixel 0…width-1, 0…height-1.
 """
 
 from collections.abc import Callable
@@ -40,10 +40,20 @@ ROUNDINGS: dict[Rounding, Callable[[float, float], float]] = {
 def to_image(
     answer: Answer, convention: Coordinates, model_size: Size, image_size: Size, rounding: Rounding
 ) -> Answer:
-    """The answer in whole pixels of the image, boxes and points clipped to it.
+    """Scale an answer to whole pixels of the image, and clip boxes and points to it.
 
-    model_size: what the processor made of the image, in pixels.
-    rounding: a key of ROUNDINGS. Raises MalformedAnswer if nothing of a box lies in the image.
+    Args:
+        answer: In model coordinates.
+        convention: What its numbers count.
+        model_size: (width, height) in pixels of the image after the processor's resize.
+        image_size: (width, height) in pixels of the image.
+        rounding: How scaled coordinates become whole pixels.
+
+    Returns:
+        The answer in pixels of the image.
+
+    Raises:
+        MalformedAnswer: A box lies outside the image.
     """
     scale = ROUNDINGS[rounding]
     model_width, model_height = _extent(convention, model_size)
@@ -69,7 +79,17 @@ def to_image(
 
 
 def to_model(answer: Answer, convention: Coordinates, model_size: Size, image_size: Size) -> Answer:
-    """The inverse of `to_image`: an answer in image pixels as the model writes it, in integers."""
+    """Scale an answer to model coordinates: the inverse of `to_image`.
+
+    Args:
+        answer: In pixels of the image.
+        convention: What the model's numbers count.
+        model_size: (width, height) in pixels of the image after the processor's resize.
+        image_size: (width, height) in pixels of the image.
+
+    Returns:
+        The answer in model coordinates, rounded to integers.
+    """
     model_width, model_height = _extent(convention, model_size)
     fx, fy = model_width / image_size[0], model_height / image_size[1]
 

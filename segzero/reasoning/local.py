@@ -5,7 +5,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ class LocalReasoner:
         max_new_tokens: int,
         decoding_weights: str = "full",
     ) -> None:
-        """Wrap a loaded model with its processor; for the options see `checkpoints.Profile`."""
+        """Wrap a loaded model with its processor; for the options see `profiles.Profile`."""
         self._model = model
         self._processor = processor
         self._prompt = prompt
@@ -66,7 +66,7 @@ class LocalReasoner:
         device: torch.device,
         decoding_weights: str = "full",
     ) -> "LocalReasoner":
-        """Load a checkpoint folder that `weights.locate` returned; raises CheckpointError."""
+        """Load a checkpoint folder that `resolve_weights` returned; raises CheckpointError."""
         processor = load_pretrained(AutoProcessor, folder)
         if not getattr(processor, "chat_template", None):
             raise CheckpointError(f"the processor in {folder} has no chat template")
@@ -198,14 +198,15 @@ class LocalReasoner:
             )
         return chat
 
-    def _squash(self, image: NDArray[np.uint8]) -> NDArray:
+    def _squash(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         size = (self._image_size, self._image_size)
-        return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _chat(self, question: str) -> str:
-        return self._processor.apply_chat_template(
+        chat = self._processor.apply_chat_template(
             build_messages(self._prompt, question), tokenize=False, add_generation_prompt=True
         )
+        return cast(str, chat)
 
     def _controls(self, chat: str) -> list[int]:
         """The control tokens of a prompt, in order; a question must never add one."""
@@ -288,9 +289,10 @@ class CompletionBuffer:
         return self._text
 
     def _decode(self) -> str:
-        return self._tokenizer.decode(
+        text = self._tokenizer.decode(
             self._pending, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        return cast(str, text)
 
     def _emit(self, piece: str) -> None:
         """Take a piece in, up to the end of the answer."""

@@ -1,8 +1,8 @@
-"""The question templates, and the one place that cleans a user's text.
+"""The prompt templates, and the function that cleans a user's question.
 
-Checkpoints are trained on these very characters: any change costs accuracy. The templates are those
-of dvlab-research/Seg-Zero: `seg_zero` of the single-object model, `vision_reasoner` of the
-multi-object one. The sentences follow each other without a space, as they do there.
+Checkpoints are trained on exactly these characters: any change costs accuracy. The templates are
+those of dvlab-research/Seg-Zero: `seg_zero` is for the single-object model, `vision_reasoner` for
+the multi-object one. There is no space between the sentences, as in the original.
 """
 
 import re
@@ -21,10 +21,12 @@ MAX_QUESTION = 2000
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A template: `text` with the place `{Question}`.
+    """A prompt with a place for the question.
 
-    strip: the characters taken off both ends of the question; lower: whether it is put in lower
-    case.
+    Attributes:
+        text: The prompt, which holds `{Question}`.
+        strip: Characters that are removed from both ends of the question.
+        lower: Whether the question is put in lower case.
     """
 
     text: str
@@ -32,7 +34,14 @@ class PromptTemplate:
     lower: bool = True
 
     def fill(self, question: str) -> str:
-        """The user's turn for a question that `clean_question` returned."""
+        """Write the user's turn.
+
+        Args:
+            question: As `clean_question` returned it.
+
+        Returns:
+            The prompt with the question in its place.
+        """
         question = question.lower() if self.lower else question
         return self.text.replace("{Question}", question.strip(self.strip))
 
@@ -67,18 +76,25 @@ PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
 SHORT_ANSWER = PromptTemplate(
     text="{Question}\nAnswer the question using a single word or phrase.", strip="", lower=False
 )
-"""The usual prompt of visual question answering; it asks for no place in the image."""
+"""The usual prompt of visual question answering; it asks for no coordinates."""
 
 
 def clean_question(text: str) -> str:
-    """The question without surrounding blanks, its control tokens defused.
+    """Strip a question and make control tokens in it plain text.
 
     Chat, image and answer tokens (`<|im_start|>`, `<|image_pad|>`, `</answer>`, `<think>`, …) all
-    start with "<" and a character that isn't a blank. A blank after every such "<" leaves
-    them readable and makes them plain text for any tokenizer. Cleaning twice changes nothing.
+    start with "<" and a character that isn't a blank. After a blank is inserted behind such a "<",
+    no tokenizer reads a control token there. Cleaning twice gives the same result.
 
-    Raises BadQuestion if the text is empty, blank, only punctuation, longer than MAX_QUESTION
-    characters, or holds characters that no text has (control characters, surrogates, U+FFFD).
+    Args:
+        text: The user's question.
+
+    Returns:
+        The clean question.
+
+    Raises:
+        BadQuestion: The text is empty, blank, only punctuation, longer than MAX_QUESTION
+            characters, or holds control characters, surrogates or U+FFFD.
     """
     if not isinstance(text, str):
         raise BadQuestion(f"the question must be text, not {type(text).__name__}")
@@ -98,9 +114,18 @@ def clean_question(text: str) -> str:
 
 
 def build_messages(prompt: str | PromptTemplate, question: str) -> list[dict[str, Any]]:
-    """The chat for one image and one question: system turn, then image before text.
+    """Build the chat for one image and one question: a system turn, then image and text.
 
-    prompt: a key of PROMPTS, or a template itself. Raises BadQuestion as `clean_question`.
+    Args:
+        prompt: A key of PROMPTS, or a template.
+        question: The user's question; it is cleaned here.
+
+    Returns:
+        Messages for a chat template of transformers.
+
+    Raises:
+        BadQuestion: As for `clean_question`.
+        ValueError: There is no such prompt.
     """
     if isinstance(prompt, str):
         if prompt not in PROMPTS:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a reasoner wrote.
+    """What a reasoner generated.
 
-    text: without the prompt and without chat tokens.
-    model_size: (width, height) in pixels of the image that the model really saw.
-    new_tokens: how many tokens were generated.
+    Attributes:
+        text: Without the prompt and without chat tokens.
+        model_size: (width, height) in pixels of the image after the processor's resize.
+        new_tokens: How many tokens were generated.
     """
 
     text: str
@@ -34,26 +35,44 @@ class Reasoner(Protocol):
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Completion:
-        """Think and answer.
+        """Generate the thinking and the answer.
 
-        image: (H, W, 3) uint8 RGB.
-        on_text: called with each piece of text as it is generated; the pieces join to the text.
-        stop: once set, generation ends within a token.
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            question: What to look for.
+            on_text: Called with each piece of text when it is generated; joined, they are the text.
+            stop: Once it is set, generation ends within a token.
 
-        Raises BadQuestion, DeviceOutOfMemory or ServerError, and Cancelled after `stop`.
+        Returns:
+            The completion.
+
+        Raises:
+            BadQuestion: The question is unusable.
+            Cancelled: `stop` was set.
+            DeviceOutOfMemory: The memory is full.
+            ServerError: The server failed.
         """
         ...
 
     def warm_up(self) -> None:
-        """Do beforehand what would make the first completion a slow one."""
+        """Use the model once, so that the first completion is as fast as the next ones."""
         ...
 
     def complete_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
     ) -> list[Completion]:
-        """Complete several prompts at once, each of an image and its question.
+        """Complete several prompts at once.
 
-        A completion is what `complete` writes, up to the rounding of half precision.
-        Raises BadQuestion before anything is generated, DeviceOutOfMemory or ServerError.
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            questions: One for each image.
+
+        Returns:
+            What `complete` returns for each, except for the rounding of half precision.
+
+        Raises:
+            BadQuestion: A question is unusable; nothing was generated.
+            DeviceOutOfMemory: The memory is full.
+            ServerError: The server failed.
         """
         ...

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ class RemoteReasoner:
         """Ask nothing yet: the server may start later, and go and come back.
 
         server: address of the API, such as `http://localhost:8000/v1`; model: its name there.
-        For the other options see `checkpoints.Profile`.
+        For the other options see `profiles.Profile`.
         The server's key is read from the environment variable KEY_VARIABLE.
         """
         key = os.environ.get(KEY_VARIABLE, "").strip() or None
@@ -83,7 +83,7 @@ class RemoteReasoner:
             while (piece := _next(pieces, stop)) is not None:
                 if on_text is not None:
                     on_text(piece)
-            return task.result()
+            return cast(Completion, task.result())
         finally:
             task.cancel()  # closes the connection, by which the server knows; nothing once done
 
@@ -100,7 +100,7 @@ class RemoteReasoner:
         ]
         task = self._start(self._write_all(requests))
         try:
-            return task.result()
+            return cast(list[Completion], task.result())
         finally:
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""The thinking part of a completion, while it is still being written."""
+"""The thinking part of a completion, while the model generates it."""
 
 _OPENING, _CLOSING, _ANSWER = "<think>", "</think>", "<answer>"
 _BARE_ANSWER = ("[", "{", "`")
@@ -6,19 +6,30 @@ _BARE_ANSWER = ("[", "{", "`")
 
 
 class ThinkingStream:
-    """Takes a completion piece by piece and gives the thinking out as soon as it is certain.
+    """Reads a completion in pieces and returns the thinking as soon as it is certain.
 
-    What it gives is, blanks at the ends aside, the reasoning that `answers.parse` reads, if the
-    completion starts with its opening tag or has none (it may be part of the prompt).
+    The joined results are the reasoning that `answers.parse` reads, except for blanks at both ends.
+    The completion starts with `<think>`, or has none, as the tag may be part of the prompt.
+
+    Attributes:
+        ended: Whether the thinking is complete.
     """
 
     def __init__(self) -> None:
+        """Start before the first piece."""
         self._held = ""
         self._started = False
         self.ended = False
 
     def feed(self, piece: str) -> str:
-        """Return the thinking that `piece` makes certain, maybe none."""
+        """Read the next piece.
+
+        Args:
+            piece: Text of the completion, of any length.
+
+        Returns:
+            The thinking that the piece makes certain; may be empty.
+        """
         if self.ended:
             return ""
         self._held += piece
@@ -31,13 +42,13 @@ class ThinkingStream:
         return text
 
     def end(self) -> str:
-        """Return what is left when nothing more comes."""
+        """Return the rest of the thinking after the last piece."""
         text = "" if self.ended or not self._started else self._held
         self._held, self.ended = "", True
         return text
 
     def _start(self) -> bool:
-        """Look past the opening tag; whether it is clear by now that there is none to come."""
+        """Skip the opening tag; whether the thinking has begun."""
         text = self._held.lstrip()
         if not text or (len(text) < len(_OPENING) and _OPENING.startswith(text)):
             return False
@@ -47,7 +58,7 @@ class ThinkingStream:
         return not self.ended
 
     def _open_tag(self) -> int:
-        """Length of the end that may become a tag."""
+        """Length of the last characters that may be the start of a tag."""
         longest = max(len(_CLOSING), len(_ANSWER)) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             tail = self._held[-length:]

@@ -9,7 +9,7 @@ pyramid with skip connections to the mask decoder (SAM 2, arXiv 2408.00714, sect
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn import functional
@@ -103,7 +103,7 @@ def _block(block: Any, x: torch.Tensor) -> torch.Tensor:
     x = x + attended
     mlp = block.mlp
     hidden: torch.Tensor = mlp.proj_in(block.layer_norm2(x))  # (B, h, w, 4C)
-    return x + mlp.proj_out(mlp.activation(hidden))
+    return x + cast(torch.Tensor, mlp.proj_out(mlp.activation(hidden)))
 
 
 def _attention(attention: Any, x: torch.Tensor, stride: tuple[int, int] | None) -> torch.Tensor:
