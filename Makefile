@@ -9,7 +9,7 @@ run = source install/setup.bash && .venv/bin/python
 workers = -n logical --dist worksteal
 test test-fast: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-fast check setup clean
+.PHONY: demo test test-fast docs check setup clean
 
 demo: setup
 	$(run) scripts/demo.py
@@ -22,10 +22,15 @@ test: setup
 test-fast: setup
 	$(run) -m pytest $(workers) -m "not slow and not ros"
 
+# The pages with the API from docstrings, into build/docs.
+docs: setup
+	$(run) -m mkdocs build --quiet --strict
+
 check: setup
 	$(run) -m ruff check .
 	$(run) -m ruff format --check .
 	$(run) -m mypy
+	$(run) -m mkdocs build --quiet --strict
 
 setup:
 	@$(PYTHON) scripts/setup_environment.py

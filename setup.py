@@ -1,15 +1,23 @@
-"""The pip side of the house: training servers, which have no ROS, and development.
+"""The pip package: training servers, which have no ROS, and development.
 
-On a robot, colcon installs the ROS package `segzero_ros` (see CMakeLists.txt). Versions are
-pinned in constraints.txt alone: `pip install -c constraints.txt .`
+On a robot, colcon installs the ROS package `segzero_ros` (see CMakeLists.txt). The bounds here
+say what may work: the lower one is the oldest version that the code is written for, the upper one
+the first that was not tested. The tested versions are those of constraints.txt:
+`pip install -c constraints.txt .`
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "segzero/__init__.py").read_text(), re.M)
+assert VERSION, "segzero/__init__.py has no line `__version__ = ...`"
+
 # What the set-up needs of ROS where no ROS is installed. The wheels' metadata leave out some
-# dependencies of the interface generators on each other, so that all are named.
+# dependencies of the interface generators on each other, so that all are named. Their names hold
+# the distribution; constraints.txt holds the versions of one Jazzy.
 ROS_WHEELS = [
     "ros-jazzy-rclpy[fastrtps]",
     *(
@@ -35,66 +43,108 @@ ROS_WHEELS = [
             "rosidl-default-generators",
         )
     ),
-    "cmake",
-    "colcon-common-extensions",
-    "empy",
-    "lark-parser",
+    "cmake>=3.31,<4",  # CMake 4 dropped what the Jazzy packages' CMake files still ask for
+    "colcon-common-extensions>=0.3,<0.4",
+    "empy>=3.3,<4",  # Jazzy's interface generators use the API of empy 3
+    "lark-parser>=0.12,<0.13",  # the name that rosidl_parser's wheel asks for; not `lark`
 ]
 
-# Profiles and demo weights lie at the top of the source tree and inside `segzero` once installed.
+# Configuration and demo weights lie at the top of the source tree and inside the packages once
+# installed.
 DATA = {
     "segzero.config.profiles": "config/profiles",
-    "segzero.profiles.demo": "checkpoints/demo",
-    "segzero.profiles.demo.reasoner": "checkpoints/demo/reasoner",
-    "segzero.profiles.demo.segmenter": "checkpoints/demo/segmenter",
+    "segzero.checkpoints.demo": "checkpoints/demo",
+    "segzero.checkpoints.demo.base": "checkpoints/demo/base",
+    "segzero.checkpoints.demo.reasoner": "checkpoints/demo/reasoner",
+    "segzero.checkpoints.demo.segmenter": "checkpoints/demo/segmenter",
+    "segzero_train.config.accelerate": "config/accelerate",
+    "segzero_train.config.deepspeed": "config/deepspeed",
+    "segzero_train.config.grpo": "config/grpo",
+    "segzero_train.config.sft": "config/sft",
 }
+
+SIM = ["mujoco>=4,<5"]
 
 setup(
     name="segzero",
-    version="0.1.0",
+    version=VERSION[1],
     description="Ask an image a question; get reasoning, boxes, points and masks (Seg-Zero)",
-    long_description=Path("README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    author="segzero contributors",
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
+    keywords=["reasoning segmentation", "vision-language model", "SAM 2", "GRPO", "ROS 2"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    project_urls={"Paper": "https://arxiv.org/abs/2503.06520"},
     python_requires=">=3.11",
     packages=[
         *find_packages(include=["segzero", "segzero.*", "segzero_sim*", "segzero_train*"]),
         *DATA,
     ],
     package_dir=DATA,
-    package_data={package: ["*"] for package in DATA},
+    package_data={
+        "segzero": ["py.typed"],
+        **{package: ["*"] for package in DATA},
+    },
     install_requires=[
-        "httpx2",
-        "huggingface-hub",
-        "numpy",
-        "opencv-python-headless",
-        "pillow",
-        "pyyaml",
-        "safetensors",
-        "threadpoolctl",
-        "torch",
-        "torchvision",
-        "tqdm",
-        "transformers",
+        "httpx2>=2.16,<3",
+        "huggingface-hub>=1.31,<3",
+        "numpy>=2.4,<3",
+        "opencv-python-headless>=5,<6",
+        "pillow>=13,<14",
+        "pyyaml>=6,<7",
+        "safetensors>=0.8,<0.9",
+        "threadpoolctl>=3.8,<4",
+        "torch>=2.11,<2.15",  # upper: int4.py calls private operators
+        "torchvision>=0.26,<0.30",  # the partners of torch 2.11 to 2.14
+        "tqdm>=4.70,<5",
+        # lower: before 5.18 `mm_encoder_outputs` is dropped without an error, so that the model
+        # would not see the image; upper: video_memory.py and generation.py call private methods
+        "transformers>=5.18,<5.24",
     ],
     extras_require={
         "ros-wheels": ROS_WHEELS,
-        "sim": ["mujoco"],
+        "sim": SIM,
         "train": [
-            "accelerate",
-            "datasets",
-            "deepspeed",
-            "matplotlib",
-            "mujoco",
-            "peft",
-            "pycocotools",
-            "scipy",
-            "tensorboard",
-            "trl",
+            *SIM,
+            "accelerate>=1.15,<2",
+            "datasets>=5.2,<6",
+            "deepspeed>=0.19.8,<0.20",
+            "matplotlib>=3.11,<4",
+            "peft>=0.21,<0.22",
+            "pycocotools>=2.0.11,<3",
+            "scipy>=1.17,<2",
+            "tensorboard>=2.21,<3",
+            "trl>=1.16,<1.17",  # the trainer's subclass overrides private methods
         ],
-        "dev": ["hypothesis", "mypy", "pytest", "requests", "ruff", "types-PyYAML"],
-        "sam2": ["sam2"],
+        "dev": [
+            "hypothesis>=6.170,<7",
+            "mypy>=2.4,<2.5",  # a newer one finds other faults
+            "pytest>=9.2,<10",
+            "pytest-xdist>=3.8,<4",
+            "requests>=2.34,<3",  # TRL's vLLM client needs it and doesn't name it
+            "ruff>=0.17.5,<0.18",  # a newer one formats in another way
+            "types-PyYAML>=6,<7",
+        ],
+        "docs": [
+            "mkdocs>=1.6,<2",  # 2 has no plugins, and with them no API page
+            "mkdocstrings>=1,<2",
+            "mkdocstrings-python>=2,<3",
+        ],
+        "sam2": ["sam2>=1.1,<2"],
     },
     entry_points={"console_scripts": ["segzero = segzero.cli:main"]},
 )
