@@ -33,7 +33,7 @@ def test_other_errors_pass():
         raise RuntimeError("shapes don't match")
 
 
-def test_half_the_cores_are_left_to_others():
+def test_limit_omp_threads_leaves_half_of_them_to_others():
     before, elsewhere = torch.get_num_threads(), []
     with limit_omp_threads():
         assert torch.get_num_threads() == max(1, before // 2)

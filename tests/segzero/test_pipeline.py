@@ -43,7 +43,7 @@ class Unused:
     complete_batch = complete
 
     def encode(self, _: object) -> None:
-        """May run beside the reasoner, whatever that says."""
+        """May run while the reasoner does, whatever that returns."""
 
     def segment(self, *_: object) -> list:
         raise AssertionError("the segmenter ran")

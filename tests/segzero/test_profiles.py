@@ -56,7 +56,7 @@ def test_hub_names_stay_and_relative_folders_lie_under_the_resource_root():
     assert load_profile("demo").reasoner == str(expected)
 
 
-def test_a_profile_of_ones_own_may_name_folders_beside_it(tmp_path):
+def test_a_custom_profile_may_name_folders_relative_to_itself(tmp_path):
     (tmp_path / "weights" / "tuned").mkdir(parents=True)
     path = write(tmp_path, VALID | {"reasoner": "weights/tuned"})
     profile = load_profile(path)

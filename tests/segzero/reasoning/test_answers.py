@@ -1,4 +1,7 @@
+import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -22,6 +25,8 @@ VISION_REASONER_OBJECTS = (
     GroundedObject(Box(10, 100, 200, 210), (Point(30, 110),)),
     GroundedObject(Box(225, 296, 706, 786), (Point(302, 410),)),
 )
+HANGING = 60.0
+"""Seconds; all cases take milliseconds."""
 ONE = GroundedObject(Box(1, 2, 3, 4), (Point(2, 3),))
 
 
@@ -171,12 +176,32 @@ def test_most_objects():
     ],
     ids=lambda body: f"{body[:8]}…",
 )
-def test_large_junk_is_refused_quickly(body):
+def test_large_junk_is_refused_in_linear_time(body: str) -> None:
+    def refuse(body: str) -> None:
+        for text in (f"<answer>{body}</answer>", f"<think>{body}</think><answer>[{body}"):
+            with pytest.raises(MalformedAnswer):
+                parse(text, "vision_reasoner")
+
     start = time.perf_counter()
-    for text in (f"<answer>{body}</answer>", f"<think>{body}</think><answer>[{body}"):
-        with pytest.raises(MalformedAnswer):
-            parse(text, "vision_reasoner")
-    assert time.perf_counter() - start < 1.0
+    half, whole = calls(lambda: refuse(body[: len(body) // 2])), calls(lambda: refuse(body))
+    assert whole <= 2.5 * half
+    assert time.perf_counter() - start < HANGING  # within a regular expression
+
+
+def calls(function: Callable[[], None]) -> int:
+    """How many functions of Python and C are called."""
+    count = 0
+
+    def profile(_: Any, event: str, __: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
 
 
 def test_a_long_text_is_shortened_in_the_message_only():
