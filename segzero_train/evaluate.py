@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzero.errors import SegZeroError
-from segzero.metrics import CONVENTIONS
+from segzero.metrics import CONVENTIONS, Convention
 from segzero.pipeline import SegZero
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.prompts import SHORT_ANSWER
@@ -68,7 +68,7 @@ class Options:
     vqa: bool
     batch: int
     ignored: Ignored
-    convention: str
+    convention: Convention
     device: str
     out: Path | None
     worst: int

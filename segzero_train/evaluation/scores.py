@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from segzero.metrics import Estimate, Overlap, Summary, summarize
+from segzero.metrics import Convention, Estimate, Overlap, Summary, summarize
 from segzero_train.evaluation.scoring import Result
 
 
-def report(results: Sequence[Result], convention: str) -> dict[str, Any]:
+def report(results: Sequence[Result], convention: Convention) -> dict[str, Any]:
     """Summarise results.
 
     Args:
