@@ -30,7 +30,7 @@ class Asker:
         self._reports: list[int] = []
         self._text: list[tuple[int, bool]] = []
         listen = self._node.create_subscription
-        listen(Segmentation, "segzero/segmentation", lambda m: self._states.append(m.state), 100)
+        listen(Segmentation, "segzero/segmentation", self._on_result, 100)
         listen(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         listen(ReasoningText, "segzero/reasoning/stream", self._on_text, 1000)
         self._wait(lambda: self._query.get_subscription_count() and self._reports, "the node")
@@ -58,11 +58,11 @@ class Asker:
         """Cancel a goal while the model writes; return when, and when the last was heard of it."""
         while True:
             self._text = []
-            question = self._client.ask(self._question)
+            query = self._client.ask(self._question)
             self._wait(lambda: self._text, "the first word")
             sent = time.time_ns()
-            question.cancel()
-            reply = question.wait()
+            query.cancel()
+            reply = query.wait()
             heard = time.time_ns()
             self._wait(lambda: self._text[-1][1], "the end of the thinking")
             self._spin(0.5)
@@ -86,6 +86,9 @@ class Asker:
             if status.name == "/segzero: following":
                 values = {item.key: item.value for item in status.values}
                 self._reports.append(int(values["frames skipped"]))
+
+    def _on_result(self, message: Segmentation) -> None:
+        self._states.append(message.state)
 
     def _on_text(self, message: Any) -> None:
         self._text.append((time.time_ns(), message.end))

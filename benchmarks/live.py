@@ -1,4 +1,4 @@
-"""`python benchmarks/live.py`: is what is followed the present, and how soon is a cancel silence?
+"""`python benchmarks/live.py`: is what is followed the present, and how soon does a cancel stop it?
 
 A camera process plays a moving tabletop at 30 Hz over Fast DDS to the perception node with the
 demo's models. Each answer takes 2 s more than it would, by waiting; then the objects are followed.
@@ -35,7 +35,7 @@ FOLLOW = 5.0
 
 
 @dataclass
-class ObjectFollower:
+class FollowingTimes:
     """What the node did after one answer; times and stamps in nanoseconds since 1970.
 
     asked: stamp of the answered frame. steps: begin and end of each step of the tracker.
@@ -57,7 +57,7 @@ class Diary:
 
     numbers: dict[int, int] = field(default_factory=dict)
     lost: int = 0
-    followings: list[ObjectFollower] = field(default_factory=list)
+    followings: list[FollowingTimes] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
 
 
@@ -205,8 +205,8 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
     put, publish = LatestFrame.put, Publisher.publish
 
     class Slow(SegZero):
-        def ask(self, *args: Any, stop: threading.Event, **options: Any) -> Any:
-            stop.wait(seconds.value)
+        def ask(self, *args: Any, stop: threading.Event | None = None, **options: Any) -> Any:
+            (stop or threading.Event()).wait(seconds.value)
             try:
                 return super().ask(*args, stop=stop, **options)
             except Cancelled:
@@ -226,21 +226,22 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
             tracker.step = timed_step  # type: ignore[method-assign]
             return tracker
 
-    def noted_put(frames: LatestFrame, message: Any, sequence: int) -> None:
+    def noted_put(frames: LatestFrame, message: Any, sequence: int | None = None) -> None:
         put(frames, message, sequence)
         diary.numbers[_stamp(message)] = frames.received
 
-    def noted_publish(publisher: Publisher, message: Any) -> None:
+    def noted_publish(publisher: Any, message: Any) -> None:
         publish(publisher, message)
         if not publisher.topic_name.endswith("/segmentation"):
             return
         if message.state == message.ANSWERED:
-            diary.followings.append(ObjectFollower(_stamp(message)))
+            diary.followings.append(FollowingTimes(_stamp(message)))
         elif message.state in (message.TRACKED, message.LOST):
             now, following = time.time_ns(), diary.followings[-1]
             following.shown.append((_stamp(message), *following.steps[-1], now))
 
-    LatestFrame.put, Publisher.publish = noted_put, noted_publish  # type: ignore[method-assign]
+    LatestFrame.put = noted_put  # type: ignore[method-assign, assignment]
+    Publisher.publish = noted_publish  # type: ignore[method-assign, assignment]
     rclpy.init()
     node = PerceptionNode(load=Slow.load)
     executor = SingleThreadedExecutor()
@@ -256,7 +257,7 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
     rclpy.shutdown()
 
 
-def _ages(followings: list[ObjectFollower], start: float, end: float) -> list[int]:
+def _ages(followings: list[FollowingTimes], start: float, end: float) -> list[int]:
     """Ages of the frames followed from `start` to `end` seconds after the first."""
     return [
         began - stamp

@@ -99,17 +99,16 @@ def figures(sent: list[int], arrived: Times, used: Times, masked: Times) -> dict
 def camera(end: Event, pipe: Connection) -> None:
     """Publish the same picture with stamps of its own until the end; send back the stamps."""
     import rclpy
-    from rclpy.qos import QoSProfile, ReliabilityPolicy
     from rclpy.time import Time
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
     from segzero_ros.images.conversions import from_array
+    from segzero_ros.qos import CAMERA_QOS
 
     rclpy.init()
     node = rclpy.create_node("camera")
-    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    publisher = node.create_publisher(Image, "image", qos)
+    publisher = node.create_publisher(Image, "image", CAMERA_QOS)
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     message = from_array(noise, Header(frame_id="camera"))
     stamps = []
@@ -141,17 +140,18 @@ def node(end: Event, pipe: Connection) -> None:
     models = IdleModels()
     put, publish = LatestFrame.put, Publisher.publish
 
-    def timed_put(frames: LatestFrame, message: Any, sequence: int) -> None:
+    def timed_put(frames: LatestFrame, message: Any, sequence: int | None = None) -> None:
         arrived[_stamp(message)] = time.time_ns()
         put(frames, message, sequence)
 
-    def timed_publish(publisher: Publisher, message: Any) -> None:
+    def timed_publish(publisher: Any, message: Any) -> None:
         publish(publisher, message)
         if publisher.topic_name.endswith("/mask"):
             used[_stamp(message)] = models.used  # the same thread has just tracked this frame
             masked[_stamp(message)] = time.time_ns()
 
-    LatestFrame.put, Publisher.publish = timed_put, timed_publish  # type: ignore[method-assign]
+    LatestFrame.put = timed_put  # type: ignore[method-assign, assignment]
+    Publisher.publish = timed_publish  # type: ignore[method-assign, assignment]
     rclpy.init()
     node = PerceptionNode(load=lambda profile, device: models)  # type: ignore[arg-type, return-value]
     executor = SingleThreadedExecutor()
@@ -167,7 +167,7 @@ def node(end: Event, pipe: Connection) -> None:
 
 
 class IdleModels:
-    """In the place of SegZero: one object, found at once and again in every frame.
+    """Stands for SegZero: one object, found at once and again in every frame.
 
     used: when the newest frame's pixels came, in nanoseconds since 1970.
     """

@@ -23,7 +23,7 @@ def test_every_frame_has_to_be_accounted_for(counted: int, exact: int) -> None:
         (sent[10], sent[10] + 5 * MS, sent[10] + 45 * MS, sent[10] + 50 * MS),
     ]
     steps = [(sent[7], sent[8]), *[(begin, end) for _, begin, end, _ in shown]]
-    diary = live.Diary(numbers, lost=1, followings=[live.ObjectFollower(sent[2], steps, shown)])
+    diary = live.Diary(numbers, lost=1, followings=[live.FollowingTimes(sent[2], steps, shown)])
     figures = live.following_figures(sent, diary, [counted])
     assert figures["answers after which these make up all frames"] == exact
     assert figures["frames followed"] == 2

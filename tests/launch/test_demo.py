@@ -34,9 +34,10 @@ def test_every_question_gets_an_answer_an_iou_and_a_picture(
     assert result.returncode == 0, result.stderr
     ious = [float(value) for value in re.findall(r"^     IoU (\d\.\d\d)$", result.stdout, re.M)]
     assert len(ious) == 8
-    mean = float(re.search(r"Mean IoU (\d\.\d\d) over 8 questions", result.stdout)[1])
-    assert mean == pytest.approx(sum(ious) / 8, abs=0.011)
+    (mean,) = re.findall(r"Mean IoU (\d\.\d\d) over 8 questions", result.stdout)
+    assert float(mean) == pytest.approx(sum(ious) / 8, abs=0.011)
     sheet = cv2.imread(str(tmp_path / "overlay.png"))
+    assert sheet is not None
     assert sheet.shape[0] > 3 * 480
     assert sheet.shape[1] == 3 * 640
 

@@ -15,7 +15,7 @@ pytest.importorskip(
     "launch_ros", reason="launch_ros is not here: it comes with an installed ROS 2, not with pip"
 )
 
-from launch import LaunchContext
+from launch import LaunchContext  # type: ignore[attr-defined]
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
@@ -78,6 +78,7 @@ def test_a_killed_node_comes_back_and_answers(
     process = launch("demo.launch.py", profile=tiny_profile)
     assert ask(ros2)["state"] == "answered"
     killed = perception_of(process)
+    assert killed
     os.kill(killed, signal.SIGKILL)
     while perception_of(process) in (killed, None):
         time.sleep(0.1)
@@ -89,7 +90,9 @@ def test_without_respawn_a_killed_node_stays_away(
 ) -> None:
     process = launch("perception.launch.py", profile=tiny_profile, respawn="false")
     ask(ros2)
-    os.kill(perception_of(process), signal.SIGKILL)
+    node = perception_of(process)
+    assert node
+    os.kill(node, signal.SIGKILL)
     assert process.wait(60) is not None  # nothing is left to do
 
 

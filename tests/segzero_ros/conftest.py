@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # Fast DDS makes its ports from it
@@ -84,7 +85,7 @@ def start_node(namespace: str, tmp_path: Path) -> Iterator[Callable[..., NodePro
     """Start a node of segzero_ros as a process; arguments as `NodeProcess` has them."""
     processes = []
 
-    def start(module: str, **options: object) -> NodeProcess:
+    def start(module: str, **options: Any) -> NodeProcess:
         log = tmp_path / f"{module}.txt"
         processes.append(NodeProcess(module, namespace, log, **options))
         return processes[-1]
@@ -136,7 +137,7 @@ def make_watched(make_robot: Callable[..., Robot]) -> Callable[..., tuple[Robot,
         def load(name: str, device: str) -> SegZero:
             segzero = SegZero.load(name, device)
             watched.append(Watched(segzero._reasoner, list(errors)))
-            segzero._reasoner = watched[0]
+            segzero._reasoner = watched[0]  # type: ignore[assignment]
             return segzero
 
         robot = make_robot(profile, load=load)

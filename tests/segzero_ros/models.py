@@ -3,40 +3,46 @@
 import queue
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segzero.errors import Cancelled
 from segzero.pipeline import SegZero
+from segzero.profiles import Profile
 from segzero.types import TrackedObject
 
 
 class Models(SegZero):
     """A SegZero with faults on demand.
 
-    seconds: how long an answer takes. ask_errors, step_errors: raised, one by one, instead of
+    ready: an answer waits until it holds. ask_errors, step_errors: raised, one by one, instead of
     working. blind: no object is seen.
     on_step: called after every step.
     """
 
-    seconds = 0.0
+    ready: Callable[[], bool] = staticmethod(lambda: True)
+    on_step: Callable[[], object] = staticmethod(lambda: None)
+    ask_errors: list[Exception]
+    step_errors: list[Exception]
     blind = False
 
     @classmethod
-    def load(cls, profile: str, device: str = "auto") -> "Models":
+    def load(cls, profile: str | Path | Profile, device: str = "auto") -> "Models":
         models = super().load(profile, device)
         assert isinstance(models, Models)
-        models.ask_errors: list[Exception] = []
-        models.step_errors: list[Exception] = []
-        models.on_step: Callable[[], object] = lambda: None
+        models.ask_errors = []
+        models.step_errors = []
         return models
 
     def ask(self, image, question, *, on_text=None, stop=None):
         if self.ask_errors:
             raise self.ask_errors.pop(0)
-        if self.seconds and (stop or threading.Event()).wait(self.seconds):
-            raise Cancelled("stopped while it was slow")
+        stop = stop or threading.Event()
+        while not self.ready():
+            if stop.wait(0.005):
+                raise Cancelled("stopped while it was slow")
         return super().ask(image, question, on_text=on_text, stop=stop)
 
     def track(self, image, objects):

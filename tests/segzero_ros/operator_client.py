@@ -89,11 +89,20 @@ class Operator(Peer):
 
     def on_question(self, heard: Callable[[str], object]) -> None:
         """Call `heard` with the text of every question that anybody asks."""
-        self.node.create_subscription(String, "segzero/query", lambda query: heard(query.data), 10)
+
+        def on_query(query: String) -> None:
+            heard(query.data)
+
+        self.node.create_subscription(String, "segzero/query", on_query, 10)
 
     def diagnosis(self, part: str) -> DiagnosticStatus | None:
         """The newest status of models, camera or questions."""
         return self._diagnostics.get(f"{self.partner}: {part}")
+
+    def status(self, part: str) -> DiagnosticStatus:
+        """The same, waited for."""
+        wait_until(lambda: self.diagnosis(part), f"diagnostics of {part}")
+        return self._diagnostics[f"{self.partner}: {part}"]
 
     def count(self, what: str) -> int:
         """How many questions ended so, as /diagnostics says."""

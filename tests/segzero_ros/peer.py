@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
@@ -35,7 +36,7 @@ class Peer:
     ) -> Subscription:
         return self.node.create_subscription(message_type, topic, into.put, qos)
 
-    def call(self, service_type: type, service: str, request: object) -> object:
+    def call(self, service_type: type, service: str, request: object) -> Any:
         """Call a service of the partner and return the response."""
         client = self.node.create_client(service_type, f"{self.partner}/{service}")
         assert client.wait_for_service(DEADLINE), f"no service {service}"

@@ -1,6 +1,7 @@
 """A perception node in this process, over real DDS."""
 
 import threading
+from typing import Any
 
 import numpy as np
 from rclpy.executors import SingleThreadedExecutor
@@ -21,9 +22,9 @@ class Robot:
     `SegZero.load`.
     """
 
-    def __init__(self, operator: Operator, namespace: str, profile: str, **options: object) -> None:
+    def __init__(self, operator: Operator, namespace: str, profile: str, **options: Any) -> None:
         self.operator = operator
-        load = {"load": options.pop("load")} if "load" in options else {}
+        load: dict[str, Any] = {"load": options.pop("load")} if "load" in options else {}
         overrides = {"profile": profile, "first_frame_timeout": 0.2, "follow": False, **options}
         self.node = PerceptionNode(
             namespace=namespace,

@@ -54,7 +54,7 @@ def test_a_missing_checkpoint_can_be_corrected(
         return models is not None and models.level == DiagnosticStatus.ERROR
 
     wait_until(diagnosed, "an error in /diagnostics")
-    assert "there is no folder" in robot.operator.diagnosis("models").message
+    assert "there is no folder" in robot.operator.status("models").message
 
     assert robot.operator.set_parameter("profile", str(profiles["answer"])).successful
     robot.operator.activate()

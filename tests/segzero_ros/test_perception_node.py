@@ -3,11 +3,14 @@
 import queue
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
 from segzero.errors import DeviceOutOfMemory
+from segzero.types import Segmentation as Answer
 from segzero_ros.msg import Segmentation
 from tests.segzero_ros.robot import Robot, picture
 from tests.segzero_ros.waiting import DEADLINE, wait_until
@@ -94,7 +97,12 @@ def test_the_overlay_is_drawn_only_for_subscribers(
 
     drawn = []
     draw = overlay.draw
-    monkeypatch.setattr(overlay, "draw", lambda *args: drawn.append(args) or draw(*args))
+
+    def noted_draw(image: NDArray[np.uint8], segmentation: Answer) -> NDArray[np.uint8]:
+        drawn.append(segmentation)
+        return draw(image, segmentation)
+
+    monkeypatch.setattr(overlay, "draw", noted_draw)
     image = picture(3)
     robot.see(image)
     robot.operator.answer("the red ball")
@@ -114,8 +122,8 @@ def test_diagnostics_count_frames_and_questions(robot: Robot) -> None:
     robot.operator.answer("?")
     wait_until(lambda: robot.operator.count("failed") == 1, "the count of failed questions")
     assert robot.operator.count("answered") == 1
-    camera = {item.key: item.value for item in robot.operator.diagnosis("camera").values}
+    camera = {item.key: item.value for item in robot.operator.status("camera").values}
     assert int(camera["frames received"]) >= 1
-    questions = robot.operator.diagnosis("questions")
+    questions = robot.operator.status("questions")
     assert questions.level == DiagnosticStatus.WARN
     assert "the question is empty" in questions.message

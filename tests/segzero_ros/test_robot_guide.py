@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segzero_ros.parameters import ACTIVE, CONFIGURED, Parameters
+from segzero_ros.parameters import Fixed, Parameters
 from tests.segzero_ros.robot import Robot
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "robot.md").read_text()
@@ -27,7 +27,7 @@ def default(item: Field) -> str:
 def changes(item: Field) -> str:
     if item.metadata["read_only"]:
         return "at start only"
-    fixed = {CONFIGURED: "after cleanup", ACTIVE: "while not active"}
+    fixed = {Fixed.CONFIGURED: "after cleanup", Fixed.ACTIVE: "while not active"}
     return fixed.get(item.metadata["fixed"], "any time")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -94,11 +95,13 @@ def test_a_clock_that_starts_again_forgets_the_old_images(received: DepthInput) 
         received.nearest(stamp(10.5), 0.05)
 
 
-@pytest.mark.parametrize(("dtype", "unit"), [(np.float32, 1.0), (np.uint16, 0.001)])
-def test_both_encodings_of_rep_118_are_read(dtype: type, unit: float) -> None:
-    values = np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(dtype)
+@pytest.mark.parametrize(
+    ("encoding", "dtype", "unit"), [("32FC1", np.float32, 1.0), ("16UC1", np.uint16, 0.001)]
+)
+def test_both_encodings_of_rep_118_are_read(encoding: str, dtype: type, unit: float) -> None:
+    values: NDArray = np.arange(WIDTH * HEIGHT, dtype=dtype).reshape(HEIGHT, WIDTH)
     image = from_array(values, Header())
-    assert image.encoding == {np.float32: "32FC1", np.uint16: "16UC1"}[dtype]
+    assert image.encoding == encoding
     seen = depth_view(image, PINHOLE)
     np.testing.assert_array_equal(seen.depth, values)
     assert (seen.unit, seen.intrinsics.fx, seen.intrinsics.cx) == (unit, 60, 31.5)
@@ -136,7 +139,9 @@ class DepthCamera:
 
     def answer(self, second: int, image: Image) -> Segmentation:
         """Show colour of a second with the depth `image` until the node has both; ask."""
-        received = self._robot.node._reporter.locator._depth
+        locator = self._robot.node._reporter.locator
+        assert locator is not None
+        received = locator._depth
         self._robot.see(picture(second))
 
         def seen() -> bool:
@@ -198,4 +203,4 @@ def test_depth_that_does_not_fit_costs_the_place_only_and_the_next_is_used(
 
     wait_until(told, "the reason in /diagnostics")
     assert depth_camera.answer(60, depth(60)).objects[0].located
-    wait_until(lambda: robot.operator.diagnosis("depth").level == DiagnosticStatus.OK, "recovery")
+    wait_until(lambda: robot.operator.status("depth").level == DiagnosticStatus.OK, "recovery")

@@ -54,8 +54,8 @@ NO_CV_BRIDGE = "cv_bridge isn't installed here, or doesn't work with this NumPy"
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convert without cv_bridge, and with it where it works."""
-    monkeypatch.setattr(cv_bridge, "works", lambda: request.param == "cv_bridge")
+    """Convert without cv_bridge, and with it where it is usable."""
+    monkeypatch.setattr(cv_bridge, "cv_bridge_usable", lambda: request.param == "cv_bridge")
 
 
 def message(pixels: NDArray, encoding: str, *, padding: int = 0, big_endian: bool = False) -> Image:
@@ -89,7 +89,7 @@ def test_bayer_mosaics_give_their_colour(pattern: str, bits: int) -> None:
     tile = np.array([colour[letter] for letter in BAYER[pattern]], np.uint8).reshape(2, 2, 1)
     mosaic = np.tile(tile, (4, 5, 1))
     rgb = to_rgb(message(mosaic if bits == 8 else wide(mosaic), f"bayer_{pattern}{bits}"))
-    np.testing.assert_array_equal(rgb, np.tile(np.uint8([200, 120, 40]), (8, 10, 1)))
+    np.testing.assert_array_equal(rgb, np.tile(np.array([200, 120, 40], np.uint8), (8, 10, 1)))
 
 
 @pytest.mark.parametrize("encoding", YUV)
@@ -97,7 +97,7 @@ def test_bayer_mosaics_give_their_colour(pattern: str, bits: int) -> None:
 def test_packed_yuv_gives_its_colour(encoding: str) -> None:
     y, u, v = 120, 90, 170
     pair = [{"Y": y, "U": u, "V": v}[letter] for letter in YUV[encoding]]
-    pixels = np.tile(np.uint8(pair).reshape(1, 2, 2), (4, 3, 1))
+    pixels = np.tile(np.array(pair, np.uint8).reshape(1, 2, 2), (4, 3, 1))
     # ITU-R BT.601, limited range
     luma = 1.164 * (y - 16)
     red = luma + 1.596 * (v - 128)
@@ -115,9 +115,9 @@ def test_cv_bridge_and_opencv_agree_on_noise(monkeypatch: pytest.MonkeyPatch) ->
         top = np.iinfo(layout.dtype).max
         noise = np.random.default_rng(1).integers(0, top, (8, 10, layout.channels), layout.dtype)
         image = message(noise, encoding)
-        monkeypatch.setattr(cv_bridge, "works", lambda: True)
+        monkeypatch.setattr(cv_bridge, "cv_bridge_usable", lambda: True)
         by_cv_bridge = to_rgb(image)
-        monkeypatch.setattr(cv_bridge, "works", lambda: False)
+        monkeypatch.setattr(cv_bridge, "cv_bridge_usable", lambda: False)
         np.testing.assert_array_equal(by_cv_bridge, to_rgb(image), err_msg=encoding)
 
 
@@ -145,7 +145,7 @@ def test_a_damaged_cv_bridge_is_not_used(
     assert not cv_bridge.cv_bridge_usable()
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[dict[str, object], str]] = {
     "unknown encoding": ({"encoding": "h264"}, "'h264' is not supported.*rgb8"),
     "no encoding": ({"encoding": ""}, "'' is not supported"),
     "short step": ({"step": 23}, r"step is 23 bytes.*takes 24"),
@@ -252,7 +252,7 @@ def test_png_decodes_to_the_same_pixels() -> None:
 
 
 def test_jpeg_decodes_to_similar_pixels() -> None:
-    colour = np.tile(np.uint8([200, 120, 40]), (16, 16, 1))
+    colour = np.tile(np.array([200, 120, 40], np.uint8), (16, 16, 1))
     image = compressed(colour[..., ::-1], ".jpg", "rgb8; jpeg compressed bgr8")
     np.testing.assert_allclose(compressed_to_rgb(image).astype(int), colour, atol=3)
 

@@ -10,12 +10,17 @@ from segzero_ros.images.frames import Frame, History, LatestFrame, sample_evenly
 from tests.segzero_ros.waiting import DEADLINE
 
 
+def received(frame: Frame | None) -> Frame:
+    assert frame is not None
+    return frame
+
+
 def test_the_newest_frame_stays() -> None:
     frames, newest = LatestFrame(), Image(width=2)
     assert frames.newest() is None
     frames.put(Image(width=1))
     frames.put(newest)
-    assert frames.newest().message is newest
+    assert received(frames.newest()).message is newest
     assert frames.received == 2
 
 
@@ -55,7 +60,7 @@ def test_wait_returns_the_first_frame_that_comes() -> None:
     frames, first = LatestFrame(), Image()
     camera = threading.Timer(0.05, frames.put, [first])
     camera.start()
-    assert frames.wait(threading.Event(), DEADLINE).message is first
+    assert received(frames.wait(threading.Event(), DEADLINE)).message is first
     camera.join()
 
 
@@ -74,7 +79,7 @@ def test_wait_returns_only_a_frame_after_the_given_one() -> None:
     frames.put(Image())
     camera = threading.Timer(0.05, frames.put, [second])
     camera.start()
-    frame = frames.wait(threading.Event(), after=1)
+    frame = received(frames.wait(threading.Event(), after=1))
     assert (frame.message is second, frame.number) == (True, 2)
     camera.join()
 

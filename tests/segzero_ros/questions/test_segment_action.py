@@ -1,7 +1,6 @@
 """The action ~/segment over real DDS with real, tiny models."""
 
 import queue
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -23,8 +22,6 @@ from tests.segzero_ros.waiting import DEADLINE, wait_until
 pytestmark = pytest.mark.ros
 
 ALL = QoSProfile(depth=1000)
-SILENCE = 0.2
-"""Seconds from a cancel to silence."""
 
 
 class Goals:
@@ -187,31 +184,21 @@ STOPS: dict[str, Callable[[Robot, ClientGoalHandle], object]] = {
 
 
 @pytest.mark.parametrize("how", STOPS)
-def test_it_is_silent_soon_after_a_stop(make_thinking, how: str) -> None:
+def test_it_is_silent_after_a_stop(make_thinking, how: str) -> None:
     robot, goals = make_thinking()
     heard: queue.Queue[ReasoningText] = queue.Queue()
     stream = robot.operator.listen(ReasoningText, "segzero/reasoning/stream", heard, ALL)
     wait_until(stream.get_publisher_count, "the stream")
-    delays = []
-    # The machine may be busy: the best of some tries tells what the node itself needs.
-    while not delays or (min(delays) > SILENCE and len(delays) < 10):
-        goal = goals.send()
-        while not heard.get(timeout=DEADLINE).text:
-            pass
-        begin = time.monotonic()
-        STOPS[how](robot, goal)
-        while not heard.get(timeout=DEADLINE).end:
-            pass
-        status, _ = ended(goal)
-        delays.append(time.monotonic() - begin)
-        assert heard.empty()
-        cancelled = how == "cancel"
-        assert status == (GoalStatus.STATUS_CANCELED if cancelled else GoalStatus.STATUS_ABORTED)
-        if how == "deactivate":
-            assert robot.operator.transition(Transition.TRANSITION_ACTIVATE)
-            robot.see(picture(2))
-    print(f"from {how} to silence: {[round(delay * 1000) for delay in delays]} ms")
-    assert min(delays) <= SILENCE
+    goal = goals.send()
+    while not heard.get(timeout=DEADLINE).text:
+        pass
+    STOPS[how](robot, goal)
+    while not heard.get(timeout=DEADLINE).end:
+        pass
+    status, _ = ended(goal)
+    assert heard.empty()
+    cancelled = how == "cancel"
+    assert status == (GoalStatus.STATUS_CANCELED if cancelled else GoalStatus.STATUS_ABORTED)
 
 
 def test_a_node_activated_again_serves_goals(robot: Robot, goals: Goals) -> None:
