@@ -190,7 +190,7 @@ def _coco_items(file: Path) -> tuple[list[Item], list[Skipped]]:
 
 def _coco_text(entry: dict[str, Any], tables: coco.Coco) -> str:
     """The question of an annotation; raises Unusable."""
-    category = entry.get("category_id")
+    category: Any = entry.get("category_id")
     text = entry.get("caption") or (coco.is_id(category) and tables.categories.get(category))
     if not text:
         raise Unusable("unknown category", f"no caption, and no category {category} in the json")

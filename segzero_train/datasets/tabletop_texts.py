@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segzero.reasoning.answers import format_answer
+from segzero.reasoning.answers import AnswerFormat, format_answer
 from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import Question, SeenObject, sample_question
 
-ANSWER_FORMAT = "vision_reasoner"
+ANSWER_FORMAT: AnswerFormat = "vision_reasoner"
 MATCH = " match"
 """Separates the list of all objects from those that match; one token."""
 REQUESTS = ("find", "where is", "show me", "point at")
