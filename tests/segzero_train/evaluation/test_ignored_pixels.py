@@ -40,7 +40,10 @@ def test_the_ground_truth_is_the_one_that_was_chosen(ignored: Ignored, strip: in
     from segzero_train.datasets.loading import undecoded
 
     source = rows_source(undecoded(rows(strip)), ignored)
-    for (_, sample), plain in zip(source.load(range(2)), tabletop.samples(SPLIT, 2), strict=True):
+    plain_samples = tabletop.samples(SPLIT, 2)
+    for loaded, plain in zip(source.load(range(2)), plain_samples, strict=True):
+        assert isinstance(loaded, tuple)
+        sample = loaded[1]
         target = plain.mask > 0
         perfect = overlap(target, sample.mask)
         if ignored == "excluded" or strip == 0:

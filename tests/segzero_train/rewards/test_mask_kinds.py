@@ -82,7 +82,7 @@ def test_a_right_answer_earns_most_whatever_the_mask(
     mask_iou: RewardFunction, sample: Sample, kind: str
 ) -> None:
     wrong = answer([{"bbox_2d": [0, 0, 90, 90], "point_2d": [40, 40]}])
-    columns = {
+    columns: dict[str, Any] = {
         "solution": ["[]"] * 3,
         "image": [Image.fromarray(sample.image)] * 3,
         "mask": [stored(kind, sample.mask > 0)] * 3,
@@ -98,7 +98,11 @@ def test_pixels_that_are_marked_as_not_counted_are_no_object(
     mask_iou: RewardFunction, sample: Sample
 ) -> None:
     void = mask_image((255 * (sample.mask > 0)).astype(np.uint8))
-    columns = {"solution": ["[]"], "image": [Image.fromarray(sample.image)], "mask": [void]}
+    columns: dict[str, Any] = {
+        "solution": ["[]"],
+        "image": [Image.fromarray(sample.image)],
+        "mask": [void],
+    }
     assert mask_iou([answer([])], **columns) == [1.0]
 
 
