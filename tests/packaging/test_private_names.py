@@ -16,7 +16,7 @@ def trees() -> dict[str, ast.Module]:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name != "_"
+    return name.startswith("_") and not name.startswith("__") and name != "_exit"  # os._exit
 
 
 def own_names(tree: ast.Module) -> set[str]:
@@ -27,9 +27,12 @@ def own_names(tree: ast.Module) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
-                names.add(node.attr)
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and ast.unparse(node.value) in ("self", "cls")
+        ):
+            names.add(node.attr)
     return names
 
 
@@ -41,7 +44,9 @@ def foreign_names() -> set[tuple[str, str]]:
         (node.attr, path)
         for path, tree in parsed.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own
+        if isinstance(node, ast.Attribute)
+        and is_private(node.attr)
+        and (node.attr not in own or ast.unparse(node.value) == "super()")
     }
 
 

@@ -1,57 +1,163 @@
-"""What `pip install .` brings to a machine without ROS."""
+"""What `pip install` of the wheel and of the sdist brings to a machine without ROS."""
 
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import pytest
 
+from segzero_sim.tabletop import TabletopRenderer, draw_usable
+
 ROOT = Path(__file__).parents[2]
+PIP = (sys.executable, "-m", "pip")
+BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+
+
+def tracked() -> set[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+
+
+@dataclass(frozen=True)
+class Built:
+    wheel: Path
+    sdist: Path
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel of a copy of the tree; setuptools would write into the tree itself."""
-    work = tmp_path_factory.mktemp("wheel")
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, tracked.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (work / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, work / "tree" / name)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Both, of a copy of the tracked files; setuptools would write into the tree itself."""
+    work = tmp_path_factory.mktemp("built")
+    for name in tracked():
+        (work / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, work / "tree" / name)
+    tree = work / "tree"
+    subprocess.run([sys.executable, "-c", BUILD_SDIST, work], cwd=tree, check=True)
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", work)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, work / "tree"], check=True)
-    return zipfile.ZipFile(next(work.glob("segzero-*.whl")))
+    subprocess.run([*PIP, "wheel", *options, tree], check=True)
+    return Built(next(work.glob("segzero-*.whl")), next(work.glob("segzero-*.tar.gz")))
 
 
-def test_the_wheel_holds_modules_profiles_and_demo_weights(wheel):
-    names = wheel.namelist()
-    assert "segzero/pipeline.py" in names
-    assert "segzero/reasoning/local.py" in names
-    assert "segzero/config/profiles/demo.yaml" in names
-    assert "segzero/checkpoints/demo/reasoner/model.safetensors" in names
-    assert "segzero/checkpoints/demo/segmenter/model.safetensors" in names
+@pytest.fixture(scope="module")
+def wheel_names(built: Built) -> set[str]:
+    return set(zipfile.ZipFile(built.wheel).namelist())
 
 
-def test_the_wheel_leaves_the_ros_package_to_colcon(wheel):
-    tops = {name.split("/")[0] for name in wheel.namelist()}
-    assert tops & {"segzero_ros", "tests", "scripts", "config", "checkpoints"} == set()
+@pytest.mark.parametrize(
+    ("folder", "inside"),
+    [
+        ("config/profiles", "segzero/config/profiles"),
+        ("checkpoints/demo", "segzero/checkpoints/demo"),
+        ("config/accelerate", "segzero_train/config/accelerate"),
+        ("config/deepspeed", "segzero_train/config/deepspeed"),
+        ("config/grpo", "segzero_train/config/grpo"),
+        ("config/sft", "segzero_train/config/sft"),
+    ],
+)
+def test_the_wheel_holds_configuration_and_demo_weights(
+    wheel_names: set[str], folder: str, inside: str
+) -> None:
+    wanted = {inside + name.removeprefix(folder) for name in tracked() if name.startswith(folder)}
+    assert wanted and wanted <= wheel_names
 
 
-def test_an_installed_wheel_finds_its_profiles(wheel, tmp_path):
-    wheel.extractall(tmp_path)
-    program = "from segzero import checkpoints as c; print(c.resource_root(), c.profile_names())"
+def test_the_wheel_holds_every_module_and_the_types(wheel_names: set[str]) -> None:
+    tops = ("segzero/", "segzero_sim/", "segzero_train/")
+    modules = {name for name in tracked() if name.startswith(tops) and name.endswith(".py")}
+    assert modules | {"segzero/py.typed"} <= wheel_names
+
+
+def test_the_wheel_leaves_the_ros_package_to_colcon(wheel_names: set[str]) -> None:
+    tops = {name.split("/")[0] for name in wheel_names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "segzero",
+        "segzero_sim",
+        "segzero_train",
+    }
+
+
+def test_the_sdist_holds_what_the_repository_holds(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert tracked() - names == set()
+
+
+@pytest.fixture(scope="module", params=["wheel", "sdist"])
+def environment(
+    request: pytest.FixtureRequest, built: Built, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The executables of an environment where it is installed.
+
+    The dependencies are those of this environment, whose own segzero is not seen: a `.pth` file
+    does not lead to further `.pth` files.
+    """
+    folder = tmp_path_factory.mktemp(request.param)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    packages = next((folder / "lib").glob("python*/site-packages"))
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed")
+    subprocess.run(
+        [*PIP, "--python", python, "install", *options, getattr(built, request.param)], check=True
+    )
+    return python.parent
+
+
+def run(command: list[str | Path], folder: Path) -> str:
     result = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-        cwd=tmp_path,
+        command,
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
         text=True,
-        check=True,
+        timeout=900,
     )
-    assert result.stdout.startswith(f"{tmp_path}/segzero ")
-    assert "'demo'" in result.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_an_installed_package_is_the_one_that_answers(environment: Path, tmp_path: Path) -> None:
+    with TabletopRenderer(640, 480) as renderer:
+        _, frame = draw_usable(renderer, 500_000)
+    cv2.imwrite(str(tmp_path / "frame.png"), frame.rgb[..., ::-1])
+    where = "import segzero; print(segzero.__file__)"
+    assert str(environment.parent) in run([environment / "python", "-c", where], tmp_path)
+    command: list[str | Path] = [environment / "segzero", "ask", "frame.png", "the red ball"]
+    assert run([*command, "--out", "overlay.png"], tmp_path)
+    assert (tmp_path / "overlay.png").is_file()
+
+
+@pytest.mark.slow
+def test_an_installed_package_takes_a_step_of_grpo(environment: Path, tmp_path: Path) -> None:
+    command = [environment / "python", "-m", "segzero_train.grpo", "--config", "demo"]
+    smaller = ["--max_steps", "1", "--dataset_size", "64", "--held_out_size", "4"]
+    run([*command, *smaller], tmp_path)
+    assert (tmp_path / "runs" / "grpo-demo" / "checkpoint-1").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["grpo", "sft"])
+def test_an_unknown_recipe_is_told_the_names_of_all(
+    environment: Path, tmp_path: Path, method: str
+) -> None:
+    result = subprocess.run(
+        [environment / "python", "-m", f"segzero_train.{method}", "--config", "none"],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    recipes = [path.stem for path in (ROOT / "config" / method).glob("*.yaml")]
+    assert recipes
+    assert [name for name in recipes if name not in result.stderr] == []
