@@ -25,6 +25,7 @@ from segzero.metrics import CONVENTIONS, Convention
 from segzero.pipeline import SegZero
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.prompts import SHORT_ANSWER
+from segzero.terminal import escape_unprintable
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets.loading import load_rows, load_split
 from segzero_train.evaluation import vqa
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error, 130 after an interruption.
     """
+    escape_unprintable()
     options = Options(**vars(_parser().parse_args(arguments)))
     try:
         _evaluate(options)
@@ -187,7 +189,7 @@ def _ask(options: Options, profile: Profile, source: Source, state: "PartialStat
     )
     if not state.is_main_process:
         return
-    reports = {convention: report(results, convention) for convention in CONVENTIONS}
+    reports: dict[str, Any] = {name: report(results, name) for name in CONVENTIONS}
     print(table(reports[options.convention]))
     _finish(options, len(results), reports[options.convention], reports, skipped)
     if options.out is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segzero.errors import SegZeroError
+from segzero.terminal import escape_unprintable
 from segzero_train.datasets import folder, reasonseg, refer
 from segzero_train.datasets.columns import SOLUTION_STYLES, SolutionStyle
 from segzero_train.datasets.items import Format, Item, features, make_row
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error, 130 after an interruption.
     """
+    escape_unprintable()
     options = Options(**vars(_parser().parse_args(arguments)))
     try:
         if not re.fullmatch(r"\w+", options.split):

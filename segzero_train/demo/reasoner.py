@@ -7,8 +7,7 @@ vision tower frozen, several questions about each picture teach that the answer 
 question: names first ("naming"), then all categories ("matching").
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,13 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from segzero.reasoning.prompts import build_messages
 from segzero_sim.scene import COLOURS, SHAPES
-from segzero_train.datasets.tabletop_texts import ALL_CATEGORIES, ANSWER_FORMAT, MATCH, NAMES_ONLY
+from segzero_train.datasets.tabletop_texts import ALL_CATEGORIES, NAMES_ONLY
 from segzero_train.demo.frames import SIDE, Frames
 from segzero_train.demo.lessons import GRID, MERGE, PATCH, Lesson, make_lesson
 from segzero_train.demo.loop import Losses, half_autocast, train
-from segzero_train.demo.tokenizer import ANSWER_START, CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
+from segzero_train.demo.tokenizer import CHAT_TEMPLATE, LARGEST_NUMBER, make_tokenizer
+from segzero_train.demo.writer import Writer, number_ids
 
 LOOKING_BATCH = 32
 WRITING_BATCH = 32
@@ -39,8 +38,6 @@ MATCHING_BATCH = 16
 QUESTIONS = 3
 """Questions about each picture of a matching batch."""
 _WIDTH = 192
-_SPREAD = 5.0
-"""Standard deviation of the soft targets of coordinates, which range over 1000."""
 
 
 class DenseHead(nn.Module):
@@ -117,13 +114,13 @@ def train_reasoner(
     student.model.set_attn_implementation("eager")
     if not any((folder / f"{later}.pt").exists() for later in ("writing", "naming", "matching")):
         train("looking", student, look_losses, looking, 1.5e-3, folder)
-    writer = _Writer(processor, device)
+    writer = Writer(processor, device)
 
     def write_losses(step: int) -> Losses:
         lesson = make_lesson(frames, np.random.default_rng((3, step)), WRITING_BATCH)
-        seen = writer.look(student, lesson)
+        seen = writer.look(student.model, lesson)
         dense = _dense_losses(student.head, torch.cat(list(seen.pooler_output)).float(), lesson)
-        return writer.losses(student, lesson, seen) | {
+        return writer.losses(student.model, lesson, seen) | {
             key: 0.3 * value for key, value in dense.items()
         }
 
@@ -131,8 +128,8 @@ def train_reasoner(
         rng = np.random.default_rng((5, len(categories), step))
         lesson = make_lesson(frames, rng, MATCHING_BATCH, QUESTIONS, categories)
         with torch.no_grad():
-            seen = writer.look(student, lesson)
-        return writer.losses(student, lesson, seen, listing=0.2)
+            seen = writer.look(student.model, lesson)
+        return writer.losses(student.model, lesson, seen, listing=0.2)
 
     if not any((folder / f"{later}.pt").exists() for later in ("naming", "matching")):
         train("writing", student, write_losses, writing, 1.2e-3, folder)
@@ -228,12 +225,6 @@ def save_reasoner(
     processor.save_pretrained(folder)
 
 
-def number_ids(tokenizer: Any) -> list[int]:
-    """Token ids of 0, 1, …, LARGEST_NUMBER."""
-    ids = [tokenizer(str(n))["input_ids"] for n in range(LARGEST_NUMBER + 1)]
-    return [number for (number,) in ids]
-
-
 def _dense_losses(head: DenseHead, tokens: torch.Tensor, lesson: Lesson) -> Losses:
     device = tokens.device
     kinds, tints, places = head(tokens)  # (P, kinds), (P, tints), (P, 6)
@@ -247,112 +238,3 @@ def _dense_losses(head: DenseHead, tokens: torch.Tensor, lesson: Lesson) -> Loss
         "colour": (functional.cross_entropy(tints, tint, reduction="none") * weight).sum(),
         "place": 10 * (error * thing).sum() / (6 * thing.sum().clamp(min=1)),
     }
-
-
-class _Writer:
-    """Encodes lessons as token ids and computes the losses of the student's next tokens."""
-
-    def __init__(self, processor: Qwen3VLProcessor, device: torch.device) -> None:
-        self._device = device
-        self._tokenizer = processor.tokenizer
-        self._grid = torch.tensor([[1, GRID, GRID]], device=device)
-        (self._match,) = self._tokenizer(MATCH)["input_ids"]
-        (self._answer,) = self._tokenizer(ANSWER_START)["input_ids"]
-        self._image_tokens = "<|image_pad|>" * (GRID // MERGE) ** 2
-        self._numbers = torch.tensor(number_ids(self._tokenizer), device=device)
-        self._value = torch.full((len(self._tokenizer),), -1, device=device)
-        self._value[self._numbers] = torch.arange(LARGEST_NUMBER + 1, device=device)
-        values = torch.arange(LARGEST_NUMBER + 1, device=device, dtype=torch.float32)
-        near = torch.exp(-0.5 * ((values[:, None] - values) / _SPREAD) ** 2)  # (1001, 1001)
-        # Training answers use a grid of values; only those get probability.
-        near = near * (values % 4 == 0)
-        self._near = near / near.sum(-1, keepdim=True)
-
-    def look(self, student: Student, lesson: Lesson) -> Any:
-        """Encode the lesson's pictures; returns what the model's `get_image_features` returns."""
-        pictures = len(lesson.patches) // GRID**2
-        with half_autocast(self._device):
-            return student.model.model.get_image_features(
-                lesson.patches.to(self._device), self._grid.expand(pictures, 3)
-            )
-
-    def losses(self, student: Student, lesson: Lesson, seen: Any, listing: float = 1.0) -> Losses:
-        """Losses of the next tokens.
-
-        Args:
-            student: The model.
-            lesson: The texts.
-            seen: Features of the lesson's pictures, from `look`.
-            listing: Weight of the list of objects at the start of a thought.
-
-        Returns:
-            The parts of the loss.
-        """
-        ids, targets, weights = self._encode(lesson.texts, listing)  # (B, L) each
-        model = student.model
-        questions = len(lesson.texts) // len(seen.pooler_output)
-        features = replace(
-            seen,
-            pooler_output=_repeated(seen.pooler_output, questions),
-            deepstack_features=[_repeated(f, questions) for f in seen.deepstack_features],
-        )
-        with half_autocast(self._device):
-            hidden = model.model(
-                input_ids=ids,
-                mm_encoder_outputs={"image": features},
-                image_grid_thw=self._grid.expand(len(ids), 3),
-                mm_token_type_ids=(ids == model.config.image_token_id).int(),
-            ).last_hidden_state  # (B, L, D)
-        written = targets >= 0  # (B, L), N of them true
-        logits = model.lm_head(hidden[written].float())  # (N, V)
-        return self._text_losses(logits, targets[written], weights[written])
-
-    def _text_losses(
-        self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
-    ) -> Losses:
-        value = self._value[targets]  # (N,), -1 where the target isn't a number
-        logps = functional.log_softmax(logits, dim=-1)  # (N, V)
-        word = -logps.gather(-1, targets[:, None])[:, 0]  # (N,)
-        numbers = value >= 0  # (N,), K of them true
-        near = self._near[value[numbers]]  # (K, 1001)
-        number = -(logps[numbers][:, self._numbers] * near).sum(-1)  # (K,)
-        weights = weights / weights.sum()
-        return {
-            "word": (word * weights)[~numbers].sum(),
-            "number": (number * weights[numbers]).sum(),
-        }
-
-    def _encode(
-        self, texts: list[tuple[str, str]], listing: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, L) token ids, padded on the right, next tokens, -1 where not written, and weights."""
-        rows, goals, weights = [], [], []
-        for question, answer in texts:
-            chat = self._tokenizer.apply_chat_template(
-                build_messages(ANSWER_FORMAT, question), tokenize=False, add_generation_prompt=True
-            ).replace("<|image_pad|>", self._image_tokens)
-            prompt = self._tokenizer(chat)["input_ids"]
-            written = [*self._tokenizer(answer)["input_ids"], self._tokenizer.eos_token_id]
-            rows.append(prompt + written[:-1])
-            goals.append([-1] * (len(prompt) - 1) + written)
-            # The tokens that say which object is meant are few, and the most important.
-            start, end = written.index(self._match), written.index(self._answer)
-            weights.append(
-                [listing] * (len(prompt) - 1 + start)
-                + [4.0] * (end - start)
-                + [1.0] * (len(written) - end)
-            )
-        return (
-            self._pad(rows, self._tokenizer.pad_token_id),
-            self._pad(goals, -1),
-            self._pad(weights, 0.0),
-        )
-
-    def _pad(self, rows: list[list[Any]], value: float) -> torch.Tensor:
-        longest = max(map(len, rows))
-        padded = [row + [value] * (longest - len(row)) for row in rows]
-        return torch.tensor(padded, device=self._device)
-
-
-def _repeated(items: Sequence[torch.Tensor], times: int) -> list[torch.Tensor]:
-    return [item for item in items for _ in range(times)]

@@ -298,6 +298,23 @@ def test_a_split_is_a_word(
     assert "a split's name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_a_terminal_lacks_are_escaped(tmp_path: Path, encoding: str) -> None:
+    save(noise(), tmp_path / "a.png")
+    save(Image.fromarray(filled(5, 5, 9, 9).astype("u1")), tmp_path / "masks/a.png")
+    lines = [{"image": f"{name}.png", "text": "it"} for name in ("a", "杯")]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done = subprocess.run(
+        command(tmp_path, tmp_path / "out", "--workers", "1"),
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    name = "杯" if encoding == "utf-8" else "\\u676f"
+    assert name in done.stdout.decode(encoding)
+
+
 def test_an_out_that_is_a_file_is_one_line(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
