@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segzero.types import Segmentation, SegmentedObject
 
-_OPACITY = 0.35
+_OPACITY = 0.2
 _HATCH_OPACITY = 0.5
 _HATCH_PERIOD = 12
 """Pixels from one hatch line to the next; each is a sixth light and a sixth dark."""

@@ -43,7 +43,7 @@ def test_the_frame_itself_stays_untouched(frame):
 def test_each_mask_is_tinted_with_its_objects_colour(frame):
     picture = overlay.draw(frame, result(block(200), block(140)))
     for number, left in ((1, 200), (2, 140)):
-        expected = 0.65 * 100 + 0.35 * np.array(overlay.colour(number))
+        expected = 0.8 * 100 + 0.2 * np.array(overlay.colour(number))
         inside = picture[64:116, left + 24 : left + 56].reshape(-1, 3).astype(float)
         plain = np.median(inside, axis=0)  # most pixels are in no line of the hatch
         assert np.abs(plain - expected).max() <= 1
@@ -71,7 +71,10 @@ def test_a_mask_can_be_told_on_an_object_of_any_colour(surface, object_id):
     plain = luminance(np.array(surface))
     around = luminance(picture[50:130, 190:270])
     outline = around[9:12, 30:50]  # the rows of the upper edge
-    assert np.ptp(outline.mean(axis=1)) > 0.9  # a dark line beside a light one
+    lines = outline.mean(axis=1)
+    assert np.ptp(lines) > 0.9  # a dark line beside a light one
+    contrast = (np.maximum(lines, plain) + 0.05) / (np.minimum(lines, plain) + 0.05)
+    assert contrast.max() >= 4.5  # as WCAG 2.2 asks of text
     inside = around[14:66, 14:66]
     assert np.percentile(inside, 99) - np.percentile(inside, 1) > 0.15  # hatched
     assert np.mean(np.abs(inside - plain) > 0.02) > 0.15  # a sixth is light, a sixth dark
