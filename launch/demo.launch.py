@@ -20,7 +20,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "seed", default_value="0", description="Number of the first scene on the table."
+                "seed", default_value="576", description="Number of the first scene on the table."
             ),
             DeclareLaunchArgument(
                 "scene_period",
@@ -40,7 +40,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="Publish the objects in 3D.",
             ),
-            # Declares the other arguments and, for both nodes, settles Fast DDS: it must be first.
+            # First: it declares the other arguments and configures Fast DDS for both nodes.
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(PERCEPTION))),
             Node(
                 package="segzero_ros",

@@ -87,7 +87,7 @@ def test_the_camera_shows_the_scene_of_its_seed_and_the_ground_truth(
 def test_new_scenes_come_by_themselves_and_are_usable(
     start_node: StartNode, viewer: Viewer
 ) -> None:
-    start_node("tabletop_camera", scene_period=0.2, width=160, height=120)
+    start_node("tabletop_camera", seed=0, scene_period=0.2, width=160, height=120)
     wait_until(lambda: viewer.shown_seed() > 1, "the second scene")
     seed = viewer.shown_seed()
     assert is_usable(sample_scene(seed), rendered(seed, 160, 120))
