@@ -2,7 +2,7 @@
 
 `ros2 launch segzero_ros cameras.launch.py cameras:=front,rear image:=/{camera}/color/image_raw`
 asks on /front/segzero/query and /rear/segzero/query. The other arguments are those of
-perception.launch.py and hold for every camera. Each node loads models of its own.
+perception.launch.py and apply to every camera. Each node loads its own models.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ def perception_nodes(context: LaunchContext) -> list[GroupAction]:
     names = LaunchConfiguration("cameras").perform(context).split(",")
     topics = {topic.name: LaunchConfiguration(topic.name).perform(context) for topic in TOPICS}
     return [
-        GroupAction(  # a scope of its own: else each camera would get the arguments of the last
+        GroupAction(  # without a scope, each camera would get the arguments of the last
             [
                 IncludeLaunchDescription(
                     PythonLaunchDescriptionSource(str(PERCEPTION)),

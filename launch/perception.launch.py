@@ -11,7 +11,7 @@ from launch_ros.actions import LifecycleNode
 CONFIG = Path(get_package_share_directory("segzero_ros"), "config")
 FAST_DDS = "FASTRTPS_DEFAULT_PROFILES_FILE"
 RESPAWN_DELAY = 2.0
-"""Seconds; a node that can't start must not keep the robot busy with trying."""
+"""Seconds; a node that can't start must not use the processor all the time."""
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),

@@ -54,21 +54,21 @@ def follower(make_robot: Callable[..., Robot]) -> Robot:
 
 def test_an_answer_comes_with_its_thinking(robot: Robot, client: SegZeroClient) -> None:
     robot.see(picture(4))
-    question = client.ask("the red ball", timeout=DEADLINE)
-    assert "".join(question.stream(DEADLINE)).strip() == "the red thing"
-    reply = question.wait()
+    query = client.ask("the red ball", timeout=DEADLINE)
+    assert "".join(query.stream(DEADLINE)).strip() == "the red thing"
+    reply = query.wait()
     assert (reply.outcome, reply.segmentation.query) == (Outcome.ANSWERED, "the red ball")
     assert reply.segmentation.header == picture(4).header
-    assert question.text == reply.segmentation.reasoning == "the red thing"
-    assert question.latest() == reply.segmentation
+    assert query.text == reply.segmentation.reasoning == "the red thing"
+    assert query.latest() == reply.segmentation
 
 
 def test_an_image_of_ones_own_needs_no_camera(robot: Robot, client: SegZeroClient) -> None:
-    question = client.ask("the red ball", picture(7), timeout=DEADLINE)
-    reply = question.wait(DEADLINE)
+    query = client.ask("the red ball", picture(7), timeout=DEADLINE)
+    reply = query.wait(DEADLINE)
     assert (reply.outcome, reply.segmentation.header) == (Outcome.ANSWERED, picture(7).header)
     with pytest.raises(NoAnswer, match="nothing is followed"):
-        next(question.follow())
+        next(query.follow())
 
 
 def test_nothing_there_is_an_answer(
@@ -77,9 +77,9 @@ def test_nothing_there_is_an_answer(
     robot = make_robot("nothing")
     robot.operator.activate()
     robot.see(picture(4))
-    question = client.ask("the red ball", timeout=DEADLINE)
-    assert question.wait(DEADLINE).outcome is Outcome.NOTHING
-    assert list(question.follow()) == []
+    query = client.ask("the red ball", timeout=DEADLINE)
+    assert query.wait(DEADLINE).outcome is Outcome.NOTHING
+    assert list(query.follow()) == []
 
 
 def test_a_failure_says_why(robot: Robot, client: SegZeroClient) -> None:
@@ -102,29 +102,29 @@ def test_a_node_that_is_not_active_is_not_waited_for(
 
 
 def test_a_slow_answer_can_be_waited_for_again(thinker: Robot, client: SegZeroClient) -> None:
-    question = client.ask("the red ball", timeout=DEADLINE)
+    query = client.ask("the red ball", timeout=DEADLINE)
     for _ in range(2):
         with pytest.raises(NoAnswer, match="no answer in time"):
-            question.wait(0.1)
-    assert not question.done
-    assert question.latest() is None
+            query.wait(0.1)
+    assert not query.done
+    assert query.latest() is None
 
 
 def test_cancel_silences_the_model(thinker: Robot, client: SegZeroClient) -> None:
     for _ in range(5):
-        question = client.ask("the red ball", timeout=DEADLINE)
-        next(question.stream(DEADLINE))
-        question.cancel()
-        assert question.wait(DEADLINE).outcome is Outcome.CANCELED
-        text = question.text
+        query = client.ask("the red ball", timeout=DEADLINE)
+        next(query.stream(DEADLINE))
+        query.cancel()
+        assert query.wait(DEADLINE).outcome is Outcome.CANCELED
+        text = query.text
     time.sleep(0.2)
-    assert question.text == text
+    assert query.text == text
 
 
 def test_cancelled_before_it_is_known_to_be_accepted(thinker: Robot, client: SegZeroClient) -> None:
-    question = client.ask("the red ball", timeout=DEADLINE)
-    question.cancel()
-    assert question.wait(DEADLINE).outcome is Outcome.CANCELED
+    query = client.ask("the red ball", timeout=DEADLINE)
+    query.cancel()
+    assert query.wait(DEADLINE).outcome is Outcome.CANCELED
 
 
 def test_of_two_clients_the_later_one_is_answered(
@@ -142,10 +142,10 @@ def test_of_two_clients_the_later_one_is_answered(
 
 
 def test_a_question_on_the_topic_replaces_too(thinker: Robot, client: SegZeroClient) -> None:
-    question = client.ask("the red ball", timeout=DEADLINE)
-    next(question.stream(DEADLINE))
+    query = client.ask("the red ball", timeout=DEADLINE)
+    next(query.stream(DEADLINE))
     thinker.operator.ask("the blue ball")
-    assert question.wait(DEADLINE).outcome is Outcome.REPLACED
+    assert query.wait(DEADLINE).outcome is Outcome.REPLACED
 
 
 def test_follow_yields_the_frames_of_its_own_question(
@@ -174,11 +174,11 @@ def test_follow_yields_the_frames_of_its_own_question(
 
 def test_clear_ends_following(follower: Robot, client: SegZeroClient) -> None:
     with filming(follower):
-        question = client.ask("the red ball", timeout=DEADLINE)
-        next(question.follow(DEADLINE))
+        query = client.ask("the red ball", timeout=DEADLINE)
+        next(query.follow(DEADLINE))
         client.clear(DEADLINE)
         with pytest.raises(NoAnswer, match="no frame was followed for 1 s"):
-            list(question.follow(1.0))
+            list(query.follow(1.0))
 
 
 def test_a_callback_of_a_node_that_somebody_spins_may_ask(robot: Robot, namespace: str) -> None:
@@ -202,11 +202,11 @@ def test_a_callback_of_a_node_that_somebody_spins_may_ask(robot: Robot, namespac
 
 
 def test_deactivation_ends_a_question(thinker: Robot, client: SegZeroClient) -> None:
-    question = client.ask("the red ball", timeout=DEADLINE)
-    next(question.stream(DEADLINE))
+    query = client.ask("the red ball", timeout=DEADLINE)
+    next(query.stream(DEADLINE))
     assert thinker.operator.transition(4)
     try:
-        reply = question.wait(DEADLINE)
+        reply = query.wait(DEADLINE)
     except NoAnswer as error:  # the node may take its action down before its last word is out
         assert "deactivated" in str(error)
     else:
@@ -223,22 +223,22 @@ def test_a_killed_node_is_not_waited_for(
 ) -> None:
     options = {"profile": profiles["endless"], "autostart": True}
     process = start_node("perception_node", **options)
-    question = client.ask("the red ball", picture(4), timeout=DEADLINE)
-    next(question.stream(DEADLINE))
+    query = client.ask("the red ball", picture(4), timeout=DEADLINE)
+    next(query.stream(DEADLINE))
     process.signal(signal.SIGKILL)
     if again:
         start_node("perception_node", **options)
     with pytest.raises(NoAnswer, match="has gone"):
-        question.wait(DEADLINE)
+        query.wait(DEADLINE)
 
 
 def test_a_closed_client_says_so(thinker: Robot, make_client: Callable[[], SegZeroClient]) -> None:
     client = make_client()
-    question = client.ask("the red ball", timeout=DEADLINE)
+    query = client.ask("the red ball", timeout=DEADLINE)
     closing = threading.Timer(0.2, client.close)
     closing.start()
     with pytest.raises(NoAnswer, match="closed"):
-        question.wait(DEADLINE)
+        query.wait(DEADLINE)
     closing.join()
 
 
