@@ -104,9 +104,7 @@ def plain_trainer(options: Any, config: Any) -> Any:
         return {key: [row[key] for row in rows] for key in rows[0]}
 
     segmenter = load_segmenter(profile, config.device)
-    context = RewardContext(
-        space.size, space.coordinates, space.rounding, space.answer_format, segmenter
-    )
+    context = RewardContext(space.size, space.completion_format, segmenter)
     functions: Any
     functions, config.reward_weights = build_rewards(options.rewards, context)
     rows = load_rows(options.dataset, options.dataset_split, options.dataset_size)
@@ -168,7 +166,7 @@ class Clock:
         self._watch(trainer, "get_batch_samples", "prepare images")
         self._watch(trainer, "_generate_and_score_completions", "prepare images")
         self._watch(trainer, "_calculate_rewards", "reward")
-        self._watch(trainer.model, "generate", "generate")
+        self._watch(trainer, "_generate_single_turn", "generate")
         callback = TrainerCallback()
         callback.on_train_begin = lambda *_, **__: self._reset()  # type: ignore[method-assign]
         callback.on_step_end = lambda *_, **__: self._end()  # type: ignore[method-assign]

@@ -1,7 +1,8 @@
-"""`python -m segzero_train.grpo --config config/grpo/RECIPE.yaml [--key value …]`: train by GRPO.
+"""`python -m segzero_train.grpo --config RECIPE [--key value …]`: train by GRPO.
 
-The same command goes on with a run that was interrupted. Launched by `accelerate launch`, it
-trains on many GPUs, under DeepSpeed if the launch configuration says so.
+RECIPE is the name of a shipped recipe, which `--list` lists, or a file. The same command goes on
+with a run that was interrupted. Launched by `accelerate launch`, it trains on many GPUs, under
+DeepSpeed if the launch configuration says so.
 """
 
 import os
@@ -11,9 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from segzero_train.recipe import GrpoOptions, read_recipe
+from segzero_train.shipped import find_deepspeed_file
 
 if TYPE_CHECKING:
-    from trl import GRPOConfig, GRPOTrainer
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    from segzero.profiles import Profile
+    from segzero_train.rewards import RewardContext
+    from segzero_train.training.preprocessing import ModelSpace
+    from segzero_train.training.trainer import SegZeroGRPOTrainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from trl import GRPOConfig
 
     with reported() as outcome:
+        find_deepspeed_file()
         options, config = read_recipe((GrpoOptions, GRPOConfig), arguments)
         outcome.folder = Path(str(config.output_dir))
         trainer = build_trainer(options, config)
@@ -32,33 +41,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.status
 
 
-def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
-    """TRL's trainer with everything that the recipe asks for.
+def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTrainer":
+    """The trainer with everything that the recipe asks for.
 
-    Raises SegZeroError before any work if something that it was given can't be used.
+    Args:
+        options: The recipe's own keys.
+        config: Those of TRL; its `reward_weights` are set.
+
+    Returns:
+        A trainer that is ready to train.
+
+    Raises:
+        SegZeroError: Something that it was given can't be used; raised before any training.
     """
     from transformers import AutoProcessor
-    from trl import GRPOTrainer
 
-    from segzero.loading import load_segmenter
     from segzero.weights import load_pretrained, resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.errors import BadRecipe
-    from segzero_train.rewards import RewardContext, build_rewards
-    from segzero_train.training.completions_callback import SampledCompletions
-    from segzero_train.training.eval_callback import GreedyEvaluation
-    from segzero_train.training.generation import shared_prefill
-    from segzero_train.training.logprobs import bucketed_logprobs
-    from segzero_train.training.model import (
-        base_profile,
-        freeze,
-        lora,
-        needs_synced_generation,
-        preserve_state_dict_keys,
-        require_fp32_updates,
-        without_zero3_init,
-    )
+    from segzero_train.rewards import build_rewards
+    from segzero_train.training.model import base_profile, lora, prepare_model
     from segzero_train.training.preprocessing import model_space, training_rows
+    from segzero_train.training.trainer import SegZeroGRPOTrainer
     from segzero_train.training.vllm_prompts import check_prompt_ids, require_server
 
     if not options.rewards:
@@ -68,65 +72,70 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "GRPOTrainer":
     folder = resolve_weights(profile.reasoner, profile.name)
     processor = load_pretrained(AutoProcessor, folder, padding_side="left")
     space = model_space(profile, processor)
+
+    def rows(source: str, split: str, size: int | None) -> "Dataset":
+        loaded = load_rows(source, split, size)
+        return training_rows(loaded, space, processor, options.max_prompt_length)
+
     with config.main_process_first():
-        rows = training_rows(
-            load_rows(options.dataset, options.dataset_split, options.dataset_size),
-            space,
-            processor,
-            options.max_prompt_length,
-        )
+        train_rows = rows(options.dataset, options.dataset_split, options.dataset_size)
+    context = _reward_context(options, config, profile, space)
+    functions, config.reward_weights = build_rewards(options.rewards, context)
+    trainer = SegZeroGRPOTrainer(
+        model=str(folder),
+        reward_funcs=cast(Any, functions),
+        args=config,
+        train_dataset=train_rows,
+        processing_class=processor,
+        peft_config=lora(options),
+    )
+    prepare_model(trainer, freeze_vision=options.freeze_vision)
+    held_out = None
+    if options.held_out_size:
+        source = options.held_out or options.dataset
+        held_out = rows(source, options.held_out_split, options.held_out_size)
+    _add_callbacks(trainer, options, context, space.prompt, held_out)
+    if config.use_vllm:
+        check_prompt_ids(trainer, train_rows[0])
+    return trainer
+
+
+def _reward_context(
+    options: GrpoOptions, config: "GRPOConfig", profile: "Profile", space: "ModelSpace"
+) -> "RewardContext":
+    """What rewards and the greedy evaluation share, with a segmenter where one is needed."""
+    from segzero.loading import load_segmenter
+    from segzero_train.rewards import RewardContext
+    from segzero_train.training.model import without_zero3_init
+
     segmenter = None
     if options.held_out_size or any(spec.startswith("mask_iou") for spec in options.rewards):
         with without_zero3_init(config):
             segmenter = load_segmenter(profile, config.device)
-    context = RewardContext(
-        model_size=space.size,
-        coordinates=space.coordinates,
-        rounding=space.rounding,
-        answer_format=space.answer_format,
-        segmenter=segmenter,
-        thinking_words=options.thinking_words,
-    )
-    functions, weights = build_rewards(options.rewards, context)
-    config.reward_weights = weights
-    trainer = GRPOTrainer(
-        model=str(folder),
-        reward_funcs=cast(Any, functions),
-        args=config,
-        train_dataset=rows,
-        processing_class=processor,
-        peft_config=lora(options) if options.lora_rank else None,
-    )
-    freeze(trainer.model, vision=options.freeze_vision)
-    require_fp32_updates(trainer)
-    preserve_state_dict_keys(trainer.model)
-    trained: Any = trainer.model
-    trained = trained.get_base_model() if options.lora_rank else trained
-    bucketed_logprobs(trained)
-    if trainer.ref_model is not None:
-        bucketed_logprobs(trainer.accelerator.unwrap_model(trainer.ref_model))
-    if not needs_synced_generation(trainer):
-        shared_prefill(trained)
+    return RewardContext(space.size, space.completion_format, segmenter, options.thinking_words)
+
+
+def _add_callbacks(
+    trainer: "SegZeroGRPOTrainer",
+    options: GrpoOptions,
+    context: "RewardContext",
+    prompt: str,
+    held_out: "Dataset | None",
+) -> None:
+    from segzero_train.training.completions_callback import SampledCompletions
+    from segzero_train.training.eval_callback import GreedyEvaluation
+
     if options.samples_every:
-        trainer.add_callback(
-            SampledCompletions(trainer, context, space.prompt, options.samples_every)
+        trainer.add_callback(SampledCompletions(trainer, context, prompt, options.samples_every))
+    if held_out is not None:
+        evaluation = GreedyEvaluation(
+            trainer,
+            held_out,
+            context,
+            every=options.held_out_every,
+            batch=options.held_out_batch,
         )
-    if options.held_out_size:
-        held_out = load_rows(
-            options.held_out or options.dataset, options.held_out_split, options.held_out_size
-        )
-        trainer.add_callback(
-            GreedyEvaluation(
-                trainer,
-                training_rows(held_out, space, processor, options.max_prompt_length),
-                context,
-                every=options.held_out_every,
-                batch=options.held_out_batch,
-            )
-        )
-    if config.use_vllm:
-        check_prompt_ids(trainer, rows[0])
-    return trainer
+        trainer.add_callback(evaluation)
 
 
 if __name__ == "__main__":

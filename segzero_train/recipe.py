@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import yaml
 
 from segzero_train.errors import BadRecipe
+from segzero_train.shipped import Kind, find, listing
 
 
 def _option(default: Any, meaning: str) -> Any:
@@ -21,8 +22,13 @@ def _option(default: Any, meaning: str) -> Any:
 
 @dataclass
 class TaskOptions:
-    """What is trained on what; shared by all recipes."""
+    """What is trained on what; shared by all recipes.
 
+    Attributes:
+        kind: The folder of the shipped recipes of this class.
+    """
+
+    kind: ClassVar[Kind]
     profile: str = _option(
         "", "Profile (a name or a YAML file): prompt, answer format, coordinates, segmenter."
     )
@@ -42,6 +48,7 @@ class TaskOptions:
 class GrpoOptions(TaskOptions):
     """What GRPO rewards, and how it is watched."""
 
+    kind = "grpo"
     rewards: list[str] = field(
         default_factory=list,
         metadata={"help": "Rewards or sets of them, each `name` or `name=weight`."},
@@ -59,24 +66,43 @@ class GrpoOptions(TaskOptions):
 class SftOptions(TaskOptions):
     """What the supervised baseline imitates."""
 
+    kind = "sft"
     thinking: bool = _option(
         False, "Imitate the dataset's `thinking` column too, not only the answer."
     )
 
 
 def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
-    """One instance of each dataclass from `--config FILE` and `--key value`.
+    """Read a recipe and what the command line overrides.
 
-    Raises BadRecipe for a file that can't be read, an unknown key or an impossible value.
+    `--list` prints the shipped recipes and exits.
+
+    Args:
+        types: Dataclasses whose fields are the keys; the first is a TaskOptions.
+        arguments: `--config NAME_OR_FILE`, `--key value`; the command line's by default.
+
+    Returns:
+        One instance of each dataclass.
+
+    Raises:
+        BadRecipe: The file can't be read, or holds an unknown key or an impossible value.
     """
     from trl import TrlParser
 
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--list" in words:
+        print(listing(types[0].kind))
+        sys.exit(0)
     parser = TrlParser(types, allow_abbrev=False)
     # argparse's own way would print all 200 options before what is wrong.
     parser.error = _refuse  # type: ignore[method-assign]
     if "--config" in words:
-        _check(words, {action.dest for action in parser._actions})
+        position = words.index("--config") + 1
+        if position == len(words):
+            raise BadRecipe("--config needs a recipe's name or file")
+        path = find(types[0].kind, words[position])
+        _check(path, {action.dest for action in parser._actions})
+        words[position] = str(path)
     try:
         recipe = parser.parse_args_and_config(words)
     except (ValueError, TypeError) as error:
@@ -90,12 +116,8 @@ def _refuse(message: str) -> NoReturn:
     raise BadRecipe(f"the recipe can't be used: {message}")
 
 
-def _check(words: Sequence[str], known: set[str]) -> None:
-    """Raise BadRecipe unless the file after --config is a mapping of known keys."""
-    position = words.index("--config") + 1
-    if position == len(words):
-        raise BadRecipe("--config needs a file")
-    path = Path(words[position])
+def _check(path: Path, known: set[str]) -> None:
+    """Raise BadRecipe unless the file is a mapping of known keys."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

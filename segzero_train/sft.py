@@ -1,10 +1,11 @@
-"""`python -m segzero_train.sft --config config/sft/RECIPE.yaml [--key value …]`: imitate the
-ground truth.
+"""`python -m segzero_train.sft --config RECIPE [--key value …]`: imitate the ground truth.
 
-The paper's supervised baseline on the same data: the model learns to write each row's true answer.
-The data has no thinking texts, so that there, and here by default, the target is
-`<answer>…</answer>` alone; with `thinking: true` the dataset's column of that name goes before it.
-The prompt stays that of the profile. The same command goes on with a run that was interrupted.
+RECIPE is the name of a shipped recipe, which `--list` lists, or a file. The same command goes on
+with a run that was interrupted.
+
+This is the paper's supervised baseline: the model learns to write each row's true answer. The data
+has no thinking texts, so that by default the target is `<answer>…</answer>` alone. With
+`thinking: true` the dataset's column of that name goes before it. The prompt is the profile's.
 """
 
 import os
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from segzero.reasoning.answers import format_answer
 from segzero_train.errors import BadData, BadRecipe
 from segzero_train.recipe import SftOptions, read_recipe
+from segzero_train.shipped import find_deepspeed_file
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from trl import SFTConfig
 
     with reported() as outcome:
+        find_deepspeed_file()
         options, config = read_recipe((SftOptions, SFTConfig), arguments)
         outcome.folder = Path(str(config.output_dir))
         trainer = build_trainer(options, config)
@@ -44,14 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     """TRL's trainer on the recipe's rows, with the loss on the completions only.
 
-    Raises SegZeroError before any work if something that it was given can't be used.
+    Args:
+        options: The recipe's own keys.
+        config: Those of TRL; set to keep all columns and to score completions only.
+
+    Returns:
+        A trainer that is ready to train.
+
+    Raises:
+        SegZeroError: Something that it was given can't be used; raised before any training.
     """
     from transformers import AutoProcessor
     from trl import SFTTrainer
 
     from segzero.weights import load_pretrained, resolve_weights
     from segzero_train.datasets.loading import load_rows
-    from segzero_train.training.model import base_profile, freeze, lora, require_fp32_updates
+    from segzero_train.training.model import base_profile, lora, prepare_model
     from segzero_train.training.preprocessing import model_space
 
     if config.max_length is not None:
@@ -77,12 +88,11 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
             args=config,
             train_dataset=rows,
             processing_class=processor,
-            peft_config=lora(options) if options.lora_rank else None,
+            peft_config=lora(options),
         )
     except ValueError as error:  # options that exclude each other or don't go with images
         raise BadRecipe(f"the recipe can't be used: {error}") from error
-    freeze(trainer.model, vision=options.freeze_vision)
-    require_fp32_updates(trainer)
+    prepare_model(trainer, freeze_vision=options.freeze_vision)
     return trainer
 
 
@@ -91,7 +101,17 @@ def example_rows(
 ) -> "Dataset":
     """The dataset with every row made an `example` when it is read.
 
-    Every row is tried first: raises BadData naming those that can't be used.
+    Args:
+        dataset: In the columns of `segzero_train.datasets.columns`.
+        space: What the trained model reads and writes.
+        processor: The model's, of transformers.
+        options: The recipe; its `thinking` and `max_prompt_length` count.
+
+    Returns:
+        A dataset with a transform.
+
+    Raises:
+        BadData: Some rows can't be used, which the message names. Every row is tried first.
     """
     from segzero_train.training.preprocessing import training_rows
 
@@ -102,9 +122,19 @@ def example_rows(
 
 
 def example(row: Mapping[str, Any], space: "ModelSpace", thinking: bool) -> dict[str, Any]:
-    """`image` (PIL, squashed), `prompt` and `completion` (messages) of a row in the file's columns.
+    """Make one row an example to imitate.
 
-    The completion has coordinates in the model's units. Raises BadData naming the row.
+    Args:
+        row: In the columns of `segzero_train.datasets.columns`.
+        space: What the trained model reads and writes.
+        thinking: Whether the row's `thinking` goes before the answer.
+
+    Returns:
+        `image` (PIL, squashed), `prompt` and `completion` (messages), with coordinates in the
+        model's units.
+
+    Raises:
+        BadData: The row can't be used; the message names it.
     """
     from segzero_train.datasets.columns import parse_solution
     from segzero_train.training.preprocessing import training_row
@@ -113,7 +143,7 @@ def example(row: Mapping[str, Any], space: "ModelSpace", thinking: bool) -> dict
     text = format_answer(
         made["thinking"] if thinking else "",
         parse_solution(made["solution"]),
-        space.answer_format,
+        space.completion_format.answer_format,
     )
     if not thinking:
         text = text.partition("</think>")[2]

@@ -7,7 +7,7 @@ The sets, of which the last two need a RewardContext:
 - `seg_zero_soft_accuracy`, `vision_reasoner_soft_accuracy`: without thresholds. The format is that
   of `seg_zero_soft` and of `vision_reasoner`.
 
-Single rewards that need one: `mask_iou`, `nothing_there`, `short_thinking`.
+Single rewards that need one: `mask_iou`, `empty_answer`, `short_thinking`.
 """
 
 import math
@@ -20,7 +20,7 @@ from segzero_train.rewards.context import RewardContext
 from segzero_train.rewards.format import make_empty_answer, make_short_thinking
 from segzero_train.rewards.mask_iou import make_mask_iou
 
-__all__ = ["REWARD_SETS", "RewardContext", "RewardFunction", "build_rewards"]
+__all__ = ["RENAMED", "REWARD_SETS", "RewardContext", "RewardFunction", "build_rewards"]
 
 REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
     "seg_zero_strict": seg_zero.STRICT,
@@ -29,9 +29,11 @@ REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
 }
 _SINGLE: Mapping[str, Callable[[RewardContext], RewardFunction]] = {
     "mask_iou": make_mask_iou,
-    "nothing_there": make_empty_answer,
+    "empty_answer": make_empty_answer,
     "short_thinking": make_short_thinking,
 }
+RENAMED: Mapping[str, str] = {"nothing_there": "empty_answer"}
+"""Old names of rewards, which recipes may still use, to the new ones."""
 
 
 def build_rewards(
@@ -39,18 +41,25 @@ def build_rewards(
 ) -> tuple[list[RewardFunction], list[float]]:
     """Reward functions and their weights, as TRL's trainer takes them.
 
-    specs: `NAME` or `NAME=WEIGHT` (at least 0; 1 if left out), where NAME is a set, one reward of a
-    set (`accuracy`, or `seg_zero_strict.box_iou` where sets differ), or a single reward. A set's
-    weight goes to each of its rewards.
+    Args:
+        specs: `NAME` or `NAME=WEIGHT` (at least 0; 1 if left out), where NAME is a set, one reward
+            of a set (`accuracy`, or `seg_zero_strict.box_iou` where sets differ), or a single
+            reward. A set's weight goes to each of its rewards.
+        context: What some rewards need to know.
 
-    Raises BadRecipe for an unknown name, a bad weight, two rewards of one name, or none at all.
+    Returns:
+        The functions, and a weight for each.
+
+    Raises:
+        BadRecipe: An unknown name, a bad weight, two rewards of one name, or none at all.
     """
     sets = _sets(context)
     weights: dict[str, float] = {}
     functions: list[RewardFunction] = []
     for spec in specs:
         name, equals, weight = spec.partition("=")
-        for function in _find(name.strip(), sets, context):
+        name = RENAMED.get(name.strip(), name.strip())
+        for function in _find(name, sets, context):
             if function.__name__ in weights:
                 raise BadRecipe(
                     f"the reward {function.__name__} is named twice, the second time by {spec!r}: "

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from segzero.errors import MalformedAnswer
 from segzero.reasoning.answers import parse
-from segzero.reasoning.coordinates import Size, to_image, to_model
+from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.coordinates import Size, to_model
 from segzero.segmentation.segmenter import Segmenter
 from segzero.types import Answer, Box, GroundedObject
 
@@ -13,41 +14,46 @@ from segzero.types import Answer, Box, GroundedObject
 class RewardContext:
     """How the trained model writes, and what else rewards need.
 
-    model_size: (width, height) in pixels of what the processor makes of every image.
-    coordinates, rounding, answer_format: as in `segzero.profiles.Profile`.
-    segmenter: for `mask_iou`, which no other reward needs.
-    thinking_words: how many words `short_thinking` pays in full.
+    Attributes:
+        model_size: (width, height) in pixels of what the processor makes of every image.
+        completion_format: What numbers and keys in a completion mean.
+        segmenter: For `mask_iou`; no other reward needs it.
+        thinking_words: Up to how many words `short_thinking` pays in full.
     """
 
     model_size: Size
-    coordinates: str
-    rounding: str
-    answer_format: str
+    completion_format: CompletionFormat
     segmenter: Segmenter | None = None
     thinking_words: int = 100
 
     @property
     def longest_side(self) -> float:
         """The longer side of the image in the units that the model writes."""
-        whole = GroundedObject(Box(0, 0, *self.model_size), ())
         size = self.model_size
-        box = to_model(Answer("", (whole,), ""), self.coordinates, size, size).objects[0].box
+        whole = GroundedObject(Box(0, 0, *size), ())
+        scaled = to_model(Answer("", (whole,), ""), self.completion_format.coordinates, size, size)
+        box = scaled.objects[0].box
         return max(box.x2, box.y2)
 
     def answer(self, text: str) -> Answer | None:
         """The completion in the units of the model; None if it is malformed."""
         try:
-            return parse(text, self.answer_format)
+            return parse(text, self.completion_format.answer_format)
         except MalformedAnswer:
             return None
 
     def placed(self, text: str, image_size: Size) -> tuple[GroundedObject, ...] | None:
-        """The completion's objects in pixels of the image; None if it is malformed."""
-        if (answer := self.answer(text)) is None:
-            return None
+        """The completion's objects in the image.
+
+        Args:
+            text: The completion.
+            image_size: (width, height) of the image in pixels.
+
+        Returns:
+            The objects in pixels of the image; None if the completion is malformed or has a box
+            outside the image.
+        """
         try:
-            return to_image(
-                answer, self.coordinates, self.model_size, image_size, self.rounding
-            ).objects
-        except MalformedAnswer:  # a box outside the image
+            return self.completion_format.read(text, self.model_size, image_size).objects
+        except MalformedAnswer:
             return None

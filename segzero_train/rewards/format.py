@@ -30,15 +30,15 @@ def thinking_format(text: str, solution: str) -> float:
 
 
 def make_empty_answer(context: RewardContext) -> RewardFunction:
-    """The reward `nothing_there`."""
+    """The reward `empty_answer`."""
 
     @per_completion
-    def nothing_there(text: str, solution: str) -> float:
+    def empty_answer(text: str, solution: str) -> float:
         """1 if answer and solution agree on whether anything matches, else 0; malformed 0."""
         answer = context.answer(text)
         return float(answer is not None and bool(answer.objects) == bool(parse_solution(solution)))
 
-    return nothing_there
+    return empty_answer
 
 
 def make_short_thinking(context: RewardContext) -> RewardFunction:

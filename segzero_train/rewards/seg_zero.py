@@ -98,7 +98,7 @@ SOFT = _rewards(strict=False)
 def _answer(text: str) -> dict[str, Any]:
     """The first `{…}` that holds something, as JSON; in linear time, unlike a regular expression.
 
-    Raises ValueError, as all readers here do, or another error of `functions.UNSCORABLE`.
+    Raises ValueError, as all readers here do, or another error of `base.UNSCORABLE`.
     """
     start = text.index("{")
     while (end := text.index("}", start)) == start + 1:

@@ -2,7 +2,7 @@
 
 Values are those of the authors' code (github.com/dvlab-research/Seg-Zero, `vision_reasoner.py`);
 where that raises, and catches its own error, what was earned until then counts, which is 0 for
-accuracy. So `[]` has an accuracy of 0 even where it is right: that is what `nothing_there` is for.
+accuracy. So `[]` has an accuracy of 0 even where it is right: `empty_answer` pays there.
 
 Coordinates are compared as written, in the units of the completion, with a solution
 `[{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y]}, …]` in the same units.

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import TrainerCallback
 
 from segzero.errors import SegZeroError
+from segzero.files import write_text_whole
 from segzero_train.errors import BadRecipe
 from segzero_train.runs import checkpoints
 
@@ -42,7 +43,15 @@ _FREE = frozenset(
 def train_to_end(trainer: Any, recipe: Sequence[Any]) -> bool:
     """Train from the newest checkpoint on, if there is one, and save the model at the end.
 
-    recipe: the dataclasses that the run was read into. Returns whether a signal ended it early.
+    Args:
+        trainer: A trainer of transformers.
+        recipe: The dataclasses that the recipe was read into.
+
+    Returns:
+        Whether a signal ended the run early.
+
+    Raises:
+        BadRecipe: The folder holds a run of another recipe.
     """
     folder = Path(trainer.args.output_dir)
     if trainer.accelerator.is_main_process:
@@ -64,7 +73,12 @@ def train_to_end(trainer: Any, recipe: Sequence[Any]) -> bool:
 def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
     """Write the whole recipe to `folder/recipe.yaml`, or compare it with the one that is there.
 
-    Raises BadRecipe if the folder holds a run of another recipe.
+    Args:
+        folder: The run's; made if it is missing.
+        parts: The dataclasses that the recipe was read into.
+
+    Raises:
+        BadRecipe: The folder holds a run of another recipe.
     """
     recipe: dict[str, Any] = {}
     for part in parts:
@@ -74,9 +88,7 @@ def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
     file = folder / "recipe.yaml"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(recipe))
-        partial.rename(file)
+        write_text_whole(file, yaml.safe_dump(recipe))
         return
     before = yaml.safe_load(file.read_text())
     changed = sorted(
@@ -104,10 +116,10 @@ def finished(folder: Path, config: Any) -> bool:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole `checkpoint-N` of a run; one whose writing was cut off is passed over."""
+    """The newest complete `checkpoint-N` of a run; None if there is none."""
     for path in reversed(checkpoints(folder).values()):
         try:
-            # It is written last.
+            # Written last: without it, the writing of the checkpoint was cut off.
             json.loads((path / "trainer_state.json").read_text())
             return path
         except (OSError, ValueError):
@@ -117,7 +129,13 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 @dataclass
 class Outcome:
-    """How a command ended. folder: where the run is, as soon as that is known."""
+    """How a command ended.
+
+    Attributes:
+        status: The exit status.
+        folder: The run's, as soon as it is known.
+        stopped: Whether a signal ended the run early.
+    """
 
     status: int = 0
     folder: Path | None = None
@@ -126,7 +144,11 @@ class Outcome:
 
 @contextmanager
 def reported() -> Iterator[Outcome]:
-    """Turn what ends a training command early into one line and an exit status."""
+    """Turn what ends a training command early into one line and an exit status.
+
+    Yields:
+        The outcome; complete after the block.
+    """
     outcome = Outcome()
     try:
         yield outcome
@@ -162,25 +184,30 @@ def _goes_on(folder: Path | None) -> str:
 class StopOnSignal(TrainerCallback):
     """The first SIGINT or SIGTERM ends the run after its step, with a checkpoint; the next at once.
 
-    `stopped` says whether it came.
+    Attributes:
+        stopped: Whether a signal came.
     """
 
     def __init__(self) -> None:
+        """Nothing is taken over before the training begins."""
         self.stopped = False
         self._asked = False
         self._previous: dict[int, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take over SIGINT and SIGTERM."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """End the run if a signal came in any process."""
         if _anywhere(self._asked, args.device):
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Give the signals back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -1,4 +1,4 @@
-"""Tables and pictures of what the model writes while it trains: the log that people read."""
+"""Tables and pictures of the completions that a model writes while it trains."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,15 @@ _GROUPS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sampled:
-    """One completion. image: (H, W, 3) uint8; rewards: unweighted, by name."""
+    """One completion of a rollout.
+
+    Attributes:
+        question: As the dataset has it.
+        image: (H, W, 3) uint8 RGB.
+        completion: The text that the model wrote.
+        rewards: Unweighted, by name.
+        advantage: Of the completion within its group.
+    """
 
     question: str
     image: NDArray[np.uint8]
@@ -39,13 +47,21 @@ class SampledCompletions(TrainerCallback):
     def __init__(
         self, trainer: "GRPOTrainer", context: RewardContext, prompt: str, every: int
     ) -> None:
-        """prompt: a key of `prompts.PROMPTS`."""
+        """Remember what to write.
+
+        Args:
+            trainer: The one whose rollouts are written.
+            context: Places the objects of a completion in the image.
+            prompt: A key of `segzero.reasoning.prompts.PROMPTS`.
+            every: Steps from one table to the next.
+        """
         self._trainer: Any = trainer
         self._context = context
         self._prompt = prompt
         self._every = every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the newest rollout, if it is time."""
         if not state.is_world_process_zero or state.global_step % self._every:
             return
         sampled = list(self._newest())
@@ -89,7 +105,7 @@ class SampledCompletions(TrainerCallback):
 
 
 def table(sampled: Sequence[Sampled]) -> str:
-    """A Markdown table, a line for each completion."""
+    """A Markdown table with a line for each completion; there must be at least one."""
     names = list(sampled[0].rewards)
     lines = [
         f"| question | completion | {' | '.join(names)} | advantage |",

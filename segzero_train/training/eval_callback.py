@@ -19,6 +19,7 @@ from transformers import GenerationConfig, Trainer, TrainerCallback
 from trl.data_utils import prepare_multimodal_messages
 from trl.models import unwrap_model_for_generation
 
+from segzero.files import write_text_whole
 from segzero.metrics import Overlap, bootstrap, overlap, summarize
 from segzero_train.errors import BadData
 from segzero_train.rewards import RewardContext
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One held-out question: its completion, mask overlap and weighted sum of rewards."""
+    """One held-out question.
+
+    Attributes:
+        id: The row's.
+        category: The row's.
+        completion: The text that the model wrote.
+        overlap: Of its masks with the true ones.
+        reward: The weighted sum of all rewards.
+    """
 
     id: str
     category: str
@@ -40,10 +49,10 @@ class Scored:
 
 
 class GreedyEvaluation(TrainerCallback):
-    """Every so many steps, and before the first: answers, scores, logs `eval_greedy/…`, keeps.
+    """Evaluates before the first step, every so many steps and at the end; logs `eval_greedy/…`.
 
-    Writes each question's scores to `RUN/greedy/<step>.json`, and the model with the highest gIoU
-    so far to `RUN/best`.
+    Each question's scores go to `RUN/greedy/<step>.json`, and the model with the highest gIoU so
+    far to `RUN/best`.
     """
 
     def __init__(
@@ -55,10 +64,17 @@ class GreedyEvaluation(TrainerCallback):
         every: int,
         batch: int,
     ) -> None:
-        """rows: as `rows.training_rows` makes them. context: with a segmenter. batch: questions at
-        a time.
+        """Remember what to ask.
 
-        Raises BadData if the rows have no masks.
+        Args:
+            trainer: The one whose model is evaluated.
+            rows: As `preprocessing.training_rows` makes them.
+            context: With a segmenter.
+            every: Steps from one evaluation to the next.
+            batch: Questions at a time, on each process.
+
+        Raises:
+            BadData: The rows have no masks.
         """
         if "mask" not in rows[0]:
             raise BadData(
@@ -72,10 +88,12 @@ class GreedyEvaluation(TrainerCallback):
         self._batch = batch
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate the model before its first step."""
         if state.global_step == 0:
             self._evaluate(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate the model, if it is time or the run ends."""
         if state.global_step % self._every == 0 or state.global_step == state.max_steps:
             self._evaluate(state.global_step)
 
@@ -83,18 +101,18 @@ class GreedyEvaluation(TrainerCallback):
         trainer = self._trainer
         accelerator = trainer.accelerator
         mine = range(accelerator.process_index, len(self._rows), accelerator.num_processes)
-        # Whatever is drawn here must not change what training draws next.
+        # Training must draw the same random numbers as without an evaluation.
         with torch.random.fork_rng():
             texts = self._answer(list(mine), step)
         scored = gather_object(self._score(list(mine), texts))
         figures = summary(scored)
-        # Not GRPOTrainer's: that one would hand out the training step's metrics, too. And the
-        # step's own log is still to come, which logging takes for done.
+        # GRPOTrainer.log would log the metrics of the training step, too. Logging also clears
+        # should_log, which the log of the step itself still needs.
         due = trainer.control.should_log
         Trainer.log(trainer, {f"eval_greedy/{key}": value for key, value in figures.items()})
         trainer.control.should_log = due
         folder = Path(trainer.args.output_dir)
-        # Saving is every process's work, and not every machine need see the folder.
+        # All processes save together, and a machine may not share the folder with the others.
         (better,) = broadcast_object_list([figures["giou"] > _best(folder)])
         if better:
             trainer.save_model(str(folder / "best.partial"))
@@ -139,6 +157,7 @@ class GreedyEvaluation(TrainerCallback):
                 gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
             ) as model,
             torch.no_grad(),
+            trainer.shared_prefill(),
         ):
             model.eval()
             for start in self._starts(f"greedy evaluation at step {step}"):
@@ -223,6 +242,4 @@ def _best(folder: Path) -> float:
 
 def _write(file: Path, content: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.rename(file)
+    write_text_whole(file, json.dumps(content, indent=1) + "\n")

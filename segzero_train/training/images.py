@@ -1,4 +1,4 @@
-"""Which images of a batch are the same; the samples of a prompt all come with a copy of it."""
+"""Which images of a batch are equal: every sample of a prompt comes with a copy of its image."""
 
 from collections.abc import Sequence
 
@@ -6,25 +6,38 @@ import torch
 
 
 def split_images(pixel_values: torch.Tensor, image_grid_thw: torch.Tensor) -> list[torch.Tensor]:
-    """The patches (rows of pixel_values) of each image."""
+    """Split the patches of a batch by image.
+
+    Args:
+        pixel_values: (patches of all images, D).
+        image_grid_thw: (images, 3), patches of each image in time, height and width.
+
+    Returns:
+        The patches (t h w, D) of each image.
+    """
     return list(torch.split(pixel_values, image_grid_thw.prod(-1).tolist()))
 
 
 def distinct(tensors: Sequence[torch.Tensor]) -> tuple[list[int], torch.Tensor]:
-    """Where each different tensor comes first, and for every tensor (N,) which of those it equals.
+    """Find equal tensors.
 
-    Each in the order of their first places.
+    Args:
+        tensors: N tensors of any shapes.
+
+    Returns:
+        The index of the first of each K different tensors, ascending; and (N,) int64, which of
+        these K each tensor equals.
     """
-    # A sum is quick to compare; only where it agrees need every value be looked at.
+    # Sums are compared first, whole tensors only where the sums agree.
     sums = torch.stack([tensor.sum() for tensor in tensors]).tolist()
-    kept: list[int] = []
-    which = []
-    for number, tensor in enumerate(tensors):
-        for place, first in enumerate(kept):
-            if sums[first] == sums[number] and torch.equal(tensors[first], tensor):
-                which.append(place)
+    first_indices: list[int] = []
+    groups = []
+    for index, tensor in enumerate(tensors):
+        for group, first in enumerate(first_indices):
+            if sums[first] == sums[index] and torch.equal(tensors[first], tensor):
+                groups.append(group)
                 break
         else:
-            which.append(len(kept))
-            kept.append(number)
-    return kept, torch.tensor(which)
+            groups.append(len(first_indices))
+            first_indices.append(index)
+    return first_indices, torch.tensor(groups)

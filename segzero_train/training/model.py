@@ -1,12 +1,12 @@
 """Which weights a run starts from, and which of them it trains."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.profiles import Profile, load_profile
+from segzero.profiles import Profile, load_profile, resource_root
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import TaskOptions
 
@@ -14,14 +14,25 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from trl import GRPOConfig
 
-# The attention and MLP projections of the language model alone: the vision tower's have other
-# names in Qwen2.5-VL and Qwen3-VL, except those of the MLP, hence the prefix.
+# The attention and MLP projections of the language model alone. The prefix keeps the MLP of the
+# vision tower out, which uses the same names in Qwen2.5-VL and Qwen3-VL.
 _LANGUAGE = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 
 def base_profile(options: TaskOptions) -> Profile:
-    """The recipe's profile with the weights that training starts from."""
-    profile = load_profile(options.profile)
+    """The recipe's profile with the weights that training starts from.
+
+    Args:
+        options: The recipe.
+
+    Returns:
+        The profile; its reasoner is `options.weights` where the recipe names any.
+
+    Raises:
+        BadRecipe: The profile's reasoner runs on a server and the recipe names no weights.
+        CheckpointError: There is no such profile.
+    """
+    profile = load_profile(_profile_file(options.profile))
     if not options.weights:
         if profile.server:
             raise BadRecipe(
@@ -34,8 +45,16 @@ def base_profile(options: TaskOptions) -> Profile:
     return replace(profile, reasoner=weights, server="")
 
 
-def lora(options: TaskOptions) -> "LoraConfig":
-    """Adapters on the language model's projections; everything else rests."""
+def _profile_file(name_or_path: str) -> str | Path:
+    """As given, or the shipped file where the current folder has none at that path."""
+    shipped = resource_root() / name_or_path
+    return shipped if shipped.is_file() and not Path(name_or_path).is_file() else name_or_path
+
+
+def lora(options: TaskOptions) -> "LoraConfig | None":
+    """Adapters on the language model's projections (arXiv 2106.09685); None for `lora_rank: 0`."""
+    if not options.lora_rank:
+        return None
     from peft import LoraConfig
 
     return LoraConfig(
@@ -48,23 +67,85 @@ def lora(options: TaskOptions) -> "LoraConfig":
 
 
 def freeze(model: Any, *, vision: bool) -> None:
-    """Set the vision tower to rest, its merger included."""
+    """Stop training the vision tower, its merger included.
+
+    Args:
+        model: The trained model.
+        vision: False leaves the model as it is.
+
+    Raises:
+        BadRecipe: The model has no part named `visual`.
+    """
     if not vision:
         return
-    resting = [
+    frozen = [
         parameter
         for name, parameter in model.named_parameters()
         if "visual" in name.split(".") or "vision_tower" in name.split(".")
     ]
-    if not resting:
+    if not frozen:
         raise BadRecipe(f"freeze_vision: {type(model).__name__} has no part named `visual`")
-    for parameter in resting:
+    for parameter in frozen:
         parameter.requires_grad_(False)
+
+
+def prepare_model(trainer: Any, *, freeze_vision: bool) -> None:
+    """Make a new trainer's model ready to be trained and saved.
+
+    Args:
+        trainer: A trainer of transformers, before its first step.
+        freeze_vision: As the recipe says.
+
+    Raises:
+        BadRecipe: There is no vision tower to freeze, or small steps would be lost.
+    """
+    freeze(trainer.model, vision=freeze_vision)
+    require_fp32_updates(trainer)
+    preserve_state_dict_keys(trainer.model)
+
+
+def base_model(model: Any) -> Any:
+    """The model inside of LoRA adapters, or the model itself."""
+    from peft import PeftModel
+
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+@contextmanager
+def method_replaced(owner: Any, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Within it, `owner.name` is another function.
+
+    Args:
+        owner: An object.
+        name: One of its methods.
+        method: Called in its place, without `self`.
+
+    Yields:
+        Nothing.
+    """
+    # TRL and accelerate set methods on the instance, too: what stood there comes back.
+    own = vars(owner)
+    before = own.get(name)
+    own[name] = method
+    try:
+        yield
+    finally:
+        if before is None:
+            del own[name]
+        else:
+            own[name] = before
 
 
 @contextmanager
 def without_zero3_init(config: "GRPOConfig") -> Iterator[None]:
-    """Models loaded meanwhile keep their weights: ZeRO-3 splits whatever is loaded, if not told."""
+    """Within it, loaded models keep whole weights; ZeRO-3 partitions every model by default.
+
+    Args:
+        config: The trainer's.
+
+    Yields:
+        Nothing.
+    """
     from transformers.integrations.deepspeed import (
         set_hf_deepspeed_config,
         unset_hf_deepspeed_config,
@@ -102,10 +183,16 @@ def preserve_state_dict_keys(model: Any) -> None:
 
 
 def require_fp32_updates(trainer: Any) -> None:
-    """Raise BadRecipe if a step would be smaller than what the trained weights can hold.
+    """Refuse weights that would lose small optimizer steps to rounding.
 
     A bfloat16 weight keeps 8 bits: adding 1e-6 to it changes nothing. DeepSpeed and FSDP keep
     float32 copies for the optimizer, a plain trainer doesn't.
+
+    Args:
+        trainer: A trainer of transformers.
+
+    Raises:
+        BadRecipe: A trained weight isn't float32, and nothing keeps a float32 copy.
     """
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
         return

@@ -12,22 +12,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from segzero.errors import BadQuestion
 from segzero.profiles import Profile
-from segzero.reasoning import coordinates
+from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.coordinates import to_model
 from segzero.reasoning.prompts import build_messages
 from segzero.types import Answer, GroundedObject
 from segzero_train.datasets.columns import (
+    check_mask,
     format_solution,
+    row_category,
     row_image,
     row_mask,
     row_name,
     row_objects,
 )
 from segzero_train.datasets.loading import undecoded
+from segzero_train.datasets.masks import mask_image
 from segzero_train.errors import BadData
 
 if TYPE_CHECKING:
@@ -39,31 +44,38 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class ModelSpace:
-    """How the model that is trained is spoken to.
+    """What the trained model reads and writes.
 
-    side: images are squashed to side x side pixels. size: (width, height) of the image that the
-    processor makes of that, in pixels.
+    Attributes:
+        prompt: A key of `segzero.reasoning.prompts.PROMPTS`.
+        completion_format: What numbers and keys in a completion mean.
+        side: Images are squashed to side x side pixels.
+        size: (width, height) in pixels of the image that the processor makes of that.
     """
 
     prompt: str
-    answer_format: str
-    coordinates: str
-    rounding: str
+    completion_format: CompletionFormat
     side: int
     size: tuple[int, int]
 
 
 def model_space(profile: Profile, processor: Any) -> ModelSpace:
-    """The profile's conventions, with the size that its processor really uses."""
+    """The profile's conventions, with the image size that its processor really uses.
+
+    Args:
+        profile: The profile of the trained model.
+        processor: Its processor, of transformers.
+
+    Returns:
+        Both in one.
+    """
     blank = Image.new("RGB", (profile.image_size, profile.image_size))
-    made = processor.image_processor(images=[blank], return_tensors="pt")
-    _, rows, columns = made["image_grid_thw"][0].tolist()
+    processed = processor.image_processor(images=[blank], return_tensors="pt")
+    _, rows, columns = processed["image_grid_thw"][0].tolist()  # in patches
     patch = processor.image_processor.patch_size
     return ModelSpace(
         prompt=profile.prompt,
-        answer_format=profile.answer_format,
-        coordinates=profile.coordinates,
-        rounding=profile.rounding,
+        completion_format=profile.completion_format,
         side=profile.image_size,
         size=(columns * patch, rows * patch),
     )
@@ -74,8 +86,19 @@ def training_rows(
 ) -> "Dataset":
     """The dataset with every row rewritten when it is read; see `training_row`.
 
-    Every row is tried first: raises BadData that names those which can't be used. Rows with longer
-    prompts are left out, which is said on stderr.
+    Every row is tried first. Rows with longer prompts are left out; their number goes to stderr.
+
+    Args:
+        dataset: In the columns of `segzero_train.datasets.columns`.
+        space: What the trained model reads and writes.
+        processor: The model's, of transformers.
+        max_prompt_length: In tokens, image included.
+
+    Returns:
+        A dataset of the same columns, with a transform.
+
+    Raises:
+        BadData: Some rows can't be used, which the message names; or no prompt is short enough.
     """
     lengths = _check_all(dataset, space, processor)
     fitting = [number for number, length in enumerate(lengths) if length <= max_prompt_length]
@@ -91,14 +114,25 @@ def training_rows(
 
 
 def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
-    """`id, category, prompt` (messages), `image` (PIL, side x side), `solution` in model units;
-    `mask` (PIL, ids) and `thinking` where the dataset has them. Raises BadData naming the row."""
-    pixels = row_image(row)
+    """Rewrite one row for training.
+
+    Args:
+        row: In the columns of `segzero_train.datasets.columns`.
+        space: What the trained model reads and writes.
+
+    Returns:
+        `id`, `category`, `prompt` (messages), `image` (PIL, side x side), `solution` in the model's
+        units; `mask` (PIL, side x side, ids) and `thinking` where the dataset has them.
+
+    Raises:
+        BadData: The row can't be used; the message names it.
+    """
+    pixels = row_image(row)  # (H, W, 3)
     objects = row_objects(row)
     side = (space.side, space.side)
-    made: dict[str, Any] = {
+    rewritten: dict[str, Any] = {
         "id": row_name(row),
-        "category": row.get("category") or "all",
+        "category": row_category(row) or "all",
         "prompt": _messages(row, space),
         "image": Image.fromarray(cv2.resize(pixels, side, interpolation=cv2.INTER_LINEAR)),
         "solution": _solution(row, objects, (pixels.shape[1], pixels.shape[0]), space),
@@ -106,18 +140,13 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
     if "mask" in row:
         if row["mask"] is None:
             raise BadData(f"row {row_name(row)}: its mask is missing")
-        ids = row_mask(row)
-        if ids.shape != pixels.shape[:2]:
-            raise BadData(
-                f"row {row_name(row)}: the mask is {ids.shape[1]}x{ids.shape[0]} pixels, the "
-                f"image {pixels.shape[1]}x{pixels.shape[0]}"
-            )
-        if objects and not ids.any():
-            raise BadData(f"row {row_name(row)}: the mask is empty, the solution isn't")
-        made["mask"] = Image.fromarray(cv2.resize(ids, side, interpolation=cv2.INTER_NEAREST))
+        ids = row_mask(row)  # (H, W)
+        check_mask(row, pixels.shape[:2], ids, objects)
+        squashed = cv2.resize(ids, side, interpolation=cv2.INTER_NEAREST)
+        rewritten["mask"] = mask_image(np.asarray(squashed, np.uint8))
     if "thinking" in row:
-        made["thinking"] = row["thinking"]
-    return made
+        rewritten["thinking"] = row["thinking"]
+    return rewritten
 
 
 def _rewrite(batch: Mapping[str, Sequence[Any]], space: ModelSpace) -> dict[str, list[Any]]:
@@ -184,8 +213,9 @@ def _solution(
     space: ModelSpace,
 ) -> str:
     ground_truth = Answer(reasoning="", objects=objects, text="")
-    moved = coordinates.to_model(ground_truth, space.coordinates, space.size, image_size)
+    written = space.completion_format
+    scaled = to_model(ground_truth, written.coordinates, space.size, image_size)
     try:
-        return format_solution(moved.objects, space.answer_format)
+        return format_solution(scaled.objects, written.answer_format)
     except ValueError as error:
         raise BadData(f"row {row_name(row)}: {error}, which this profile's model needs") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero_train.rewards import RewardContext
 
 _GOLDEN = json.loads((Path(__file__).parent / "rewards" / "golden_rewards.json").read_text())
@@ -13,9 +14,7 @@ MULTI: list[dict] = _GOLDEN["multi"]
 
 CONTEXT = RewardContext(
     model_size=(840, 630),
-    coordinates="absolute_pixels",
-    rounding="half_up",
-    answer_format="vision_reasoner",
+    completion_format=CompletionFormat("vision_reasoner", "absolute_pixels", "half_up"),
     thinking_words=10,
 )
 

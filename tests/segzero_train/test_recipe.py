@@ -45,9 +45,7 @@ def test_the_promised_recipes_are_there() -> None:
 def test_a_shipped_recipe_is_complete(name: str) -> None:
     options, config = shipped(name)
     profile = load_profile(options.profile)
-    context = RewardContext(
-        (840, 840), profile.coordinates, profile.rounding, profile.answer_format, _NoSegmenter()
-    )
+    context = RewardContext((840, 840), profile.completion_format, _NoSegmenter())
     functions, weights = build_rewards(options.rewards, context)
     assert len(functions) == len(weights) > 0
     assert config.report_to == ["tensorboard"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from segzero_train.errors import BadRecipe
-from segzero_train.rewards import REWARD_SETS, RewardFunction, build_rewards
+from segzero_train.rewards import RENAMED, REWARD_SETS, RewardFunction, build_rewards
 from tests.segzero_train.reward_texts import CONTEXT, answer, thing
 
 
@@ -21,10 +21,21 @@ def test_a_set_has_weight_one() -> None:
 
 
 def test_the_weight_of_a_set_goes_to_each_of_its_rewards() -> None:
-    functions, weights = build_rewards(["vision_reasoner=2", "nothing_there = 0.5"], CONTEXT)
+    functions, weights = build_rewards(["vision_reasoner=2", "empty_answer = 0.5"], CONTEXT)
     names = [function.__name__ for function in functions]
-    assert names == ["format", "accuracy", "non_repeat", "nothing_there"]
+    assert names == ["format", "accuracy", "non_repeat", "empty_answer"]
     assert weights == [2.0, 2.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_still_accepted(old: str, new: str) -> None:
+    (function,), weights = build_rewards([f"{old}=3"], CONTEXT)
+    assert (function.__name__, weights) == (new, [3.0])
+
+
+def test_an_old_and_a_new_name_are_one_reward() -> None:
+    with pytest.raises(BadRecipe, match="the reward empty_answer is named twice"):
+        build_rewards(["empty_answer", "nothing_there"], CONTEXT)
 
 
 def test_a_reward_of_a_set_can_stand_alone() -> None:
@@ -47,7 +58,7 @@ def test_an_unknown_name_is_answered_with_what_there_is(spec: str) -> None:
 @pytest.mark.parametrize("weight", ["", "x", "nan", "inf", "-1", "1=2"])
 def test_a_bad_weight_is_refused(weight: str) -> None:
     with pytest.raises(BadRecipe, match="weight"):
-        one(f"nothing_there={weight}")
+        one(f"empty_answer={weight}")
 
 
 @pytest.mark.parametrize(
@@ -85,16 +96,17 @@ def test_mask_iou_wants_a_segmenter() -> None:
     ],
     ids=["both empty", "both something", "overlooked", "invented", "no answer", "malformed"],
 )
-def test_nothing_there(completion: str, solution: str, expected: float) -> None:
-    assert one("nothing_there")([completion], [solution]) == [expected]
+def test_empty_answer(completion: str, solution: str, expected: float) -> None:
+    assert one("empty_answer")([completion], [solution]) == [expected]
 
 
-def test_nothing_there_reads_single_object_solutions() -> None:
+def test_empty_answer_reads_single_object_solutions() -> None:
     solution = "<box>(10,20),(30,40)</box><points>(15,25),(20,30)</points>"
     completion = (
         "<think></think><answer>{'bbox': [1,2,3,4], 'points_1': [1,2], 'points_2': [3,4]}</answer>"
     )
-    reward = one("nothing_there", answer_format="seg_zero")
+    format_ = replace(CONTEXT.completion_format, answer_format="seg_zero")
+    reward = one("empty_answer", completion_format=format_)
     assert reward([completion, "<answer>[]</answer>"], [solution] * 2) == [1.0, 0.0]
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero.segmentation.segmenter import ScoredMask, Segmenter
 from segzero.types import GroundedObject
 from segzero_train.datasets import tabletop
@@ -50,7 +51,9 @@ def counted(segmenter: Segmenter) -> Counted:
 
 @pytest.fixture
 def mask_iou(counted: Counted) -> RewardFunction:
-    context = RewardContext((SIDE, SIDE), "relative_1000", "half_up", "vision_reasoner", counted)
+    context = RewardContext(
+        (SIDE, SIDE), CompletionFormat("vision_reasoner", "relative_1000"), counted
+    )
     (function,), _ = build_rewards(["mask_iou"], context)
     return function
 
@@ -179,8 +182,9 @@ def test_rounding_and_units_are_those_of_the_context(
     segmenter: Segmenter, samples: list[Sample]
 ) -> None:
     sample = samples[0]
-    context = RewardContext((512, 384), "absolute_pixels", "round", "vision_reasoner", segmenter)
-    thousandths = replace(context, coordinates="relative_1000")
+    format_ = CompletionFormat("vision_reasoner", "absolute_pixels", "round")
+    context = RewardContext((512, 384), format_, segmenter)
+    thousandths = replace(context, completion_format=replace(format_, coordinates="relative_1000"))
     entry = json.loads(right(sample).partition("<answer>")[2].removesuffix("</answer>"))[0]
     pixels = {
         key: [round(value * (512, 384)[k % 2] / 1000) for k, value in enumerate(values)]

@@ -55,7 +55,10 @@ def test_missing_objects_cost() -> None:
 
 
 def test_the_side_is_counted_in_the_units_of_the_model() -> None:
-    context = replace(CONTEXT, coordinates="relative_1000")
+    context = replace(
+        CONTEXT,
+        completion_format=replace(CONTEXT.completion_format, coordinates="relative_1000"),
+    )
     text = single([100, 100, 199, 149], [130, 130], [170, 170])
     found = values("seg_zero_soft_accuracy", text, SOLUTION, context)
     assert found["soft_box_l1"] == pytest.approx(1 - 12.5 / 1000)

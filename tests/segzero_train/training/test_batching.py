@@ -1,4 +1,4 @@
-"""Prompts shared, rows in parts of equal length: what TRL's own way gives, but for rounding."""
+"""Shared prefill and bucketed log-probabilities: the results of TRL's own, except for rounding."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 from transformers import set_seed
+from trl import GRPOTrainer
 
 from segzero_train.grpo import build_trainer
-from segzero_train.training import generation, logprobs
-from segzero_train.training import preprocessing as rows_module
+from segzero_train.training import preprocessing
+from segzero_train.training import trainer as trainer_module
 from segzero_train.training.images import distinct
 from tests.segzero_train.tiny_runs import recipe
 
@@ -25,13 +26,12 @@ def profile(request: pytest.FixtureRequest) -> str | Path:
 
 @pytest.fixture
 def build(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
-    """Trainers as the command builds them, or `plain=True`: with TRL's own generation and loss."""
+    """Trainers as the command builds them, or `plain=True`: TRL's own `GRPOTrainer`."""
 
     def make(profile: str | Path, plain: bool = False, **changes: Any) -> Any:
         with monkeypatch.context() as patch:
             if plain:
-                patch.setattr(generation, "shared_prefill", lambda model: None)
-                patch.setattr(logprobs, "bucketed_logprobs", lambda model: None)
+                patch.setattr(trainer_module, "SegZeroGRPOTrainer", GRPOTrainer)
             run = tmp_path / ("plain" if plain else "fast")
             words = {"per_device_train_batch_size": 16, "max_completion_length": 120}
             return build_trainer(*recipe(profile, table, run, **words, **changes))
@@ -150,9 +150,9 @@ def test_a_row_is_decoded_once_for_all_samples(
 ) -> None:
     trainer = build("demo")
     decoded = []
-    plain = rows_module.training_row
+    plain = preprocessing.training_row
     monkeypatch.setattr(
-        rows_module,
+        preprocessing,
         "training_row",
         lambda row, space: decoded.append(row["id"]) or plain(row, space),
     )

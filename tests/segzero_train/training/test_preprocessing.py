@@ -15,6 +15,7 @@ from transformers import AutoProcessor
 from segzero.profiles import load_profile
 from segzero.reasoning import coordinates
 from segzero.reasoning.answers import parse
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero.types import Answer
 from segzero_train.datasets.columns import format_solution, parse_solution
 from segzero_train.errors import BadData
@@ -155,7 +156,7 @@ def test_rewards_compare_numbers_of_the_model(prepared: tuple, profile: Path) ->
     _, rows, _ = prepared
     space, _ = load(profile)
     width, height = {"absolute_pixels": space.size, "relative_1000": (1000, 1000)}[
-        space.coordinates
+        space.completion_format.coordinates
     ]
     (box,) = [item.box for item in parse_solution(rows[0]["solution"])]
     expected = [10 / WIDTH * width, 8 / HEIGHT * height, 60 / WIDTH * width, 40 / HEIGHT * height]
@@ -186,7 +187,8 @@ def placed(draw: st.DrawFn) -> tuple[tuple[int, int], str, str]:
 def test_coordinates_come_back(case: tuple, convention: str, rounding: str) -> None:
     image_size, style, solution = case
     width, height = image_size
-    space = ModelSpace(style, style, convention, rounding, side=840, size=(840, 840))
+    format_ = CompletionFormat(style, convention, rounding)
+    space = ModelSpace(style, format_, side=840, size=(840, 840))
     picture = Picture.new("RGB", image_size)
     made = training_row({"problem": "it", "solution": solution, "image": picture}, space)
     units = 840 if convention == "absolute_pixels" else 1000
@@ -276,7 +278,8 @@ def test_a_dataset_without_rows_is_refused(qwen3_vl: Path) -> None:
 
 def test_several_objects_are_refused_for_a_model_that_answers_with_one(qwen3_vl: Path) -> None:
     space, _ = load(qwen3_vl)
-    single = ModelSpace("seg_zero", "seg_zero", "absolute_pixels", "round", 224, space.size)
+    format_ = CompletionFormat("seg_zero", "absolute_pixels", "round")
+    single = ModelSpace("seg_zero", format_, 224, space.size)
     two = '[{"bbox_2d": [10, 8, 60, 40], "point_2d": [20, 15]}, ' + SEVERAL[1:]
     with pytest.raises(BadData, match=r"row row-0: .* one object with two points"):
         training_row(row(solution=two), single)

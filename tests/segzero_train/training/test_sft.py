@@ -14,7 +14,8 @@ from trl import SFTConfig, SFTTrainer
 
 from segzero.profiles import load_profile, resource_root
 from segzero.reasoning import coordinates
-from segzero.reasoning.answers import parse
+from segzero.reasoning.answers import AnswerFormat, parse
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero.types import Box, Point
 from segzero_train import sft
 from segzero_train.datasets import tabletop
@@ -41,8 +42,9 @@ def rows() -> Dataset:
     return tabletop.rows("train", 5)
 
 
-def model_space(answer_format: str = "vision_reasoner") -> ModelSpace:
-    return ModelSpace(answer_format, answer_format, "relative_1000", "half_up", 256, (256, 256))
+def model_space(answer_format: AnswerFormat = "vision_reasoner") -> ModelSpace:
+    format_ = CompletionFormat(answer_format, "relative_1000")
+    return ModelSpace(answer_format, format_, 256, (256, 256))
 
 
 def recipe(*arguments: str) -> list[str]:
