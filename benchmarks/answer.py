@@ -26,6 +26,7 @@ from segzero.errors import MalformedAnswer
 from segzero.metrics import bootstrap
 from segzero.pipeline import SegZero
 from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.squash import squash
 from segzero.types import Answer
 from segzero_sim.questions import look, sample_question
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -64,7 +65,9 @@ class Baseline:
         reasoner, tokenizer = self._reasoner, self._reasoner._processor.tokenizer
         clock = _Clock(reasoner._model.device)
         inputs = reasoner._processor(
-            text=[reasoner._chat(question)], images=[reasoner._squash(image)], return_tensors="pt"
+            text=[reasoner._chat(question)],
+            images=[squash(image, reasoner._image_size)],
+            return_tensors="pt",
         ).to(reasoner._model.device)
         clock.lap("prepare")
         ids = reasoner._model.generate(**inputs, generation_config=reasoner._generation)
@@ -113,24 +116,24 @@ class Fast:
 
     def __init__(self, segzero: SegZero, fixed: str | None) -> None:
         self._segzero = segzero
-        self._reasoner = segzero._reasoner = _Heard(segzero._reasoner, fixed)
+        self._reasoner = segzero._reasoner = _CountingReasoner(segzero._reasoner, fixed)
 
     def __call__(self, image: NDArray[np.uint8], question: str) -> Run:
         clock = _Clock(None)
         pieces: list[str] = []
 
-        def heard(piece: str) -> None:
+        def on_text(piece: str) -> None:
             clock.lap("write" if pieces else "first token")
             pieces.append(piece)
 
-        found = self._segzero.ask(image, question, on_text=heard)
+        found = self._segzero.ask(image, question, on_text=on_text)
         clock.lap("draw masks")
         masks = [item.mask for item in found.objects]
         return Run(clock.stages(), self._reasoner.new_tokens, "".join(pieces), masks)
 
 
-class _Heard:
-    """A reasoner whose tokens are counted, and that may be taken to have written another text."""
+class _CountingReasoner:
+    """A reasoner whose tokens are counted, and whose text may be replaced."""
 
     def __init__(self, inner: Any, fixed: str | None) -> None:
         self.inner, self._fixed = inner, fixed

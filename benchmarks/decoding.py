@@ -29,7 +29,7 @@ _WARM = 8
 """Tokens that are not counted."""
 
 
-class _Moments(BaseStreamer):
+class _TokenTimes(BaseStreamer):
     """When `generate` had each token."""
 
     def __init__(self) -> None:
@@ -89,9 +89,9 @@ def compare(segzero: SegZero, tokens: int, repeats: int) -> list[dict[str, Any]]
     decoders = {kind: Decoder(model, four_bits=kind == "int4") for kind in kinds}
     times: dict[str, list[float]] = {name: [] for name in ("generate", *decoders)}
     for _ in range(repeats):
-        heard = _Moments()
-        model.generate(**inputs, generation_config=config, streamer=heard)
-        times["generate"].append(_median(heard.seconds))
+        times_of_generate = _TokenTimes()
+        model.generate(**inputs, generation_config=config, streamer=times_of_generate)
+        times["generate"].append(_median(times_of_generate.seconds))
         for kind, decoder in decoders.items():
             written = itertools.islice(decoder.decode(inputs, config), tokens)
             times[kind].append(_median([time.perf_counter() for _ in written]))

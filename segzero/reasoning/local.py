@@ -1,4 +1,4 @@
-"""A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and their like)."""
+"""A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and others)."""
 
 import copy
 import itertools
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,16 +19,25 @@ from transformers import (
 
 from segzero.devices import translate_oom
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
+from segzero.reasoning.completion_text import CompletionText
 from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
 from segzero.reasoning.prompts import PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.squash import squash
 from segzero.weights import load_model, load_pretrained
-
-_END = "</answer>"
 
 
 class LocalReasoner:
-    """Implements `Reasoner`; one call at a time."""
+    """Implements `Reasoner`; one call at a time.
+
+    Args:
+        model: Of transformers, in evaluation mode on its device.
+        processor: The model's own.
+        prompt: A key of `prompts.PROMPTS`, or a template.
+        image_size: Sides of the squashed picture in pixels.
+        max_new_tokens: The longest completion.
+        decoding_weights: With `int4`, tokens are generated with weights rounded to four bits.
+    """
 
     def __init__(
         self,
@@ -41,15 +49,14 @@ class LocalReasoner:
         max_new_tokens: int,
         decoding_weights: str = "full",
     ) -> None:
-        """Wrap a loaded model with its processor; for the options see `profiles.Profile`."""
         self._model = model
         self._processor = processor
         self._prompt = prompt
         self._image_size = image_size
         self._generation = _greedy(model, processor.tokenizer, max_new_tokens)
-        self._ends = frozenset(self._generation.eos_token_id)
+        self._eos_ids = frozenset(self._generation.eos_token_id)
         self._four_bits = decoding_weights == "int4"
-        self._decoder: Decoder | None = None  # shares weights only when it's needed
+        self._decoder: Decoder | None = None  # made at the first use: it rearranges weights
         self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
         self._template_controls = self._controls(self._chat("thing"))
 
@@ -66,7 +73,25 @@ class LocalReasoner:
         device: torch.device,
         decoding_weights: str = "full",
     ) -> "LocalReasoner":
-        """Load a checkpoint folder that `resolve_weights` returned; raises CheckpointError."""
+        """Load a checkpoint folder that `weights.resolve_weights` returned.
+
+        Args:
+            folder: Weights, configuration, tokenizer and processor.
+            prompt: See the class.
+            image_size: See the class.
+            max_new_tokens: See the class.
+            dtype: Of the weights: `float32`, `bfloat16` or `float16`.
+            attention: An attention implementation of transformers.
+            device: Where the model computes.
+            decoding_weights: See the class.
+
+        Returns:
+            The reasoner.
+
+        Raises:
+            CheckpointError: A file is missing, damaged or of another model.
+            DeviceOutOfMemory: The weights don't fit.
+        """
         processor = load_pretrained(AutoProcessor, folder)
         if not getattr(processor, "chat_template", None):
             raise CheckpointError(f"the processor in {folder} has no chat template")
@@ -114,14 +139,14 @@ class LocalReasoner:
             return self._generate([image], [chat], on_text, stop)[0]
         with translate_oom(), torch.inference_mode():
             inputs = self._prepare([image], [chat])
-            written = CompletionBuffer(self._processor.tokenizer, self._ends, on_text)
+            buffer = CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text)
             for token in self._decode(inputs):
-                written.push(token)
+                buffer.push(token)
                 if stop is not None and stop.is_set():
-                    raise Cancelled(f"stopped after {written.new_tokens} tokens")
-                if written.done:
+                    raise Cancelled(f"stopped after {buffer.new_tokens} tokens")
+                if buffer.is_done:
                     break
-        return self._completions(inputs, [written])[0]
+        return self._completions(inputs, [buffer])[0]
 
     def warm_up(self) -> None:
         """See `Reasoner.warm_up`: a few tokens about a black picture."""
@@ -152,18 +177,18 @@ class LocalReasoner:
         """Through transformers, which knows every model and batches of prompts."""
         with translate_oom(), torch.inference_mode():
             inputs = self._prepare(images, chats)
-            written = [
-                CompletionBuffer(self._processor.tokenizer, self._ends, on_text) for _ in chats
+            buffers = [
+                CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text) for _ in chats
             ]
-            listener = _Listener(written, inputs["input_ids"].shape[1], stop)
+            criterion = _PushTokens(buffers, inputs["input_ids"].shape[1], stop)
             self._model.generate(
                 **inputs,
                 generation_config=self._generation,
-                stopping_criteria=StoppingCriteriaList([listener]),
+                stopping_criteria=StoppingCriteriaList([criterion]),
             )
-        if listener.cancelled:
-            raise Cancelled(f"stopped after {written[0].new_tokens} tokens")
-        return self._completions(inputs, written)
+        if criterion.cancelled:
+            raise Cancelled(f"stopped after {buffers[0].new_tokens} tokens")
+        return self._completions(inputs, buffers)
 
     def _decode(self, inputs: Any) -> Iterator[int]:
         if self._decoder is None:
@@ -174,7 +199,7 @@ class LocalReasoner:
         """The model's inputs, on its device."""
         inputs = self._processor(
             text=chats,
-            images=[self._squash(image) for image in images],
+            images=[squash(image, self._image_size) for image in images],
             padding=True,
             padding_side="left",  # so that all prompts end together
             return_tensors="pt",
@@ -182,12 +207,12 @@ class LocalReasoner:
         )
         return inputs.to(self._model.device)
 
-    def _completions(self, inputs: Any, written: Sequence["CompletionBuffer"]) -> list[Completion]:
+    def _completions(self, inputs: Any, buffers: Sequence["CompletionBuffer"]) -> list[Completion]:
         patch = self._processor.image_processor.patch_size
         grids = inputs["image_grid_thw"].tolist()
         return [
-            Completion(text.finish(), (columns * patch, rows * patch), text.new_tokens)
-            for text, (_, rows, columns) in zip(written, grids, strict=True)
+            Completion(buffer.finish(), (columns * patch, rows * patch), buffer.new_tokens)
+            for buffer, (_, rows, columns) in zip(buffers, grids, strict=True)
         ]
 
     def _checked_chat(self, question: str) -> str:
@@ -197,10 +222,6 @@ class LocalReasoner:
                 "the question holds a control token of this model: write it otherwise"
             )
         return chat
-
-    def _squash(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        size = (self._image_size, self._image_size)
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _chat(self, question: str) -> str:
         chat = self._processor.apply_chat_template(
@@ -231,77 +252,81 @@ def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
     return config
 
 
-class _Listener(StoppingCriteria):
+class _PushTokens(StoppingCriteria):
     """Hands each generated token to its completion and says which completions have ended."""
 
     def __init__(
         self,
-        written: Sequence["CompletionBuffer"],
+        buffers: Sequence["CompletionBuffer"],
         prompt_length: int,
         stop: threading.Event | None,
     ) -> None:
-        self._written = written
-        self._heard = prompt_length
+        self._buffers = buffers
+        self._pushed_length = prompt_length
         self._stop = stop
         self.cancelled = False
 
     def __call__(
         self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any
     ) -> torch.BoolTensor:
-        for text, fresh in zip(self._written, input_ids[:, self._heard :].tolist(), strict=True):
-            for token in fresh:
-                text.push(token)
-        self._heard = input_ids.shape[1]
+        new_ids = input_ids[:, self._pushed_length :].tolist()  # (B, T) -> B lists
+        for buffer, tokens in zip(self._buffers, new_ids, strict=True):
+            for token in tokens:
+                buffer.push(token)
+        self._pushed_length = input_ids.shape[1]
         self.cancelled = self._stop is not None and self._stop.is_set()
-        done = [self.cancelled or text.done for text in self._written]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)  # type: ignore
+        done = [self.cancelled or buffer.is_done for buffer in self._buffers]
+        return cast(torch.BoolTensor, torch.tensor(done, device=input_ids.device))  # (B,)
 
 
 class CompletionBuffer:
-    """One completion while it is generated; passes its text on."""
+    """One completion while it is generated: from tokens to text.
+
+    Args:
+        tokenizer: The model's own.
+        eos_ids: Tokens that end a completion.
+        on_text: Called with each piece of the text.
+
+    Attributes:
+        new_tokens: How many tokens came, the one that ended it included.
+        is_done: Whether the completion has ended.
+    """
 
     def __init__(
-        self, tokenizer: Any, ends: frozenset[int], on_text: Callable[[str], None] | None
+        self, tokenizer: Any, eos_ids: frozenset[int], on_text: Callable[[str], None] | None
     ) -> None:
         self._tokenizer = tokenizer
-        self._ends = ends
-        self._on_text = on_text
-        self._text = ""
+        self._eos_ids = eos_ids
+        self._text = CompletionText(on_text)
         self._pending: list[int] = []
         self.new_tokens = 0
-        self.done = False
+        self.is_done = False
 
     def push(self, token: int) -> None:
-        """Take in the next token; after the end, these are padding."""
-        if self.done:
+        """Add the next token; after the end these are padding and are ignored.
+
+        Args:
+            token: Its id.
+        """
+        if self.is_done:
             return
         self.new_tokens += 1
         self._pending.append(token)
         piece = self._decode()
-        # A character of several tokens shows as U+FFFD until it is complete.
+        # A character of several tokens decodes to U+FFFD until it is complete.
         if not piece.endswith("\ufffd"):
-            self._emit(piece)
-        self.done = token in self._ends or self._text.endswith(_END)
+            self._text.append(piece)
+            self._pending = []
+        self.is_done = token in self._eos_ids or self._text.is_complete
 
     def finish(self) -> str:
         """The whole text, after the last token."""
-        self._emit(self._decode())
-        return self._text
+        self._text.append(self._decode())
+        self._pending = []
+        return self._text.text
 
     def _decode(self) -> str:
         text = self._tokenizer.decode(
             self._pending, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return cast(str, text)
-
-    def _emit(self, piece: str) -> None:
-        """Take a piece in, up to the end of the answer."""
-        self._pending = []
-        text = self._text + piece
-        end = text.find(_END, max(0, len(self._text) - len(_END) + 1))
-        if end >= 0:
-            text = text[: end + len(_END)]
-        piece = text[len(self._text) :]
-        self._text = text
-        if piece and self._on_text is not None:
-            self._on_text(piece)
