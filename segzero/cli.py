@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segzero import __version__
 from segzero.errors import BadImage, BadQuestion, SegZeroError
 from segzero.profiles import load_profile, profile_names
+from segzero.reasoning.server_url import split_credentials
 from segzero.types import Segmentation
 
 
@@ -95,7 +96,7 @@ def _profiles(arguments: argparse.Namespace) -> None:
     names = profile_names()
     for name in names:
         profile = load_profile(name)
-        server = f" ({profile.server})" if profile.server else ""
+        server = f" ({split_credentials(profile.server)[0]})" if profile.server else ""
         print(f"{name:{max(map(len, names))}}  {profile.summary}{server}")
 
 

@@ -40,6 +40,7 @@ def load_reasoner(
             prompt=prompt or profile.prompt,
             image_size=profile.image_size,
             max_new_tokens=profile.max_new_tokens,
+            coordinates=profile.coordinates,
         )
     from segzero.reasoning.local import LocalReasoner
 

@@ -17,6 +17,7 @@ from segzero.reasoning.answers import AnswerFormat
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import Coordinates, Rounding
 from segzero.reasoning.prompts import PROMPTS
+from segzero.reasoning.server_url import split_credentials
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Adapter = Literal["transformers", "meta"]
@@ -164,6 +165,7 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
 
 
 def _check_served(path: Path, profile: Profile) -> None:
+    shown, _ = split_credentials(profile.server)
     try:
         address = urlsplit(profile.server)
         usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
@@ -171,13 +173,13 @@ def _check_served(path: Path, profile: Profile) -> None:
         usable = False
     if not usable:
         raise CheckpointError(
-            f"server in the profile {path} is {profile.server!r}, not an address such as "
+            f"server in the profile {path} is {shown!r}, not an address such as "
             f"http://localhost:8000/v1"
         )
     if profile.decoding_weights != "full":
         raise CheckpointError(
             f"decoding_weights in the profile {path} is for models that run here: leave it out, "
-            f"and have the server at {profile.server} load the weights that you want"
+            f"and have the server at {shown} load the weights that you want"
         )
     if profile.coordinates == "absolute_pixels" and profile.image_size % _PATCHES:
         raise CheckpointError(

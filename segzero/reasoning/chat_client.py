@@ -1,7 +1,12 @@
-"""One request to a server that speaks the OpenAI chat API, with its answer as a stream of text."""
+"""One request to a server that speaks the OpenAI chat API, with its answer as a stream of text.
+
+Why not the `openai` package: cancelling has to close the connection within a token, and nothing
+that a server sends may cost more than a known amount of time and memory or reach a terminal raw.
+"""
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Callable
 from contextlib import aclosing
@@ -11,12 +16,24 @@ from typing import Any
 import httpx2
 
 from segzero.errors import ServerError
+from segzero.reasoning.completion_text import ANSWER_END, ANSWER_START, CompletionText
+from segzero.reasoning.server_url import is_loopback, split_credentials
 
 KEY_VARIABLE = "SEGZERO_API_KEY"
-"""The environment variable that holds the server's key, if it wants one."""
-END = "</answer>"
+"""The environment variable that holds the server's key, if it needs one."""
 _PAUSES = (0.5, 1.0, 2.0)
 """Seconds before each further attempt."""
+_CHARACTERS_PER_TOKEN = 32
+"""More than any text has on average; a token of JSON or prose has three to five."""
+_MAX_ERROR_BYTES = 2**16
+_MAX_MODEL_LIST_BYTES = 2**22
+_MAX_NAMES = 20
+"""Models of a server that an error message names."""
+_FAILED = re.compile(
+    "abort|error|cancel|filter|fail|time.?out|refus|safety|block|tool|function|disconnect",
+    re.IGNORECASE,
+)
+_TRUNCATED = re.compile("length|max_|limit", re.IGNORECASE)
 _LONGER_CONTEXT = (
     "start the server with a longer context (vLLM --max-model-len, SGLang --context-length, "
     "llama.cpp --ctx-size)"
@@ -27,8 +44,11 @@ _LONGER_CONTEXT = (
 class Timeouts:
     """How long to wait for the server, in seconds.
 
-    connect: for the connection. first_token: from there to the first text; the server's queue and
-    the reading of image and prompt are part of it. next_token: between two pieces of text.
+    Attributes:
+        connect: For the connection.
+        first_token: From there to the first text; the server's queue and the reading of image and
+            prompt are part of it.
+        next_token: Between two pieces of text.
     """
 
     connect: float = 3.0
@@ -36,38 +56,81 @@ class Timeouts:
     next_token: float = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class ServedCompletion:
+    """What the server generated.
+
+    Attributes:
+        text: Up to and with the answer's closing tag.
+        new_tokens: The server's count, or the number of pieces of text if it sent none.
+        prompt_tokens: The server's count of the prompt, picture included; 0 if it sent none.
+    """
+
+    text: str
+    new_tokens: int
+    prompt_tokens: int
+
+
 class ChatClient:
-    """A model behind an address such as `http://localhost:8000/v1`."""
+    """A model behind an address such as `http://localhost:8000/v1`.
+
+    Nothing is asked of the server before the first `write`.
+
+    Args:
+        url: The address; user and password in it are used and never shown.
+        model: The server's own name for the model.
+        key: Sent as bearer token.
+        timeouts: How long to wait.
+    """
 
     def __init__(self, url: str, model: str, key: str | None, timeouts: Timeouts) -> None:
-        """Nothing is asked of the server before the first `write`.
-
-        model: the server's own name for it. key: sent as bearer token.
-        """
-        self._url = url.rstrip("/")
+        self._url, self._auth = split_credentials(url.rstrip("/"))
         self._model = model
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._key = key
         self._timeouts = timeouts
         self._tls = ssl.create_default_context()  # takes longer than a request: made once
+        self._sends_stream_options = True
 
     async def write(
         self, messages: list[dict[str, Any]], max_new_tokens: int, on_text: Callable[[str], None]
-    ) -> tuple[str, int]:
-        """Let the model write, greedily, up to the answer's closing tag: its text, its tokens.
+    ) -> ServedCompletion:
+        """Let the model generate, greedily, up to the answer's closing tag.
 
-        on_text: called with each piece of the text. Cancelling closes the connection, which ends
-        the generation. As long as there is no text, a server that is away or busy is asked again.
-        Raises ServerError.
+        As long as there is no text, a server that is away or busy is asked again. Cancelling closes
+        the connection, which ends the generation.
+
+        Args:
+            messages: Of the chat API.
+            max_new_tokens: The longest completion.
+            on_text: Called with each piece of the text.
+
+        Returns:
+            The whole completion.
+
+        Raises:
+            ServerError: The server is away, refused, broke off or sent something else.
         """
         body = {
             "model": self._model,
             "messages": messages,
             "max_tokens": max_new_tokens,
             "temperature": 0,
-            "stop": [END],
+            "stop": [ANSWER_END],
             "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        if not self._sends_stream_options:
+            return await self._request(body, on_text)
+        try:
+            usage = {"stream_options": {"include_usage": True}}
+            return await self._request(body | usage, on_text)
+        except _BadRequest:  # some servers don't know that option
+            completion = await self._request(body, on_text)
+            self._sends_stream_options = False
+            return completion
+
+    async def _request(
+        self, body: dict[str, Any], on_text: Callable[[str], None]
+    ) -> ServedCompletion:
         for pause in _PAUSES:
             try:
                 return await self._attempt(body, on_text)
@@ -77,8 +140,8 @@ class ChatClient:
 
     async def _attempt(
         self, body: dict[str, Any], on_text: Callable[[str], None]
-    ) -> tuple[str, int]:
-        written = StreamedCompletion(on_text)
+    ) -> ServedCompletion:
+        stream = _CompletionStream(on_text, _CHARACTERS_PER_TOKEN * body["max_tokens"])
         now = asyncio.get_running_loop().time
         try:
             async with (
@@ -87,47 +150,75 @@ class ChatClient:
                 client.stream("POST", f"{self._url}/chat/completions", json=body) as response,
             ):
                 await self._check(client, response)
+                response.encoding = "utf-8"  # as event streams always are, whatever it says
                 async with aclosing(aiter(httpx2.EventSource(response))) as events:  # type: ignore
                     async for event in events:
                         if event.data == "[DONE]":
-                            written.ended = True
-                        elif written.push(self._chunk(event.data)):
+                            stream.has_ended = True
+                        elif stream.push(self._parse(event.data)):
                             deadline.reschedule(now() + self._timeouts.next_token)
-                        if written.complete or event.data == "[DONE]":
+                        if stream.is_complete or event.data == "[DONE]":
                             break
+                stream.close()
         except TimeoutError as error:
-            if not written.ended:
-                raise self._silent(written.text) from error
-        except httpx2.RequestError as error:
-            if not written.text:
-                raise self._away(error) from error
-        if not written.ended:
+            if not stream.has_ended:
+                raise self._silent(stream.text) from error
+        except (httpx2.SSEError, httpx2.DecodingError, httpx2.InvalidURL) as error:
             raise ServerError(
-                f"the server at {self._url} broke off after {len(written.text)} characters: "
+                f"the server at {self._url} can't be used: {_printable(str(error))}"
+            ) from error
+        except httpx2.RequestError as error:
+            if not stream.text:
+                raise self._away(error) from error
+        except _BadChunk as error:
+            raise ServerError(f"the server at {self._url} {error}") from error
+        if not stream.has_ended:
+            raise ServerError(
+                f"the server at {self._url} broke off after {len(stream.text)} characters: "
                 f"look into its log, then ask again"
             )
-        return written.finish(), written.new_tokens
+        return stream.finish()
 
     def _client(self) -> httpx2.AsyncClient:
-        timeout = httpx2.Timeout(None, connect=self._timeouts.connect)
-        return httpx2.AsyncClient(headers=self._headers, timeout=timeout, verify=self._tls)
+        headers = {"Accept-Encoding": "identity"}
+        if self._key:
+            if not (self._key.isascii() and self._key.isprintable()):
+                raise ServerError(
+                    f"{KEY_VARIABLE} holds a line break or another character that no key has: set "
+                    f"it to the key alone"
+                )
+            headers["Authorization"] = f"Bearer {self._key}"
+        try:
+            return httpx2.AsyncClient(
+                headers=headers,
+                auth=self._auth,
+                timeout=httpx2.Timeout(None, connect=self._timeouts.connect),
+                verify=self._tls,
+                trust_env=not is_loopback(self._url),  # HTTP_PROXY is for other machines
+            )
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise ServerError(
+                "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names can't be used: name an "
+                "http:// address, or add the server to NO_PROXY"
+            ) from error
 
     async def _check(self, client: httpx2.AsyncClient, response: httpx2.Response) -> None:
         """Raise unless the response is an event stream."""
-        kind = response.headers.get("content-type", "").partition(";")[0].strip()
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status_code == 200 and kind != "text/event-stream":
             raise ServerError(
-                f"{self._url} answered with {kind or 'no content type'}, not with an event "
-                f"stream: does `server` in the profile name an OpenAI chat API?"
+                f"{self._url} answered with {_printable(kind) or 'no content type'}, not with an "
+                f"event stream: does `server` in the profile name an OpenAI chat API?"
             )
         if response.status_code != 200:
-            await response.aread()
             raise await self._refusal(client, response)
 
     async def _refusal(
         self, client: httpx2.AsyncClient, response: httpx2.Response
     ) -> "ServerError | _Unavailable":
-        status, message = response.status_code, _message(response.text)
+        status = response.status_code
+        text = (await _read(response, _MAX_ERROR_BYTES)).decode(errors="replace")
+        message = _message(text)
         said = f"the server at {self._url} answered {status} ({message})"
         if status in (429, 503):
             return _Unavailable(f"{said}: it is busy or still loading, ask again later")
@@ -136,37 +227,44 @@ class ChatClient:
         if status in (400, 404):
             names = await self._model_names(client)
             if names and self._model not in names:
+                more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+                shown = ", ".join(_printable(name, 100) for name in names[:_MAX_NAMES])
                 return ServerError(
                     f"the server at {self._url} has no model {self._model!r}: write one of its "
-                    f"own as `reasoner` in the profile: {', '.join(names)}"
+                    f"own as `reasoner` in the profile: {shown}{more}"
                 )
             if status == 404 and not names:
                 return ServerError(f"{said}: `server` in the profile usually ends in /v1")
+        kind = _BadRequest if status in (400, 422) else ServerError
         if "context" in message.lower() and ("length" in message or "size" in message):
-            return ServerError(f"{said}: {_LONGER_CONTEXT}")
-        return ServerError(f"{said}: look into its log")
+            return kind(f"{said}: {_LONGER_CONTEXT}")
+        return kind(f"{said}: look into its log")
 
     async def _model_names(self, client: httpx2.AsyncClient) -> list[str]:
-        """What the server offers; nothing if it doesn't say."""
+        """The models that the server offers; none if it doesn't say, or far too much."""
         try:
-            response = await client.get(f"{self._url}/models")
-            return [str(model["id"]) for model in response.json()["data"]]
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+            async with client.stream("GET", f"{self._url}/models") as response:
+                content = await _read(response, _MAX_MODEL_LIST_BYTES)
+            return [str(model["id"]) for model in json.loads(content)["data"]]
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
-    def _chunk(self, data: str) -> dict[str, Any]:
+    def _parse(self, data: str) -> "_Chunk":
         try:
-            chunk = json.loads(data)
-        except ValueError:
-            chunk = None
-        if not isinstance(chunk, dict):
-            raise ServerError(
-                f"the server at {self._url} sent something else than a chat completion: "
-                f"{_shorten(data)!r}"
-            )
-        if "error" in chunk:
-            raise ServerError(f"the server at {self._url} gave up: {_message(data)}")
-        return chunk
+            content = json.loads(data)
+        except (ValueError, RecursionError):
+            content = None
+        if isinstance(content, dict):
+            if content.get("error"):
+                raise ServerError(f"the server at {self._url} gave up: {_message(data)}")
+            try:
+                return _chunk(content)
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError):
+                pass
+        raise ServerError(
+            f"the server at {self._url} sent something else than a chat completion: "
+            f"{_printable(data)}"
+        )
 
     def _silent(self, text: str) -> ServerError:
         limits = self._timeouts
@@ -178,7 +276,7 @@ class ChatClient:
 
     def _away(self, error: Exception) -> "_Unavailable":
         port = httpx2.URL(self._url).port or 80
-        reason = str(error) or type(error).__name__
+        reason = _printable(str(error)) or type(error).__name__
         return _Unavailable(
             f"the server at {self._url} is away ({reason}): start it, such as with "
             f"`vllm serve {self._model} --port {port}`, or correct `server` in the profile"
@@ -189,60 +287,119 @@ class _Unavailable(ServerError):
     """Away or busy before it wrote anything: worth another attempt."""
 
 
-class StreamedCompletion:
+class _BadRequest(ServerError):
+    """Refused the request as it is: worth another attempt without what is optional."""
+
+
+class _BadChunk(Exception):
+    """What the server did wrong, after its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What one event of the stream brings; 0 tokens where it doesn't count them."""
+
+    piece: str
+    has_reasoning: bool
+    finish_reason: str | None
+    completion_tokens: int
+    prompt_tokens: int
+
+
+def _chunk(content: dict[str, Any]) -> _Chunk:
+    choice = content["choices"][0] if content.get("choices") else {}
+    delta = choice.get("delta") or {}
+    piece = delta.get("content") or ""
+    if not isinstance(piece, str):
+        raise TypeError("content is no text")
+    reason = choice.get("finish_reason")
+    if isinstance(reason, dict):  # SGLang's own: {"type": "stop", "matched": …}
+        reason = reason.get("type")
+    usage = content.get("usage") or {}
+    return _Chunk(
+        piece,
+        bool(delta.get("reasoning_content") or delta.get("reasoning")),
+        None if reason is None or reason is False else str(reason),
+        max(0, int(usage.get("completion_tokens") or 0)),
+        max(0, int(usage.get("prompt_tokens") or 0)),
+    )
+
+
+class _CompletionStream:
     """One completion while it comes; passes its text on."""
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
-        self._stopped = False
-        self.text = ""
-        self.new_tokens = 0
-        self.ended = False
+    def __init__(self, on_text: Callable[[str], None], max_characters: int) -> None:
+        self._text = CompletionText(on_text)
+        self._max_characters = max_characters
+        self._half = ""
+        """First half of a surrogate pair, whose second half the next chunk brings."""
+        self._finish_reason: str | None = None
+        self._new_tokens = self._prompt_tokens = 0
+        self.has_ended = False
         """Whether nothing of the text is missing."""
 
     @property
-    def complete(self) -> bool:
+    def text(self) -> str:
+        return self._text.text
+
+    @property
+    def is_complete(self) -> bool:
         """Whether the answer is there, so that nothing more is of use."""
-        return self.text.endswith(END)
+        return self._text.is_complete
 
-    def push(self, chunk: dict[str, Any]) -> bool:
+    def push(self, chunk: _Chunk) -> bool:
         """Take a chunk in; whether it brought text."""
-        try:
-            choice = chunk["choices"][0] if chunk.get("choices") else {}
-            delta = choice.get("delta") or {}
-            piece, reason = delta.get("content") or "", choice.get("finish_reason")
-            text = self.text + piece
-            counted = int((chunk.get("usage") or {}).get("completion_tokens") or 0)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ServerError(
-                f"the server sent no chat completion but {_shorten(str(chunk))}"
-            ) from error
-        if delta.get("reasoning_content") or delta.get("reasoning"):
-            raise ServerError(
-                "the server takes the thinking out of the text: start it without a reasoning "
-                "parser (llama.cpp: --reasoning-format none)"
+        if chunk.has_reasoning:
+            raise _BadChunk(
+                "takes the thinking out of the text: start it without a reasoning parser "
+                "(llama.cpp: --reasoning-format none)"
             )
-        if reason not in (None, "stop", "length"):
-            raise ServerError(f"the server ended the answer early ({reason}): look into its log")
-        self.new_tokens = counted or self.new_tokens + bool(piece)
-        self._emit(text)
-        self._stopped = self._stopped or reason == "stop"
-        self.ended = self.ended or reason is not None or self.complete
-        return bool(piece)
+        reason = chunk.finish_reason
+        if reason and _FAILED.search(reason):
+            raise _BadChunk(f"ended the answer early ({_printable(reason)}): look into its log")
+        if len(self.text) + len(chunk.piece) > self._max_characters:
+            raise _BadChunk(
+                f"sent more than {self._max_characters} characters: it doesn't keep to max_tokens"
+            )
+        self._new_tokens = chunk.completion_tokens or self._new_tokens + bool(chunk.piece)
+        self._prompt_tokens = chunk.prompt_tokens or self._prompt_tokens
+        self._append(chunk.piece)
+        if reason is not None:
+            self._finish_reason = reason
+        # Some servers send an empty reason with each chunk: `close` decides on those.
+        self.has_ended = self.has_ended or bool(reason) or self.is_complete
+        return bool(chunk.piece)
 
-    def finish(self) -> str:
-        """The whole text; the closing tag back in its place if the server cut it off."""
-        if self._stopped and "<answer>" in self.text and END not in self.text:
-            self._emit(self.text + END)
-        return self.text
+    def close(self) -> None:
+        """The stream ended as a stream should: an empty reason at its end is a reason."""
+        self.has_ended = self.has_ended or self._finish_reason == ""
 
-    def _emit(self, text: str) -> None:
-        end = text.find(END)
-        if end >= 0:
-            text = text[: end + len(END)]
-        piece, self.text = text[len(self.text) :], text
-        if piece:
-            self._on_text(piece)
+    def finish(self) -> ServedCompletion:
+        """The whole completion; the closing tag back in its place if the server cut it off."""
+        if self._half:
+            self._text.append(self._half)
+        reason = self._finish_reason
+        is_whole = reason is not None and not _TRUNCATED.search(reason)
+        if is_whole and ANSWER_START in self.text and ANSWER_END not in self.text:
+            self._text.append(ANSWER_END)
+        return ServedCompletion(self.text, self._new_tokens, self._prompt_tokens)
+
+    def _append(self, piece: str) -> None:
+        piece, self._half = self._half + piece, ""
+        if "\ud800" <= piece[-1:] <= "\udbff":
+            piece, self._half = piece[:-1], piece[-1]
+        # Halves that JSON brought one by one become one character.
+        self._text.append(piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+
+
+async def _read(response: httpx2.Response, limit: int) -> bytes:
+    """The body, or its first bytes if it is longer than `limit`."""
+    content = b""
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > limit:
+            break
+    return content[:limit]
 
 
 def _message(body: str) -> str:
@@ -251,10 +408,13 @@ def _message(body: str) -> str:
         content = json.loads(body)
         error = content.get("error") or content
         said = error if isinstance(error, str) else error.get("message") or error.get("detail")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = None
-    return _shorten(str(said or body).strip() or "no reason given")
+    return _printable(str(said or body)) or "no reason given"
 
 
-def _shorten(text: str, limit: int = 300) -> str:
+def _printable(text: str, limit: int = 300) -> str:
+    """Text from a server as one line that no terminal obeys."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * limit])
+    text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[:limit]}…"

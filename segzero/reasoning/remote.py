@@ -14,22 +14,38 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.errors import Cancelled
+from segzero.errors import Cancelled, ServerError
 from segzero.reasoning.chat_client import KEY_VARIABLE, ChatClient, Timeouts
+from segzero.reasoning.coordinates import Coordinates
 from segzero.reasoning.prompts import PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.squash import squash
 
 CONCURRENT = 8
 """Most requests that a batch has under way; servers work on as many at once."""
 _POLL = 0.02
-"""Seconds between two looks at a stop event."""
+"""Seconds between two checks of a stop event."""
+_IMAGE_TOKEN_SIDE = 28
+"""Pixels of the square that is one token of a model with absolute coordinates (Qwen2.5-VL)."""
 
 
 class RemoteReasoner:
     """Implements `Reasoner`; may be used from several threads.
 
-    The server gets the picture squashed and in PNG, the very pixels that LocalReasoner would see,
-    and fills its own chat template with the same messages.
+    The server gets the picture squashed and as PNG, the same pixels that LocalReasoner uses, and
+    fills its own chat template with the same messages. Nothing is asked before the first question:
+    the server may start later, and go and come back. Its key is read from the environment variable
+    KEY_VARIABLE.
+
+    Args:
+        server: Address of the API, such as `http://localhost:8000/v1`.
+        model: The model's name there.
+        prompt: A key of `prompts.PROMPTS`, or a template.
+        image_size: Sides of the squashed picture in pixels.
+        max_new_tokens: The longest completion.
+        coordinates: What the model's numbers count. With `absolute_pixels` each answer is checked
+            for whether the server kept the picture's size.
+        timeouts: How long to wait for the server.
     """
 
     def __init__(
@@ -40,19 +56,15 @@ class RemoteReasoner:
         prompt: str | PromptTemplate,
         image_size: int,
         max_new_tokens: int,
+        coordinates: Coordinates = "relative_1000",
         timeouts: Timeouts | None = None,
     ) -> None:
-        """Ask nothing yet: the server may start later, and go and come back.
-
-        server: address of the API, such as `http://localhost:8000/v1`; model: its name there.
-        For the other options see `profiles.Profile`.
-        The server's key is read from the environment variable KEY_VARIABLE.
-        """
         key = os.environ.get(KEY_VARIABLE, "").strip() or None
         self._server = ChatClient(server, model, key, timeouts or Timeouts())
         self._prompt = prompt
         self._image_size = image_size
         self._max_new_tokens = max_new_tokens
+        self._coordinates = coordinates
         # Requests run in a thread of their own: what blocks there, such as looking a name up,
         # delays no cancelling.
         self._loop = asyncio.new_event_loop()
@@ -77,7 +89,7 @@ class RemoteReasoner:
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the server was asked")
         pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        task = self._start(self._write(messages, pieces.put))
+        task: Future[Completion] = self._start(self._write(messages, pieces.put))
         task.add_done_callback(lambda _: pieces.put(None))
         try:
             while (piece := _next(pieces, stop)) is not None:
@@ -98,7 +110,7 @@ class RemoteReasoner:
             self._messages(image, question)
             for image, question in zip(images, questions, strict=True)
         ]
-        task = self._start(self._write_all(requests))
+        task: Future[list[Completion]] = self._start(self._write_all(requests))
         try:
             return cast(list[Completion], task.result())
         finally:
@@ -110,14 +122,29 @@ class RemoteReasoner:
     async def _write(
         self, messages: list[dict[str, Any]], on_text: Callable[[str], None]
     ) -> Completion:
-        text, new_tokens = await self._server.write(messages, self._max_new_tokens, on_text)
-        return Completion(text, (self._image_size, self._image_size), new_tokens)
+        written = await self._server.write(messages, self._max_new_tokens, on_text)
+        self._check_picture(written.prompt_tokens)
+        return Completion(written.text, (self._image_size, self._image_size), written.new_tokens)
+
+    def _check_picture(self, prompt_tokens: int) -> None:
+        """Raise if the prompt has fewer tokens than the picture alone: it was made smaller."""
+        image_tokens = (self._image_size // _IMAGE_TOKEN_SIDE) ** 2
+        if self._coordinates == "absolute_pixels" and 0 < prompt_tokens < image_tokens:
+            side = self._image_size
+            raise ServerError(
+                f"the server made the picture smaller: {side}x{side} pixels are {image_tokens} "
+                f"tokens, the whole prompt had {prompt_tokens}. All boxes would be scaled wrongly. "
+                f"Start it with a limit of at least {side**2} pixels (vLLM: --mm-processor-kwargs "
+                f"'{{\"max_pixels\": {side**2}}}', SGLang: --mm-process-config "
+                f'\'{{"image": {{"max_pixels": {side**2}}}}}\', llama.cpp: '
+                f"--image-max-tokens {image_tokens})"
+            )
 
     async def _write_all(self, requests: Sequence[list[dict[str, Any]]]) -> list[Completion]:
-        places = asyncio.Semaphore(CONCURRENT)
+        slots = asyncio.Semaphore(CONCURRENT)
 
         async def write(messages: list[dict[str, Any]]) -> Completion:
-            async with places:
+            async with slots:
                 return await self._write(messages, lambda _: None)
 
         try:
@@ -128,7 +155,7 @@ class RemoteReasoner:
         return [task.result() for task in tasks]
 
     def _messages(self, image: NDArray[np.uint8], question: str) -> list[dict[str, Any]]:
-        """The messages of `build_messages` with the picture in its place."""
+        """The messages of `build_messages` with the picture."""
         messages = build_messages(self._prompt, question)
         picture = {"type": "image_url", "image_url": {"url": _data_url(image, self._image_size)}}
         messages[1]["content"][0] = picture
@@ -156,6 +183,6 @@ def _next(pieces: "queue.SimpleQueue[str | None]", stop: threading.Event | None)
 
 def _data_url(image: NDArray[np.uint8], side: int) -> str:
     """The image squashed to `side` pixels square, lossless, as a data URL."""
-    squashed = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    squashed = squash(image, side)
     _, png = cv2.imencode(".png", cv2.cvtColor(squashed, cv2.COLOR_RGB2BGR))
     return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii")

@@ -284,6 +284,13 @@ MODELS: dict[str, Callable[[Handler, dict], None]] = {
         json.dumps({"choices": [{"delta": {"content": "a\u2028b\x85c\r\n"}}]}, ensure_ascii=False),
         '{"choices": [{"delta": {}, "finish_reason": "stop"}]}',
     ),
+    **{
+        f"{count} prompt tokens": sends(
+            '{"choices": [{"delta": {"content": "<answer>[]"}, "finish_reason": "stop"}]}',
+            json.dumps({"choices": [], "usage": {"completion_tokens": 3, "prompt_tokens": count}}),
+        )
+        for count in (0, 300, 500, 899, 900, 1100)
+    },
 }
 
 

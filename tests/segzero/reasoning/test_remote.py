@@ -19,6 +19,7 @@ from segzero.profiles import load_profile
 from segzero.reasoning import chat_client, remote
 from segzero.reasoning.chat_client import KEY_VARIABLE, Timeouts
 from segzero.reasoning.local import LocalReasoner
+from segzero.reasoning.reasoner import Completion
 from segzero.reasoning.remote import RemoteReasoner
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer
@@ -26,8 +27,10 @@ from tests.segzero.openai_server import SECRET, ServerProcess
 
 DEMO = load_profile("demo")
 QUESTIONS = ["the red ball", "the leftmost object.", "What could I drink from?", "all the boxes"]
-PROMPT = 0.3
-"""Seconds: at most 0.1 on an idle machine."""
+HANGING = 60.0
+"""Seconds after which a stop counts as ignored."""
+PATIENT = Timeouts(connect=600.0, first_token=600.0, next_token=600.0)
+"""With these, a call that ignores a stop hangs."""
 QUICK = Timeouts(connect=1.0, first_token=0.5, next_token=0.5)
 
 
@@ -209,16 +212,17 @@ def test_a_stop_waits_for_no_token(server, connect, pictures, model):
     before, given_up = server.seen(model), server.seen(f"{model} given up")
     stop = Stopper(lambda: server.seen(model) > before)
     with pytest.raises(Cancelled):
-        connect(model).complete(pictures[0], "the red ball", stop=stop)
-    assert time.monotonic() - stop.set_at < PROMPT
+        connect(model, timeouts=PATIENT).complete(pictures[0], "the red ball", stop=stop)
+    assert time.monotonic() - stop.set_at < HANGING
     assert wait_for(lambda: server.seen(f"{model} given up") == given_up + 1)
 
 
-def test_a_stop_ends_the_wait_for_a_server_that_is_away(connect, pictures, unused_url):
+def test_a_stop_ends_the_wait_for_a_server_that_is_away(connect, pictures, unused_url, monkeypatch):
+    monkeypatch.setattr(chat_client, "_PAUSES", (600.0,))
     stop = Stopper(lambda: True)
     with pytest.raises(Cancelled):
         connect(url=unused_url).complete(pictures[0], "the red ball", stop=stop)
-    assert time.monotonic() - stop.set_at < PROMPT
+    assert time.monotonic() - stop.set_at < HANGING
 
 
 def test_a_stop_set_before_keeps_the_server_from_being_asked(server, connect, pictures):
@@ -304,7 +308,7 @@ def test_a_server_that_is_away_is_told_with_the_command_to_start_one(
         ("text only", r"400 \(this model can't see\)"),
         ("broken", r"500 \(CUDA error\)"),
         ("no JSON", "something else than a chat completion: .*choices"),
-        ("other JSON", "no chat completion but .*delta"),
+        ("other JSON", "something else than a chat completion: .*delta"),
         ("error", "gave up: out of memory"),
         ("aborting", r"ended the answer early \(abort\)"),
         ("thinking apart", "without a reasoning parser"),
@@ -319,6 +323,44 @@ def test_what_goes_wrong_is_said_with_what_to_do(connect, pictures, model, messa
 def test_an_address_without_its_path_is_told(server, connect, pictures):
     with pytest.raises(ServerError, match="usually ends in /v1"):
         connect(url=server.url.removesuffix("/v1")).complete(pictures[0], "the red ball")
+
+
+@pytest.mark.parametrize(("side", "tokens"), [(840, 500), (840, 899), (560, 300)])
+def test_a_picture_that_the_server_made_smaller_is_refused(connect, pictures, side, tokens):
+    reasoner = connect(f"{tokens} prompt tokens", image_size=side, coordinates="absolute_pixels")
+    message = rf"{side}x{side} pixels are {(side // 28) ** 2} tokens, .* had {tokens}\..*max_pixels"
+    with pytest.raises(ServerError, match=message):
+        reasoner.complete(pictures[0], "the red ball")
+    with pytest.raises(ServerError, match=message):
+        reasoner.complete_batch(pictures[:1], QUESTIONS[:1])
+
+
+@pytest.mark.parametrize(
+    ("side", "tokens", "coordinates"),
+    [
+        (840, 900, "absolute_pixels"),
+        (840, 1100, "absolute_pixels"),
+        (840, 0, "absolute_pixels"),  # doesn't count
+        (560, 500, "absolute_pixels"),
+        (840, 500, "relative_1000"),  # the size makes no difference to the answer
+    ],
+)
+def test_other_counts_of_the_prompt_are_an_answer(connect, pictures, side, tokens, coordinates):
+    reasoner = connect(f"{tokens} prompt tokens", image_size=side, coordinates=coordinates)
+    completion = reasoner.complete(pictures[0], "the red ball")
+    assert completion == Completion("<answer>[]</answer>", (side, side), 3)
+
+
+def test_a_served_profile_says_what_its_coordinates_are(server, pictures):
+    profile = replace(
+        DEMO,
+        server=server.url,
+        reasoner="500 prompt tokens",
+        coordinates="absolute_pixels",
+        image_size=840,
+    )
+    with pytest.raises(ServerError, match="made the picture smaller"):
+        SegZero.load(profile, "cpu").ask(pictures[0], "the red ball")
 
 
 def test_the_key_comes_from_the_environment(connect, local, pictures, monkeypatch):
