@@ -1,5 +1,6 @@
 """What pip, colcon and rosdep read: complete, and of one mind."""
 
+import ast
 import contextlib
 import re
 import sys
@@ -83,6 +84,17 @@ def test_the_package_is_an_interface_package():
     assert package().findtext("export/build_type") == "ament_cmake"
 
 
+def imported_names(path: Path) -> set[str]:
+    """The top-level names of the modules that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(str(node.module).partition(".")[0])
+    return names
+
+
 @pytest.mark.parametrize("folder", ["segzero", "segzero_ros", "segzero_sim", "launch"])
 def test_what_the_robot_imports_is_a_dependency(folder: str) -> None:
     ours = {"segzero", "segzero_ros", "segzero_sim"}
@@ -91,11 +103,7 @@ def test_what_the_robot_imports_is_a_dependency(folder: str) -> None:
     environment = {"httpx2", "huggingface_hub", "mujoco", "safetensors"}
     environment |= {"threadpoolctl", "torch", "transformers"}
     optional = {"cv_bridge", "sam2", "triton"}  # taken where they are installed
-    imported = {
-        match[1]
-        for path in (ROOT / folder).rglob("*.py")
-        for match in re.finditer(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
-    }
+    imported = set().union(*map(imported_names, (ROOT / folder).rglob("*.py")))
     elsewhere = ours | environment | optional | sys.stdlib_module_names
     named = {rosdep.get(name, name) for name in imported - elsewhere}
     depended_on = {

@@ -21,9 +21,9 @@ BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_
 
 
 def tracked() -> set[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    """The files that git has, or would add."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
 
 
@@ -35,7 +35,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Both, of a copy of the tracked files; setuptools would write into the tree itself."""
+    """Both, of a copy of these files; setuptools would write into the tree itself."""
     work = tmp_path_factory.mktemp("built")
     for name in tracked():
         (work / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
