@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from segzero.types import GroundedObject, SegmentedObject
 
 if TYPE_CHECKING:
-
     from segzero.segmentation.tracker import Tracker
 
 ScoredMask = tuple[NDArray[np.bool_], float]

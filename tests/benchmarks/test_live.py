@@ -9,6 +9,8 @@ from pathlib import Path
 import live
 import pytest
 
+from segzero_ros.parameters import Parameters
+
 FILE = Path(__file__).parents[2] / "benchmarks" / "live.py"
 MS = 10**6
 
@@ -42,7 +44,7 @@ def test_a_cancels_times_are_summed_up() -> None:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_the_present_is_followed_and_a_cancel_is_silence(tmp_path: Path) -> None:
+def test_every_frame_is_accounted_for_and_every_cancel_stops_the_model(tmp_path: Path) -> None:
     out = tmp_path / "live.json"
     subprocess.run(
         [sys.executable, FILE, "--questions", "2", "--cancels", "5", "--out", out],
@@ -50,12 +52,15 @@ def test_the_present_is_followed_and_a_cancel_is_silence(tmp_path: Path) -> None
         check=True,
         timeout=900,
     )
-    figures = json.loads(out.read_text())
+    figures = json.loads(out.read_text(), parse_constant=pytest.fail)  # NaN or infinity
     following, cancelling = figures["following"], figures["cancelling"]
-    assert following["first mask: frame's age when its step began [ms]"]["p50"] < 150
     assert following["answers after which these make up all frames"] == following["answers"] == 2
+    assert 2 <= following["frames caught up with"] <= 2 * Parameters().catch_up
+    assert following["frames followed"] >= 2
     missing = following["frames sent while the node listened"] - following["frames that arrived"]
     assert following["frames lost, as /diagnostics counts"] == missing
-    # The machine may be busy: half of them tell what the node itself needs.
-    assert cancelling["cancel to the last word [ms]"]["p50"] < 200
-    assert cancelling["cancel to the model's stop [ms]"]["p50"] < 200
+    assert cancelling["goals"] == 5
+    times = [*following.values(), *cancelling.values()]
+    summaries = [value for value in times if isinstance(value, dict)]
+    assert len(summaries) == 7
+    assert all(0 < value["p50"] <= value["p95"] <= value["max"] for value in summaries)

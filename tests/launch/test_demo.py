@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import readme_picture
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -55,3 +56,13 @@ def test_a_node_that_dies_fails_the_demo_with_its_last_words(
     assert result.returncode == 1
     assert "tabletop_camera ended with 1" in result.stderr
     assert "MUJOCO_GL" in result.stderr
+
+
+def test_the_readmes_picture_follows_the_right_objects() -> None:
+    # Raises where the answer or a mask is wrong.
+    drawn = list(readme_picture.pictures(6))
+    assert len(drawn) == 8
+    assert {picture.shape for picture in drawn} == {drawn[0].shape}
+    image = ROOT / "docs" / "demo.webp"
+    assert image.stat().st_size < 1_500_000
+    assert f"docs/{image.name}" in (ROOT / "README.md").read_text()

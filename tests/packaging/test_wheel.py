@@ -139,7 +139,8 @@ def test_an_installed_package_is_the_one_that_answers(environment: Path, tmp_pat
 
 @pytest.mark.slow
 def test_an_installed_package_takes_a_step_of_grpo(environment: Path, tmp_path: Path) -> None:
-    command = [environment / "python", "-m", "segzero_train.grpo", "--config", "demo"]
+    command: list[str | Path] = [environment / "python", "-m", "segzero_train.grpo"]
+    command += ["--config", "demo"]
     smaller = ["--max_steps", "1", "--dataset_size", "64", "--held_out_size", "4"]
     run([*command, *smaller], tmp_path)
     assert (tmp_path / "runs" / "grpo-demo" / "checkpoint-1").is_dir()
