@@ -84,7 +84,7 @@ def at_work(source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, Pa
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(out.glob("data/train-*.parquet")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
     members = children(process.pid)
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while any(Path(f"/proc/{pid}").exists() for pid in members):
         assert time.monotonic() < deadline, "a process outlived the command"
         time.sleep(0.02)
@@ -147,9 +147,8 @@ def test_ctrl_c_keeps_the_finished_shards(
 ) -> None:
     process, out = at_work
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to every process
-    time.sleep(2)  # long enough that it has heard; then it waits for its processes
     bring_the_picture(source)
-    _, printed = process.communicate(timeout=20)
+    _, printed = process.communicate(timeout=300)
     assert process.returncode == 130
     assert re.search(r"interrupted; \d finished shards are kept", printed)
     assert "Traceback" not in printed
