@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,7 +95,7 @@ class RemoteReasoner:
             while (piece := _next(pieces, stop)) is not None:
                 if on_text is not None:
                     on_text(piece)
-            return cast(Completion, task.result())
+            return task.result()
         finally:
             task.cancel()  # closes the connection, by which the server knows; nothing once done
 
@@ -112,7 +112,7 @@ class RemoteReasoner:
         ]
         task: Future[list[Completion]] = self._start(self._write_all(requests))
         try:
-            return cast(list[Completion], task.result())
+            return task.result()
         finally:
             task.cancel()
 

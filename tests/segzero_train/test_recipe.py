@@ -184,7 +184,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_config_without_a_file_is_refused() -> None:
-    with pytest.raises(BadRecipe, match="--config needs a recipe.s name or file"):
+    with pytest.raises(BadRecipe, match="--config needs a recipe's name"):
         read_recipe((GrpoOptions, GRPOConfig), ["--config"])
 
 
