@@ -25,6 +25,8 @@ from processes import end_all, keep_apart
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 BOX = (400, 200, 800, 500)
 """Left, top, right, bottom in pixels: the mask has 120 000."""
+TIMEOUT = 300.0
+"""Seconds for the node to start."""
 
 Times = dict[int, int]
 """Stamp of a frame → when something happened to it; both in nanoseconds since 1970."""
@@ -219,8 +221,8 @@ def listen(seconds: float) -> tuple[int, int]:
     asking = node.create_publisher(String, "segzero/query", 10)
     start = time.monotonic()
     while not asking.get_subscription_count():
-        if time.monotonic() - start > 60:
-            raise TimeoutError("the perception node did not start within a minute")
+        if time.monotonic() - start > TIMEOUT:
+            raise TimeoutError(f"the perception node did not start within {TIMEOUT:.0f} s")
         time.sleep(0.1)
     time.sleep(1)  # discovery of the other topics
     asking.publish(String(data="the box"))
