@@ -39,16 +39,15 @@ WIDTH, HEIGHT = 320, 240
 _VISIBLE = 0.0003
 """Share of the picture from which an object counts as visible: 23 pixels."""
 _GONE = 10
-"""Frames without a pixel of an object after which it has left, and in which that must be told."""
+"""Frames without a pixel of an object until it counts as gone; the tracker has as many for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
     """One object through the (T,) frames after the first.
 
-    area: share of the picture that it truly shows. iou: of mask and ground truth. seen: what the
-    tracker
-    says. swapped: the mask lies on another object of other shape or colour more than on its own.
+    area: its true share of the picture. iou: of mask and ground truth. seen: whether the tracker
+    reports it. swapped: the mask covers an object of another shape or colour more than its own.
     """
 
     name: str

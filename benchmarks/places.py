@@ -1,10 +1,9 @@
 """`python benchmarks/places.py`: how exact are the centroids and extents of objects in space?
 
-Tabletops are drawn with depth, and the same scenes are met by rays: what the rays through an
-object's pixels hit is the ground truth for its centroid and extent. Beside exact pictures there
-are those
-of a camera that mixes depths within a pixel, and masks that go a pixel too far. The baseline takes
-the mask's pixels as they are.
+The same tabletops are rendered with depth and traced by rays. The points that the rays through an
+object's pixels hit are the ground truth for its centroid and extent. Apart from exact images there
+are images of a camera that mixes depths within a pixel, and masks that are a pixel too wide. The
+baseline takes every pixel of the mask.
 """
 
 import argparse
@@ -88,7 +87,9 @@ def look(width: int, height: int, scenes: int) -> list[View]:
 
 def compare(views: list[View], place: Callable[[View], Places]) -> dict[str, Any]:
     """How far places are from the ground truth."""
-    off, wrong, missing = [], [], 0
+    off: list[float] = []
+    wrong: list[float] = []
+    missing = 0
     for view in views:
         found = place(view)
         missing += len(view.ground_truth.keys() - found.keys())
@@ -98,7 +99,7 @@ def compare(views: list[View], place: Callable[[View], Places]) -> dict[str, Any
                 view.ground_truth[number],
             )
             distance = np.linalg.norm(true_centroid)
-            off.append(1000 * np.linalg.norm(centroid - true_centroid) / distance)
+            off.append(float(1000 * np.linalg.norm(centroid - true_centroid) / distance))
             wrong.extend(np.abs(extent / true_extent - 1))
     return {
         "objects": len(off),
@@ -113,7 +114,10 @@ def compare(views: list[View], place: Callable[[View], Places]) -> dict[str, Any
 def as_the_node(view: View) -> Places:
     """By `segzero_ros.depth.cloud`."""
     found = lift_mask(view.ids, DepthView(view.depth, 1.0, view.intrinsics)).objects
-    return {number: (item.centroid, item.extent) for number, item in found.items()}
+    return {
+        number: (item.centroid.astype(float), item.extent.astype(float))
+        for number, item in found.items()
+    }
 
 
 def as_they_are(view: View) -> Places:
@@ -137,7 +141,7 @@ def _same(pixels: NDArray) -> NDArray:
 
 
 def _mixed(depth: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.blur(depth, (2, 2))
+    return cv2.blur(depth, (2, 2)).astype(np.float32)
 
 
 def _widened(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,7 +21,13 @@ def test_a_place_that_is_off_is_told_in_millimetres_at_a_metre() -> None:
         2: (np.ones(3), np.ones(3)),
     }
     found = {1: (np.array([0.0, 0.01, 2]), np.array([0.2, 0.1, 0.12]))}
-    view = places.View(np.zeros(0), np.zeros(0), Intrinsics(1.0, 1.0, 0.0, 0.0), ground_truth)
+    nothing = np.zeros((0, 0))
+    view = places.View(
+        nothing.astype(np.uint8),
+        nothing.astype(np.float32),
+        Intrinsics(1.0, 1.0, 0.0, 0.0),
+        ground_truth,
+    )
     figures = places.compare([view], lambda _: found)
     assert (figures["objects"], figures["missing"]) == (1, 1)
     assert figures["centroid off at most [mm at 1 m]"] == 5

@@ -1,6 +1,7 @@
 """SAM 2's image encoder in less work, against transformers' forward pass."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,9 @@ def test_features_are_those_of_transformers_bit_for_bit(
     sam2: Path, windows: list[int], everywhere: list[int]
 ) -> None:
     config = Sam2VideoConfig.from_pretrained(sam2)
-    config.vision_config.backbone_config.window_size_per_stage = windows
-    config.vision_config.backbone_config.global_attention_blocks = everywhere
+    backbone: Any = config.vision_config.backbone_config  # type: ignore[union-attr]
+    backbone.window_size_per_stage = windows
+    backbone.global_attention_blocks = everywhere
     torch.manual_seed(0)
     model = Sam2VideoModel(config).eval()
     for weights in model.parameters():  # fresh ones do too little to tell a mistake

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_half_precision_draws_nearly_the_same(sam2, adapter, image):
 
 
 def test_the_highest_scoring_hypothesis_is_taken(sam2, image):
-    segmenter = load(sam2, "transformers")
+    segmenter = TransformersSegmenter.load(sam2, dtype="float32", device=torch.device("cpu"))
     pixels = segmenter._processor(images=image, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         found = segmenter._model(
@@ -165,7 +166,7 @@ def test_the_adapters_nearly_agree_where_the_image_is_resized(sam2, image):
 def test_without_metas_package_the_error_says_what_to_do(sam2, monkeypatch):
     original = builtins.__import__
 
-    def without(name: str, *rest: object, **options: object) -> object:
+    def without(name: str, *rest: Any, **options: Any) -> Any:
         if name.partition(".")[0] == "sam2":
             raise ImportError(f"No module named {name!r}")
         return original(name, *rest, **options)

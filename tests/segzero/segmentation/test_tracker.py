@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,8 @@ def shared(sam2: Path) -> TransformersSegmenter:
 
 @pytest.fixture
 def score_head(shared: TransformersSegmenter) -> Iterator[torch.nn.Linear]:
-    """What makes the logit of an object being seen; with a bias of 100 it always is."""
+    """The head of the object score logit; a bias of 100 makes every object present."""
+    assert shared._video
     head = shared._video.mask_decoder.pred_obj_score_head.proj_out
     before = {name: value.clone() for name, value in head.state_dict().items()}
     yield head
@@ -60,14 +61,14 @@ def model(profile: Path) -> Iterator[SegZero]:
 
 
 def tensors() -> tuple[int, int]:
-    """Tensors that anybody holds, and their bytes."""
+    """The number of live tensors, and their bytes."""
     gc.collect()
     held = [item for item in gc.get_objects() if type(item) is torch.Tensor]
     storages = {item.untyped_storage().data_ptr(): item.untyped_storage() for item in held}
     return len(held), sum(storage.nbytes() for storage in storages.values())
 
 
-def run(tracker: Tracker, frames: Sequence[NDArray[np.uint8]] = STREAM[:4]) -> list[list[float]]:
+def run(tracker: Tracker, frames: Iterable[NDArray[np.uint8]] = STREAM[:4]) -> list[list[float]]:
     return [[item.score, *np.flatnonzero(item.mask)] for f in frames for item in tracker.step(f)]
 
 
@@ -98,7 +99,7 @@ def test_an_object_that_is_not_seen_has_no_box_and_an_empty_mask(shared, score_h
         assert item.score == pytest.approx(0)
 
 
-def test_who_is_there_or_away_stays_so_until_the_model_is_rather_sure(shared, score_head):
+def test_presence_changes_only_when_the_logit_passes_two(shared, score_head):
     tracker = shared.track(START, OBJECTS[:1])
     present = []
     logits = (-1.9, -2.1, 0.1, 1.9, 2.1, -1.9, -5.0, 1.9)
@@ -236,6 +237,7 @@ def test_closing_frees_the_memory_of_the_stream(shared):
 def test_a_closed_tracker_keeps_no_model_alive(sam2):
     segmenter = TransformersSegmenter.load(sam2, dtype="float32", device=torch.device("cpu"))
     tracker = segmenter.track(START, OBJECTS[:1])
+    assert segmenter._video
     weights = weakref.ref(segmenter._video.no_memory_embedding)
     tracker.close()
     del segmenter

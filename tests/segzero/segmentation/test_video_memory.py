@@ -33,8 +33,10 @@ def squares() -> torch.Tensor:
     return masks
 
 
-def by_transformers(model: Sam2VideoModel, mask: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Mask logits (h, w) and the logit of being seen for each later frame."""
+def by_transformers(
+    model: Sam2VideoModel, mask: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Mask logits (h, w) and the object score logit for each later frame."""
     session = Sam2VideoInferenceSession(dtype=torch.float32)
     session.obj_id_to_idx(1)
     session.add_mask_inputs(0, 0, mask[None])
@@ -51,7 +53,7 @@ def by_transformers(model: Sam2VideoModel, mask: torch.Tensor) -> list[tuple[tor
 
 
 @torch.inference_mode()
-def together(model: Sam2VideoModel, masks: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+def together(model: Sam2VideoModel, masks: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
     encode = ImageEncoder(model)
     frames = [encode(frame[None]).expand(len(masks)) for frame in PIXELS]
     memory = ObjectMemory(model, init_memory(model, frames[0], masks))
