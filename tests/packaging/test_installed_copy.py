@@ -38,7 +38,14 @@ def environment() -> dict[str, str]:
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that colcon installed to, as copies."""
     folder = tmp_path_factory.mktemp("colcon")
-    command = ["colcon", "--log-base", folder / "log", "build", "--base-paths", ROOT]
+    command: list[str | Path] = [
+        "colcon",
+        "--log-base",
+        folder / "log",
+        "build",
+        "--base-paths",
+        ROOT,
+    ]
     command += ["--build-base", folder / "build", "--install-base", folder / "install"]
     command += ["--cmake-args", f"-DPython3_EXECUTABLE={sys.executable}"]
     built = subprocess.run(
