@@ -21,6 +21,7 @@ from segzero.profiles import Profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import to_model
 from segzero.reasoning.prompts import build_messages
+from segzero.reasoning.squash import squash
 from segzero.types import Answer, GroundedObject
 from segzero_train.datasets.columns import (
     check_mask,
@@ -134,7 +135,7 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
         "id": row_name(row),
         "category": row_category(row) or "all",
         "prompt": _messages(row, space),
-        "image": Image.fromarray(cv2.resize(pixels, side, interpolation=cv2.INTER_LINEAR)),
+        "image": Image.fromarray(squash(pixels, space.side)),
         "solution": _solution(row, objects, (pixels.shape[1], pixels.shape[0]), space),
     }
     if "mask" in row:

@@ -2,7 +2,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from segzero.profiles import load_profile
 from segzero.reasoning import coordinates
 from segzero.reasoning.answers import parse
 from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.squash import squash
 from segzero.types import Answer
 from segzero_train.datasets.columns import format_solution, parse_solution
 from segzero_train.errors import BadData
@@ -138,7 +138,7 @@ def test_prompts_read_as_at_inference(prepared: tuple) -> None:
 def test_the_model_sees_the_image_squashed_as_at_inference(prepared: tuple) -> None:
     trainer, _, batch = prepared
     side = 224
-    squashed = [cv2.resize(noise(number), (side, side)) for number in (0, 0, 1, 1)]
+    squashed = [squash(noise(number), side) for number in (0, 0, 1, 1)]
     expected = trainer.processing_class.image_processor(images=squashed, return_tensors="pt")
     assert torch.equal(batch["pixel_values"], expected["pixel_values"])
     assert torch.equal(batch["image_grid_thw"], expected["image_grid_thw"])
