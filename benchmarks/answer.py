@@ -116,7 +116,9 @@ class Fast:
 
     def __init__(self, segzero: SegZero, fixed: str | None) -> None:
         self._segzero = segzero
-        self._reasoner = segzero._reasoner = _CountingReasoner(segzero._reasoner, fixed)
+        self._reasoner = _CountingReasoner(segzero._reasoner, fixed)
+        models: Any = segzero
+        models._reasoner = self._reasoner
 
     def __call__(self, image: NDArray[np.uint8], question: str) -> Run:
         clock = _Clock(None)
@@ -176,7 +178,8 @@ def main() -> int:
     options = parser.parse_args()
     device = resolve_device(options.device)
     if options.random:
-        segzero = models.random(*options.random, options.new_tokens, device)
+        language, segmenter = options.random
+        segzero = models.random(language, segmenter, options.new_tokens, device)
     else:
         segzero = SegZero.load(options.profile, str(device))
     pairs = compare(segzero, options.questions, FIXED if options.random else None)

@@ -103,7 +103,7 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
     """
     tokenizer = AutoTokenizer.from_pretrained(resource_root() / "checkpoints" / "demo" / "reasoner")
     template = tokenizer.chat_template
-    ids = {
+    ids: dict[str, Any] = {
         key: tokenizer.convert_tokens_to_ids(token)
         for key, token in (
             ("image_token_id", "<|image_pad|>"),

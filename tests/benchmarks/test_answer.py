@@ -1,6 +1,7 @@
 """The benchmark of answering; and that the fast path answers as the published flow does."""
 
 from pathlib import Path
+from typing import Any
 
 import answer
 import models
@@ -60,7 +61,7 @@ def test_the_table_has_every_stage_of_both(tmp_path: Path) -> None:
 def test_random_language_models_have_the_published_number_of_weights(
     language: str, billions: float
 ) -> None:
-    built = models.random(language, "sam2.1-tiny", 4, torch.device("meta"))
+    built: Any = models.random(language, "sam2.1-tiny", 4, torch.device("meta"))
     count = sum(weight.numel() for weight in built._reasoner._model.parameters())
     assert count / 1e9 == pytest.approx(billions, abs=0.001)
 
@@ -77,7 +78,7 @@ def test_random_language_models_have_the_published_number_of_weights(
 def test_random_segmenters_have_the_published_number_of_weights(
     segmenter: str, millions: float
 ) -> None:
-    built = models.random("qwen2.5-vl-3b", segmenter, 4, torch.device("meta"))
+    built: Any = models.random("qwen2.5-vl-3b", segmenter, 4, torch.device("meta"))
     count = sum(weight.numel() for weight in built._segmenter._video.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.01)
 

@@ -1,5 +1,7 @@
 """The benchmark of decoding: what its rows say."""
 
+from typing import Any
+
 import decoding
 import pytest
 import torch
@@ -21,7 +23,8 @@ def test_generate_full_and_rounded_weights_are_timed_in_turn(demo: SegZero) -> N
 
 
 def test_bytes_are_those_of_the_layers(demo: SegZero) -> None:
-    model = demo._reasoner._model
+    reasoner: Any = demo._reasoner
+    model = reasoner._model
     layers = model.model.language_model.layers
     expected = sum(weight.nbytes for weight in layers.parameters())
     heads = sum(  # one scale for each head's every part here, one for all heads there

@@ -51,7 +51,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.profile = profile
         self.reasoner = LocalReasoner.load(
-            profile.reasoner,
+            Path(profile.reasoner),
             prompt=profile.prompt,
             image_size=profile.image_size,
             max_new_tokens=profile.max_new_tokens,
@@ -81,9 +81,14 @@ def read_messages(messages: list[dict], profile: Profile) -> tuple[NDArray[np.ui
     ours[1]["content"][0] = picture
     image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
     side = profile.image_size
-    if messages != ours or head != "data:image/png;base64" or image.shape != (side, side, 3):
+    if (
+        image is None
+        or messages != ours
+        or head != "data:image/png;base64"
+        or image.shape != (side, side, 3)
+    ):
         raise Refused(400, "this isn't what a reasoner sends")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), question
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), question
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -8,6 +8,7 @@ then set so that it writes exactly those pieces of text.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -189,7 +190,7 @@ def write_shards(folder: Path, weights: dict[str, torch.Tensor]) -> None:
 
 def save_sam2(folder: Path, *, video: bool = True) -> Path:
     """A SAM2 for 256 px, by default as a video checkpoint like the published ones."""
-    parts = {
+    parts: dict[str, Any] = {
         "vision_config": {
             "backbone_config": {
                 "model_type": "sam2_hiera_det_model",
@@ -231,8 +232,8 @@ def save_sam2(folder: Path, *, video: bool = True) -> Path:
             memory_fuser_intermediate_dim=64,
             memory_fuser_num_layers=1,
         )
-        model = Sam2VideoModel(config)
-        processor = Sam2VideoProcessor(
+        model: Any = Sam2VideoModel(config)
+        processor: Any = Sam2VideoProcessor(
             image_processor=image_processor,
             video_processor=Sam2VideoVideoProcessor(size={"height": 256, "width": 256}),
         )
@@ -259,7 +260,7 @@ def _tokenizer(script: Sequence[str]) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def _token_ids(tokenizer: Qwen2Tokenizer) -> dict[str, int]:
+def _token_ids(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     names = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",
@@ -269,7 +270,7 @@ def _token_ids(tokenizer: Qwen2Tokenizer) -> dict[str, int]:
     return {key: tokenizer.convert_tokens_to_ids(token) for key, token in names.items()}
 
 
-def _text_config(tokenizer: Qwen2Tokenizer) -> dict:
+def _text_config(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": 64,
@@ -327,7 +328,7 @@ def _follow(model, tokenizer: Qwen2Tokenizer, script: Sequence[str], endless: bo
 
 
 @torch.no_grad()
-def _draw(model: torch.nn.Module) -> None:
+def _draw(model: Any) -> None:
     """Weights with which prompts matter: as drawn, initialisation lets them drown in zeros."""
     for name, parameter in model.named_parameters():
         if "norm" in name:

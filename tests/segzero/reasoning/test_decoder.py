@@ -88,7 +88,7 @@ def test_where_no_graph_can_be_recorded_it_goes_on_without(
 
 def test_the_model_keeps_its_weights_and_they_lie_in_memory_once(folder: Path, model: Any) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    decoder = Decoder(model)
+    decoder: Any = Decoder(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     attention = model.model.language_model.layers[0].self_attn
     assert attention.q_proj.weight.data_ptr() == decoder._layers[0].qkv_proj.data_ptr()

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ ENDLESS = ("<think>", " on", " and", " so", " forth")
 
 
 def load(folder: Path, **options: object) -> LocalReasoner:
-    defaults = {
+    defaults: dict[str, Any] = {
         "prompt": "vision_reasoner",
         "image_size": 224,
         "max_new_tokens": 64,

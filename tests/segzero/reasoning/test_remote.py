@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def connect(server: ServerProcess) -> Callable[..., RemoteReasoner]:
     """Make a reasoner from the name of one of the server's behaviours."""
 
     def make(model: str = "demo", url: str = server.url, **options: object) -> RemoteReasoner:
-        defaults = {
+        defaults: dict[str, Any] = {
             "prompt": DEMO.prompt,
             "image_size": DEMO.image_size,
             "max_new_tokens": DEMO.max_new_tokens,
