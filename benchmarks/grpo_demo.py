@@ -1,8 +1,8 @@
 """`python benchmarks/grpo_demo.py`: does GRPO make the demo's reasoner better, and how soon?
 
-Runs `python -m segzero_train.grpo --config config/grpo/demo.yaml` from a fresh folder, compares the
-greedy answers to the held-out questions before the first step and after the last, question by
-question, and writes figures, curve and command to `benchmarks/results/grpo-demo.*`.
+Runs `python -m segzero_train.grpo --config demo` from a fresh folder. Compares greedy answers to
+the held-out questions before the first step and after the last, question by question. Figures,
+curve and command go to `benchmarks/results/grpo-demo.*`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 import records
 from numpy.typing import NDArray
 
-RECIPE = "config/grpo/demo.yaml"
+RECIPE = "demo"
 _RESAMPLES = 10_000
 
 

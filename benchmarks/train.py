@@ -23,7 +23,7 @@ from typing import Any
 import records
 import torch
 
-RECIPE = "config/grpo/demo.yaml"
+RECIPE = "demo"
 ROWS = 64
 """Of the dataset: eight steps until they come again."""
 STAGES = ("prepare images", "generate", "reward", "update")
@@ -136,7 +136,7 @@ def _ready(build: Callable[[Any, Any], Any], folder: Path) -> Callable[..., Run]
         "disable_tqdm": True,
     }
     words = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
-    recipe = ["--config", str(records.ROOT / RECIPE), *words]
+    recipe = ["--config", RECIPE, *words]
     trainer = build(*read_recipe((GrpoOptions, GRPOConfig), recipe))
     trainer.remove_callback(PrinterCallback)
     return partial(_run, trainer, deepcopy(trainer.model.state_dict()), Clock(trainer))
@@ -162,6 +162,8 @@ class Clock:
 
         self._steps: list[Times] = []
         self._stage = "update"
+        self._spent: dict[str, Any] = {}
+        self._last = (0.0, 0.0)
         self._reset()
         self._watch(trainer, "get_batch_samples", "prepare images")
         self._watch(trainer, "_generate_and_score_completions", "prepare images")
@@ -212,7 +214,7 @@ class Clock:
         self._reset()
 
     def _reset(self) -> None:
-        self._spent: dict[str, Any] = defaultdict(lambda: (0.0, 0.0))
+        self._spent = defaultdict(lambda: (0.0, 0.0))
         self._last = time.perf_counter(), time.process_time()
 
 
@@ -265,7 +267,9 @@ def table(figures: dict[str, Any]) -> str:
     """The figures for people."""
     rate, ratio = figures["completions per second"], figures["times as fast"]
     less = figures["times less of the processor"]
-    rows = [("completions per second", "plain", "fast", "times as fast", "less of the processor")]
+    rows: list[tuple[str, ...]] = [
+        ("completions per second", "plain", "fast", "times as fast", "less of the processor")
+    ]
     for name in (*STAGES, "step"):
         cells = (rate["plain"][name], rate["fast"][name], ratio[name], less[name])
         shown = (f"{cell['median']} ({cell['25 %']}–{cell['75 %']})" for cell in cells)

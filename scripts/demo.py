@@ -93,7 +93,7 @@ class Processes:
 
 
 class DemoClient(Node):
-    """Sees the simulator's truth and the perception node's pictures, by the frame's stamp."""
+    """Receives the simulator's ground truth and the node's pictures, by the frame's stamp."""
 
     def __init__(self, processes: Processes) -> None:
         super().__init__("demo")
@@ -130,14 +130,14 @@ class DemoClient(Node):
         )
 
     def ask(self, text: str) -> Segmentation:
-        """Ask, seeing on meanwhile."""
+        """Ask, and receive pictures meanwhile."""
         with SegZeroClient(self) as client:
             question = client.ask(text, timeout=TIMEOUT)
             self.wait(lambda: question.done or None, "an answer")
             return question.wait().segmentation
 
     def ground_truth(self, answer: Segmentation) -> NDArray[np.uint8]:
-        """The (H, W) instance ids of the very frame that was answered."""
+        """The (H, W) instance ids of the frame that was answered."""
         return self.wait(lambda: self._ids.get(_stamp(answer)), "the ground truth")
 
     def picture(self, answer: Segmentation) -> NDArray[np.uint8]:
@@ -169,8 +169,8 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     _settle_ros()
     try:
-        with _ros(arguments) as witness:
-            ious, pictures = _ask_all(witness, arguments.seed)
+        with _ros(arguments) as client:
+            ious, pictures = _ask_all(client, arguments.seed)
     except (DemoFailed, NoAnswer) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
@@ -182,7 +182,7 @@ def main() -> int:
 
 @contextmanager
 def _ros(arguments: argparse.Namespace) -> Iterator[DemoClient]:
-    """The running nodes, active, and the witness that talks to them."""
+    """The running nodes, active, and the client that asks them."""
     rclpy.init()
     processes = Processes(arguments.out)
     try:
@@ -194,37 +194,37 @@ def _ros(arguments: argparse.Namespace) -> Iterator[DemoClient]:
             profile=arguments.profile,
             device=arguments.device,
         )
-        witness = DemoClient(processes)
-        witness.activate()
-        yield witness
+        client = DemoClient(processes)
+        client.activate()
+        yield client
     finally:
         processes.stop()
         rclpy.try_shutdown()
 
 
-def _ask_all(witness: DemoClient, seed: int) -> tuple[list[float], list[NDArray[np.uint8]]]:
+def _ask_all(client: DemoClient, seed: int) -> tuple[list[float], list[NDArray[np.uint8]]]:
     ious, pictures = [], []
-    for number, question in enumerate(_questions(witness, seed), start=1):
+    for number, question in enumerate(_questions(client, seed), start=1):
         print(
             f"\n{number}/{len(CATEGORIES)}  {question.text}  ({CATEGORY_NAMES[question.category]})",
             flush=True,
         )
-        answer = witness.ask(question.text)
-        iou = _report(witness, question, answer)
+        answer = client.ask(question.text)
+        iou = _report(client, question, answer)
         ious.append(iou)
         if answer.state != Segmentation.FAILED:
-            pictures.append(witness.picture(answer))
+            pictures.append(client.picture(answer))
     if not pictures:
         raise DemoFailed("not one question was answered")
     return ious, pictures
 
 
-def _questions(witness: DemoClient, seed: int) -> Iterator[Question]:
+def _questions(client: DemoClient, seed: int) -> Iterator[Question]:
     """One question of each of CATEGORIES, each about another scene that allows it."""
     for category in CATEGORIES:
         question = None
         while question is None:
-            question = _question(sample_scene(seed), witness.show(seed), category, seed)
+            question = _question(sample_scene(seed), client.show(seed), category, seed)
             seed += 1
         yield question
 
@@ -237,7 +237,7 @@ def _question(scene: Scene, ids: NDArray[np.uint8], category: int, seed: int) ->
     return sample_question(look(scene, ids), category, np.random.default_rng(seed))
 
 
-def _report(witness: DemoClient, question: Question, answer: Segmentation) -> float:
+def _report(client: DemoClient, question: Question, answer: Segmentation) -> float:
     """Print an answer; returns its IoU with the ground truth, 0 without an answer."""
     if answer.state == Segmentation.FAILED:
         print(f"     failed: {answer.error}\n     IoU 0.00", flush=True)
@@ -247,7 +247,7 @@ def _report(witness: DemoClient, question: Question, answer: Segmentation) -> fl
     for item in answer.objects:
         x1, y1, x2, y2 = (round(float(value)) for value in item.box)
         print(f"     {item.id}: box {x1},{y1} to {x2},{y2}, score {item.score:.2f}")
-    ground_truth = np.isin(witness.ground_truth(answer), question.ids)
+    ground_truth = np.isin(client.ground_truth(answer), question.ids)
     iou = overlap(_pixels(answer.mask) > 0, ground_truth).iou
     print(f"     IoU {iou:.2f}", flush=True)
     return iou
@@ -267,7 +267,7 @@ def _sheet(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _settle_ros() -> None:
-    """Keep to this machine and out of other robots' way, unless the user says where to be."""
+    """Stay on this machine in a ROS domain of its own, unless the user sets these variables."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     domain = os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     share = get_package_share_directory("segzero_ros")

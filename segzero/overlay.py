@@ -65,24 +65,32 @@ def colour(object_id: int) -> Colour:
 
 def _blend(image: NDArray[np.uint8], segmentation: Segmentation) -> NDArray[np.uint8]:
     ids = segmentation.mask()  # (H, W)
-    palette = np.array([colour(number) for number in range(256)], np.float32)
-    inside = ids > 0
     drawn = image.copy()
-    mixed = (1 - _OPACITY) * image[inside] + _OPACITY * palette[ids[inside]]  # (N, 3)
-    rows, columns = np.nonzero(inside)
     scale = max(1, image.shape[1] // 640)
-    sixth = (rows + columns) // (_HATCH_PERIOD * scale // 6) % 6
-    for part, shade in ((0, 255.0), (1, 0.0)):
-        line = sixth == part
-        mixed[line] += _HATCH_OPACITY * (shade - mixed[line])
-    drawn[inside] = mixed.round().astype(np.uint8)
-    kernel = np.ones((3, 3), np.uint8)
-    for number in np.unique(ids[inside]):
+    for number in np.unique(ids[ids > 0]):
         mask = (ids == number).astype(np.uint8)
-        drawn[(cv2.dilate(mask, kernel, iterations=scale) > 0) & (mask == 0)] = 0
-        eroded = cv2.erode(mask, kernel, iterations=scale, borderValue=0)
-        drawn[(mask > 0) & (eroded == 0)] = 255
+        x, y, width, height = cv2.boundingRect(mask)
+        # Room for the outline, which lies around the mask.
+        rows = slice(max(0, y - scale), y + height + scale)
+        columns = slice(max(0, x - scale), x + width + scale)
+        _draw_mask(drawn[rows, columns], mask[rows, columns], colour(int(number)), scale)
     return drawn
+
+
+def _draw_mask(
+    drawn: NDArray[np.uint8], mask: NDArray[np.uint8], shade: Colour, scale: int
+) -> None:
+    """Draw a mask (h, w) of 0 and 1 into `drawn` (h, w, 3), with lines of `scale` pixels."""
+    inside = mask > 0
+    sixth = np.add.outer(*map(np.arange, mask.shape)) // (_HATCH_PERIOD * scale // 6) % 6
+    tinted = (1 - _OPACITY) * drawn + _OPACITY * np.array(shade, np.float32)
+    for part, grey in ((0, 255.0), (1, 0.0)):
+        line = sixth == part
+        tinted[line] += _HATCH_OPACITY * (grey - tinted[line])
+    drawn[inside] = tinted[inside].round()
+    kernel = np.ones((3, 3), np.uint8)
+    drawn[(cv2.dilate(mask, kernel, iterations=scale) > 0) & ~inside] = 0
+    drawn[inside & (cv2.erode(mask, kernel, iterations=scale, borderValue=0) == 0)] = 255
 
 
 def _draw_object(

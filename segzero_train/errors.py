@@ -1,4 +1,4 @@
-"""What can be wrong with what a training command is given; every message says what to do next."""
+"""Errors of the training commands; every message says what to do next."""
 
 from segzero.errors import SegZeroError
 

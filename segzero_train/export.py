@@ -6,7 +6,6 @@ greedy evaluation is taken if it kept one, else its last; a checkpoint's folder 
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -18,17 +17,27 @@ import yaml
 from safetensors import SafetensorError
 
 from segzero.errors import CheckpointError, SegZeroError
+from segzero.files import written_whole
 from segzero.profiles import Profile, resource_root
 from segzero_train.recipe import TaskOptions
 from segzero_train.runs import BadRun, checkpoints
 
 
 def export(checkpoint: Path, base: Profile, out: Path) -> Path:
-    """Write the model of a checkpoint's folder to the new folder `out`; returns its profile.
+    """Write the model of a checkpoint to a new folder, whole or not at all.
 
-    base: the profile that the training started from; all but its reasoner stays as it is. Weights
-    are saved in its `reasoner_dtype`. Raises CheckpointError for what is missing, half-written or
-    damaged, and OSError if it can't be written; `out` is there whole or not at all.
+    Args:
+        checkpoint: The checkpoint's folder.
+        base: The profile that the training started from. All but its reasoner stays as it is;
+            weights are saved in its `reasoner_dtype`.
+        out: The new folder.
+
+    Returns:
+        The path of the written profile.
+
+    Raises:
+        CheckpointError: Something is missing, half-written or damaged.
+        OSError: `out` exists or can't be written.
     """
     if out.exists():
         raise FileExistsError(f"{out} is there already: remove it or choose another folder")
@@ -43,23 +52,26 @@ def export(checkpoint: Path, base: Profile, out: Path) -> Path:
         raise CheckpointError(f"{folder / 'tokenizer.json'} is missing: export another checkpoint")
     processor = load_pretrained(AutoProcessor, folder)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with written_whole(out) as partial:
         model.save_pretrained(partial / "reasoner")
         processor.save_pretrained(partial / "reasoner")
         (partial / "profile.yaml").write_text(_profile_text(base, folder), encoding="utf-8")
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out / "profile.yaml"
 
 
 def find_checkpoint(run: Path, which: str | None = None) -> Path:
-    """The checkpoint's folder that is meant; raises BadRun if there is none.
+    """The folder of the checkpoint that is meant.
 
-    run: a run's folder or a checkpoint's. which: `best`, `last` or a step; None takes the best of a
-    run, or else its last whole one, or else the folder itself.
+    Args:
+        run: A run's folder or a checkpoint's.
+        which: `best`, `last` or a step. None takes the best of a run, or else its last complete
+            one, or else the folder itself.
+
+    Returns:
+        An existing folder.
+
+    Raises:
+        BadRun: There is none.
     """
     from segzero_train.training.checkpointing import last_checkpoint
 
@@ -87,8 +99,16 @@ def find_checkpoint(run: Path, which: str | None = None) -> Path:
 def starting_point(run: Path, profile: str | None = None) -> Profile:
     """The profile and the weights that a run, or the run around a checkpoint, started from.
 
-    They stand in its `recipe.yaml`; profile: to be used instead of the one there. Raises BadRun if
-    neither says which, CheckpointError if there is no such profile.
+    Args:
+        run: A run's folder or a checkpoint's, whose `recipe.yaml` names both.
+        profile: Used instead of the one in `recipe.yaml`.
+
+    Returns:
+        The profile, with these weights as its reasoner.
+
+    Raises:
+        BadRun: Neither names a profile.
+        CheckpointError: There is no such profile.
     """
     from segzero_train.training.model import base_profile
 

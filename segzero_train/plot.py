@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero.errors import SegZeroError
+from segzero.files import written_whole
 from segzero_train.runs import BadRun, log_history
 
 if TYPE_CHECKING:
@@ -29,9 +30,17 @@ _BLUE, _ORANGE = "#1f5fa8", "#d97a1e"
 
 
 def draw(history: Iterable[Mapping[str, Any]]) -> "Figure":
-    """A figure with one panel for each thing that the log has; raises BadRun if it has none.
+    """Draw a figure with one panel for each kind of curve that the log has.
 
-    history: entries with a `step` and metrics by TRL's names, as `runs.log_history` returns them.
+    Args:
+        history: Entries with a `step` and metrics by TRL's names, as `runs.log_history` returns
+            them.
+
+    Returns:
+        The figure.
+
+    Raises:
+        BadRun: The log has nothing to draw.
     """
     from matplotlib.figure import Figure
 
@@ -152,9 +161,8 @@ def _write(figure: "Figure", out: Path) -> None:
         raise OSError(f"can't draw a file of the kind {out.suffix!r}: try {out.stem}.png")
     if not out.absolute().parent.is_dir():
         raise OSError(f"there is no folder {out.parent} to write {out.name} to: make it first")
-    partial = out.with_name(f".{out.stem}.partial{out.suffix}")
-    figure.savefig(partial, dpi=150)
-    partial.rename(out)
+    with written_whole(out) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 if __name__ == "__main__":

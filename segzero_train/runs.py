@@ -15,7 +15,7 @@ class BadRun(SegZeroError):
 
 
 def checkpoints(run: Path) -> dict[int, Path]:
-    """The folders `checkpoint-<step>` of a run by their step, in ascending order."""
+    """The folders `checkpoint-<step>` of a run by their step, ascending; complete or not."""
     found = {}
     for folder in run.glob("checkpoint-*"):
         if folder.is_dir() and (match := re.fullmatch(r"checkpoint-(\d+)", folder.name)):
@@ -24,10 +24,17 @@ def checkpoints(run: Path) -> dict[int, Path]:
 
 
 def log_history(run: Path) -> list[dict[str, Any]]:
-    """What a run, or a checkpoint of one, has logged: for each `step` its metrics by name.
+    """What a run, or a checkpoint of one, has logged.
 
-    Of the log at the end of the run and that of the newest checkpoint, the longer one. Raises
-    BadRun if there is none or it can't be read.
+    Args:
+        run: The folder. Of the log at the end of the run and that of the newest checkpoint, the
+            longer one is read.
+
+    Returns:
+        Entries with a `step` and metrics by name.
+
+    Raises:
+        BadRun: There is no log, or it can't be read.
     """
     if not run.is_dir():
         raise BadRun(f"there is no run {run}: name the folder that training wrote to")

@@ -19,7 +19,16 @@ class RewardFunction(Protocol):
     def __call__(
         self, completions: Sequence[Completion], solution: Sequence[str], **columns: Any
     ) -> list[float]:
-        """`solution` and `columns` hold the dataset's columns, in the order of the completions."""
+        """Score completions.
+
+        Args:
+            completions: The completions of a step.
+            solution: The dataset's column, a value for each completion.
+            columns: Its other columns, alike.
+
+        Returns:
+            A value for each completion.
+        """
         ...
 
 
@@ -34,7 +43,14 @@ def completion_text(completion: Completion) -> str:
 
 
 def per_completion(score: Callable[[str, str], float]) -> RewardFunction:
-    """A reward function from `score(text, solution)`; named as `score`, and 0 where that raises."""
+    """A reward function from the score of a single text.
+
+    Args:
+        score: Called with a completion's text and its solution.
+
+    Returns:
+        A function of the same name; 0 where `score` raises one of UNSCORABLE.
+    """
 
     def reward(
         completions: Sequence[Completion], solution: Sequence[str], **columns: Any

@@ -1,4 +1,4 @@
-"""Rewards for when and how the model answers, whatever it points at."""
+"""Rewards for the format of a completion and for empty answers; boxes don't count."""
 
 import re
 
@@ -42,7 +42,17 @@ def make_empty_answer(context: RewardContext) -> RewardFunction:
 
 
 def make_short_thinking(context: RewardContext) -> RewardFunction:
-    """The reward `short_thinking`; raises BadRecipe unless `thinking_words` is at least 1."""
+    """The reward `short_thinking`.
+
+    Args:
+        context: Its `thinking_words` are paid in full.
+
+    Returns:
+        The reward function.
+
+    Raises:
+        BadRecipe: `thinking_words` is below 1.
+    """
     allowed = context.thinking_words
     if allowed < 1:
         raise BadRecipe(f"thinking_words must be at least 1, not {allowed}")

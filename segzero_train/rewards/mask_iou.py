@@ -1,4 +1,4 @@
-"""The IoU of the final mask as a reward: the frozen segmenter draws what the completion says."""
+"""The IoU of the final mask as a reward; a frozen segmenter makes the mask of a completion."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +16,17 @@ from segzero_train.rewards.context import RewardContext
 
 
 def make_mask_iou(context: RewardContext) -> RewardFunction:
-    """The reward `mask_iou`; raises BadRecipe without a segmenter."""
+    """The reward `mask_iou`.
+
+    Args:
+        context: With a segmenter.
+
+    Returns:
+        The reward function.
+
+    Raises:
+        BadRecipe: There is no segmenter.
+    """
     segmenter = context.segmenter
     if segmenter is None:
         raise BadRecipe("the reward mask_iou draws masks: name a segmenter in the recipe")

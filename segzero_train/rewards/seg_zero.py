@@ -68,7 +68,11 @@ def _rewards(strict: bool) -> tuple[RewardFunction, ...]:
 def soft_accuracy(longest_side: float) -> tuple[RewardFunction, ...]:
     """The accuracy rewards without thresholds (the paper's table 3), each in [0, 1]; soft keys.
 
-    longest_side: of the image, in the units of the completion.
+    Args:
+        longest_side: Of the image, in the units of the completion.
+
+    Returns:
+        Rewards for the IoU, the box and the points.
     """
 
     @per_completion

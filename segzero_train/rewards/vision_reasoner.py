@@ -60,7 +60,11 @@ REWARDS: tuple[RewardFunction, ...] = (format, accuracy, non_repeat)
 def soft_accuracy(longest_side: float) -> RewardFunction:
     """`accuracy` without thresholds (after Seg-Zero's table 3), in [0, 3].
 
-    longest_side: of the image, in the units of the completion.
+    Args:
+        longest_side: Of the image, in the units of the completion.
+
+    Returns:
+        The reward function.
     """
 
     @per_completion

@@ -1,4 +1,4 @@
-"""Before rollouts by a vLLM server: does it read a prompt as the trainer does?
+"""Checks, before rollouts by a vLLM server, that it reads a prompt as the trainer does.
 
 Where the two differ, nothing fails: rewards and gradients are of a prompt that the model never saw.
 """
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def require_server(config: "GRPOConfig") -> None:
-    """Raise BadRecipe if rollouts are to come from vLLM in the trainer's own process."""
+    """Refuse vLLM in the trainer's own process.
+
+    Args:
+        config: The trainer's.
+
+    Raises:
+        BadRecipe: `use_vllm` is set and `vllm_mode` isn't `server`.
+    """
     if config.use_vllm and config.vllm_mode != "server":
         raise BadRecipe(
             "vLLM in the trainer's own process expands image tokens a second time: set vllm_mode "
@@ -23,7 +30,15 @@ def require_server(config: "GRPOConfig") -> None:
 
 
 def check_prompt_ids(trainer: Any, row: dict[str, Any]) -> None:
-    """Raise BadRecipe if the server of a GRPOTrainer makes other tokens of a row's image."""
+    """Compare how many tokens the vLLM server and the trainer make of an image.
+
+    Args:
+        trainer: A GRPOTrainer with `use_vllm`.
+        row: A training row, with `prompt` and `image`.
+
+    Raises:
+        BadRecipe: They differ, or the server didn't take the image.
+    """
     if not trainer.accelerator.is_main_process:
         return
     processor: Any = trainer.processing_class

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from trl import GRPOConfig
+from trl import GRPOConfig, SFTConfig
 
 from segzero.profiles import load_profile
 from segzero.segmentation.segmenter import Segmenter
@@ -13,6 +13,7 @@ from segzero_train import grpo
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe
 from segzero_train.rewards import RewardContext, build_rewards
+from segzero_train.training.model import base_profile
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "config" / "grpo").glob("*.yaml"))
@@ -176,6 +177,21 @@ def test_an_impossible_value_of_the_command_line_is_named(value: str) -> None:
 def test_an_unusable_file_is_explained(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match=message):
         read("--config", write(tmp_path, text))
+
+
+def test_a_shipped_recipe_is_found_by_name_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options, _ = read("--config", "demo", "--max_steps", "3")
+    assert base_profile(options).reasoner == str(ROOT / "checkpoints" / "demo" / "base")
+    assert read("--config", "seg_zero_7b")[0] == shipped("seg_zero_7b")[0]
+    assert read_recipe((SftOptions, SFTConfig), ["--config", "demo"])[0].thinking
+
+
+def test_an_unknown_name_lists_all_recipes() -> None:
+    with pytest.raises(BadRecipe, match=f"no grpo/dem: name one of {', '.join(RECIPES)}, or"):
+        read("--config", "dem")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
