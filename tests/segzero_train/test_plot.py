@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -149,15 +150,23 @@ def test_a_place_that_cannot_be_written_to_is_named(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_one_line_and_keeps_the_old_picture(
+def test_a_picture_that_cant_be_written_is_one_line_and_keeps_the_old_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path, grpo_history(3))
     (tmp_path / "curves.png").write_text("old")
-    (tmp_path / ".curves.partial.png").symlink_to("/dev/full")
-    assert plot.main([str(tmp_path)]) == 1
-    assert "No space left" in capsys.readouterr().err
+    before = sorted(tmp_path.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # bytes that a file may have
+    try:
+        status = plot.main([str(tmp_path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File too large" in line
     assert (tmp_path / "curves.png").read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_numbers_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
