@@ -149,7 +149,6 @@ def test_a_place_that_cannot_be_written_to_is_named(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_picture_that_cant_be_written_is_one_line_and_keeps_the_old_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def test_without_thinking_the_target_is_the_answer_alone(rows: Dataset) -> None:
 
 def test_with_thinking_the_rows_text_goes_before_the_answer(rows: Dataset) -> None:
     row = rows[0] | {"thinking": "the ball is red", "solution": "[]"}
+    del row["mask"]  # it has an object
     assert target(row, thinking=True) == "<think> the ball is red </think><answer>[]</answer>"
 
 
