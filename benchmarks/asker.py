@@ -1,4 +1,4 @@
-"""Asks the perception node, has objects followed, cancels goals, and notes when it hears what."""
+"""Queries the perception node, follows objects, cancels goals, and notes when results come."""
 
 import time
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Asker:
         return self._reports[-1] - before
 
     def cancel(self) -> tuple[int, int]:
-        """Cancel a goal while the model writes; return when, and when the last was heard of it."""
+        """Cancel a goal while the model writes; return when, and when its last message came."""
         while True:
             self._text = []
             query = self._client.ask(self._question)
@@ -63,11 +63,11 @@ class Asker:
             sent = time.time_ns()
             query.cancel()
             reply = query.wait()
-            heard = time.time_ns()
+            received = time.time_ns()
             self._wait(lambda: self._text[-1][1], "the end of the thinking")
             self._spin(0.5)
             if reply.outcome is Outcome.CANCELED:
-                return sent, max(heard, self._text[-1][0])
+                return sent, max(received, self._text[-1][0])
 
     def close(self) -> None:
         self._client.close()

@@ -3,7 +3,7 @@
 A camera process plays a moving tabletop at 30 Hz over Fast DDS to the perception node with the
 demo's models. Each answer takes 2 s more than it would, by waiting; then the objects are followed.
 An age is the time from a frame's stamp to when the tracker begins with it. Afterwards, without the
-waiting, goals are cancelled once the first piece of thinking is heard.
+waiting, goals are cancelled once the first piece of reasoning comes.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def following_figures(sent: list[int], diary: Diary, skipped: list[int]) -> dict
         for item, count in zip(followings, skipped, strict=True)
     ]
     begin, last = min(numbers), max(numbers)
-    heard = [stamp for stamp in sent if begin <= stamp <= last]
+    received = [stamp for stamp in sent if begin <= stamp <= last]
     return {
         "answers": len(followings),
         "seconds added to each": SLOW,
@@ -138,17 +138,17 @@ def following_figures(sent: list[int], diary: Diary, skipped: list[int]) -> dict
         "frames caught up with": sum(len(item.steps) - len(item.shown) for item in followings),
         "frames skipped, as /diagnostics counts": sum(skipped),
         "answers after which these make up all frames": sum(exact),
-        "frames sent while the node listened": len(heard),
+        "frames sent while the node listened": len(received),
         "frames that arrived": len(numbers),
         "frames lost, as /diagnostics counts": diary.lost,
     }
 
 
 def cancel_figures(stopped: list[int], cancelled: list[tuple[int, int]]) -> dict[str, Any]:
-    """Sum up the cancels: when each was sent, and when the last was heard of it."""
+    """Sum up the cancels: when each was sent, and when its last message came."""
     return {
         "goals": len(cancelled),
-        "cancel to the last word [ms]": _summary([heard - sent for sent, heard in cancelled]),
+        "cancel to the last word [ms]": _summary([received - sent for sent, received in cancelled]),
         "cancel to the model's stop [ms]": _summary(
             [end - sent for end, (sent, _) in zip(stopped, cancelled, strict=True)]
         ),

@@ -25,8 +25,8 @@ from processes import keep_apart
 WIDTH, HEIGHT = 320, 240
 SEED, OBJECTS = 300_000, 3
 """No training scene has this seed."""
-WARM_UP = 500
-"""Frames after which memory should grow no more."""
+SAMPLE = 100
+"""Frames between two measurements."""
 EVERY = 10
 """Cycles between two questions."""
 QUESTION = "the {name}"
@@ -38,24 +38,32 @@ def main() -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=500,
+        help="frames after which memory should grow no more (default: %(default)s)",
+    )
     parser.add_argument("--cycles", type=int, default=200, help="default: %(default)s")
     parser.add_argument("--profile", default="demo", help="default: %(default)s")
     parser.add_argument(
         "--out", type=Path, default=records.RESULTS / "memory.json", help="default: %(default)s"
     )
     options = parser.parse_args()
-    if options.frames <= WARM_UP or options.cycles < 2:
-        parser.error(f"it takes more than {WARM_UP} frames and at least 2 cycles")
+    if options.warm_up < 1 or options.warm_up % SAMPLE:
+        parser.error(f"--warm-up must be a multiple of {SAMPLE}")
+    if options.frames <= options.warm_up or options.cycles < 2:
+        parser.error(f"it takes more than {options.warm_up} frames and at least 2 cycles")
     load = os.getloadavg()[0]
     pictures, ids, name = film()
     figures = {
         "image": f"{WIDTH}x{HEIGHT} rgb8",
-        "following": follow(options.profile, pictures, ids, options.frames),
+        "following": follow(options.profile, pictures, ids, options.frames, options.warm_up),
         "lifecycles": live(options.profile, pictures, name, options.cycles),
         "load before": round(load, 1),
     }
     records.record(figures, ("torch", "transformers", "ros-jazzy-rclpy"), options.out)
-    print(table(figures))
+    print(table(figures, options.warm_up))
     return 0
 
 
@@ -74,9 +82,13 @@ def film() -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8], str]:
 
 
 def follow(
-    profile: str, pictures: list[NDArray[np.uint8]], ids: NDArray[np.uint8], frames: int
+    profile: str,
+    pictures: list[NDArray[np.uint8]],
+    ids: NDArray[np.uint8],
+    frames: int,
+    warm_up: int,
 ) -> dict[str, Any]:
-    """Follow all objects through `frames` pictures; return how this process grew meanwhile."""
+    """Follow all objects through `frames` pictures; return the growth after the first `warm_up`."""
     from segzero.pipeline import SegZero
     from segzero.segmentation.tracker import bounding_box
     from segzero.types import SegmentedObject
@@ -96,7 +108,7 @@ def follow(
         if not number:
             continue
         seen += sum(item.box is not None for item in tracker.step(picture))
-        if number % 100 == 0 or number == frames:
+        if number % SAMPLE == 0 or number == frames:
             used[number] = resident("self")
     seconds = time.monotonic() - start
     tracker.close()
@@ -106,7 +118,7 @@ def follow(
         "objects": len(objects),
         "objects seen per frame": round(seen / frames, 2),
         "milliseconds per frame": round(1000 * seconds / frames, 1),
-        **growth(used, WARM_UP, 500),
+        **growth(used, warm_up, 500),
     }
 
 
@@ -236,10 +248,10 @@ def resident(process: int | str) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def table(figures: dict[str, Any]) -> str:
+def table(figures: dict[str, Any], warm_up: int) -> str:
     """The figures, a line each."""
     rows = []
-    for part, start in (("following", WARM_UP), ("lifecycles", 1)):
+    for part, start in (("following", warm_up), ("lifecycles", 1)):
         row = figures[part]
         count = row.get("frames", row.get("cycles"))
         rows.append(

@@ -218,14 +218,14 @@ def listen(seconds: float) -> tuple[int, int]:
     stamps: list[int] = []
     node.create_subscription(Image, "segzero/mask", lambda mask: stamps.append(_stamp(mask)), 10)
     node.create_subscription(Segmentation, "segzero/segmentation", lambda _: None, 10)
-    asking = node.create_publisher(String, "segzero/query", 10)
+    query = node.create_publisher(String, "segzero/query", 10)
     start = time.monotonic()
-    while not asking.get_subscription_count():
+    while not query.get_subscription_count():
         if time.monotonic() - start > TIMEOUT:
             raise TimeoutError(f"the perception node did not start within {TIMEOUT:.0f} s")
         time.sleep(0.1)
     time.sleep(1)  # discovery of the other topics
-    asking.publish(String(data="the box"))
+    query.publish(String(data="the box"))
     last = None
     while last is None or time.monotonic() < last:
         rclpy.spin_once(node, timeout_sec=0.1)

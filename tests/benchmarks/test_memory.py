@@ -39,8 +39,9 @@ def test_memory_that_a_process_takes_is_seen() -> None:
 @pytest.mark.slow
 def test_memory_stays_flat_with_the_demos_models(tmp_path: Path) -> None:
     out = tmp_path / "memory.json"
+    sizes = ["--frames", "200", "--warm-up", "100", "--cycles", "4"]
     subprocess.run(
-        [sys.executable, FILE, "--frames", "600", "--cycles", "10", "--out", out],
+        [sys.executable, FILE, *sizes, "--out", out],
         env={name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"},
         check=True,
         timeout=900,
@@ -49,6 +50,6 @@ def test_memory_stays_flat_with_the_demos_models(tmp_path: Path) -> None:
     following, lifecycles = figures["following"], figures["lifecycles"]
     assert following["objects seen per frame"] > 1
     assert lifecycles["frames followed"] >= 10 * lifecycles["answered with an object"] > 0
-    # Pictures kept would be 23 MB, models kept a gigabyte.
+    # 100 pictures kept would be 23 MB, models kept a gigabyte in each of 3 cycles.
     assert following["grown at most by [MB]"] < 5
-    assert lifecycles["grown at most by [MB]"] < 50
+    assert lifecycles["grown at most by [MB]"] < 16

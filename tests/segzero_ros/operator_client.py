@@ -53,7 +53,7 @@ class Operator(Peer):
         self.connect()
 
     def connect(self) -> None:
-        """Wait until the node hears questions and its results are heard."""
+        """Wait until the node receives queries and its results are received."""
         wait_until(self.queries.get_subscription_count, "a subscriber of ~/query")
         for subscription in self._subscriptions:
             wait_until(
@@ -87,11 +87,11 @@ class Operator(Peer):
         self.ask(text)
         return self.result()
 
-    def on_question(self, heard: Callable[[str], object]) -> None:
-        """Call `heard` with the text of every question that anybody asks."""
+    def on_question(self, receive: Callable[[str], object]) -> None:
+        """Call `receive` with the text of every query of any client."""
 
         def on_query(query: String) -> None:
-            heard(query.data)
+            receive(query.data)
 
         self.node.create_subscription(String, "segzero/query", on_query, 10)
 

@@ -25,7 +25,7 @@ StartNode = Callable[..., NodeProcess]
 
 
 class Viewer(Peer):
-    """Looks at the camera's topics."""
+    """Subscribes to the topics of the camera."""
 
     def __init__(self, namespace: str) -> None:
         super().__init__(namespace, "tabletop_camera")
