@@ -129,8 +129,8 @@ def test_the_profile_is_the_base_with_other_weights_wherever_the_folder_goes(
     moved = (tmp_path / "out").rename(tmp_path / "robot")
     profile = load_profile(moved / "profile.yaml")
     assert profile.reasoner == str(moved / "reasoner")
-    same = {"name": demo.name, "summary": demo.summary, "reasoner": demo.reasoner}
-    assert replace(profile, **same) == demo
+    same = replace(profile, name=demo.name, summary=demo.summary, reasoner=demo.reasoner)
+    assert same == demo
     text = (moved / "profile.yaml").read_text()
     assert yaml.safe_load(text)["segmenter"] == "checkpoints/demo/segmenter"
 

@@ -61,17 +61,18 @@ def test_lengths_are_drawn_as_logged_with_mean_and_least() -> None:
     logged = axes.lines[0]
     assert np.array_equal(logged.get_xdata(), np.arange(1, 21))
     assert np.array_equal(logged.get_ydata(), 50 + np.arange(1, 21))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["mean", "least"]
+    legend = axes.get_legend()
+    assert legend and [text.get_text() for text in legend.get_texts()] == ["mean", "least"]
 
 
 def test_steps_without_a_value_are_left_out() -> None:
     thinking = plot.draw(grpo_history(5)).axes[3]
     assert thinking.get_title(loc="left") == "reward: thinking_format"
-    assert list(thinking.lines[0].get_xdata()) == [1, 3, 4, 5]
+    assert np.asarray(thinking.lines[0].get_xdata()).tolist() == [1, 3, 4, 5]
 
 
 def test_the_running_mean_of_a_line_is_the_line() -> None:
-    smooth = plot.draw(grpo_history(200)).axes[0].lines[1].get_ydata()
+    smooth = np.asarray(plot.draw(grpo_history(200)).axes[0].lines[1].get_ydata())
     assert np.allclose(smooth[10:-10], 50 + np.arange(1, 201)[10:-10])
 
 
@@ -172,4 +173,4 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     history = [{"step": 1, "reward": float("nan")}, {"step": 2, "reward": 1.0}]
     (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
     line = plot.draw(log_history(tmp_path)).axes[0].lines[0]
-    assert list(line.get_xdata()) == [2]
+    assert np.asarray(line.get_xdata()).tolist() == [2]

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from trl import GRPOConfig, SFTConfig
 
+from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
 from segzero.segmentation.segmenter import Segmenter
 from segzero_train import grpo
@@ -38,23 +40,24 @@ def write(folder: Path, text: str) -> str:
     return str(file)
 
 
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return load_segmenter(load_profile("demo"), torch.device("cpu"))
+
+
 def test_the_promised_recipes_are_there() -> None:
     assert set(RECIPES) == {*LARGE, "demo"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_shipped_recipe_is_complete(name: str) -> None:
+def test_a_shipped_recipe_is_complete(name: str, segmenter: Segmenter) -> None:
     options, config = shipped(name)
     profile = load_profile(options.profile)
-    context = RewardContext((840, 840), profile.completion_format, _NoSegmenter())
+    context = RewardContext((840, 840), profile.completion_format, segmenter)
     functions, weights = build_rewards(options.rewards, context)
     assert len(functions) == len(weights) > 0
     assert config.report_to == ["tensorboard"]
     assert config.save_steps and options.held_out_size and options.samples_every
-
-
-class _NoSegmenter(Segmenter):
-    """Stands where rewards are only built."""
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from segzero_train.rewards import RENAMED, REWARD_SETS, RewardFunction, build_re
 from tests.segzero_train.reward_texts import CONTEXT, answer, thing
 
 
-def one(spec: str, **changes: object) -> RewardFunction:
+def one(spec: str, **changes: Any) -> RewardFunction:
     """The reward of that name alone."""
     (function,), _ = build_rewards([spec], replace(CONTEXT, **changes))
     return function

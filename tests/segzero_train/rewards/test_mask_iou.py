@@ -1,18 +1,21 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
 from PIL import Image
 
 from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.segmentation.segmenter import ScoredMask, Segmenter
-from segzero.types import GroundedObject
+from segzero.segmentation.tracker import Tracker
+from segzero.types import GroundedObject, SegmentedObject
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
@@ -22,16 +25,24 @@ from tests.segzero_train.reward_texts import COMPLETIONS, answer
 SIDE = 256
 
 
-class Counted:
+class Counted(Segmenter):
     """A segmenter that counts what it is asked for."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
         self.asked: list[int] = []
 
-    def segment(self, image: np.ndarray, objects: Sequence[GroundedObject]) -> list[ScoredMask]:
+    def encode(self, image: NDArray[np.uint8]) -> Any:
+        return self.segmenter.encode(image)
+
+    def segment(
+        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject], encoded: Any = None
+    ) -> list[ScoredMask]:
         self.asked.append(len(objects))
-        return self.segmenter.segment(image, objects)
+        return self.segmenter.segment(image, objects, encoded)
+
+    def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> Tracker:
+        return self.segmenter.track(image, objects)
 
 
 @pytest.fixture(scope="module")

@@ -72,12 +72,10 @@ def test_messages_give_what_their_text_gives(name: str) -> None:
     texts = [case["completion"] for case in cases]
     solutions = [case["solution"] for case in cases]
     messages = [[{"role": "assistant", "content": text}] for text in texts]
-    parts = [
-        [{"role": "assistant", "content": [{"type": "text", "text": text[:9]}, {"type": "image"}]}]
-        for text in texts
-    ]
-    for message, text in zip(parts, texts, strict=True):
-        message[0]["content"].append({"type": "text", "text": text[9:]})
+    parts = []
+    for text in texts:
+        first, last = ({"type": "text", "text": part} for part in (text[:9], text[9:]))
+        parts.append([{"role": "assistant", "content": [first, {"type": "image"}, last]}])
     for reward in functions:
         assert reward(texts, solutions) == reward(messages, solutions) == reward(parts, solutions)
 

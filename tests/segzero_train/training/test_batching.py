@@ -151,11 +151,12 @@ def test_a_row_is_decoded_once_for_all_samples(
     trainer = build("demo")
     decoded = []
     plain = preprocessing.training_row
-    monkeypatch.setattr(
-        preprocessing,
-        "training_row",
-        lambda row, space: decoded.append(row["id"]) or plain(row, space),
-    )
+
+    def counted(row: dict[str, Any], space: preprocessing.ModelSpace) -> dict[str, Any]:
+        decoded.append(row["id"])
+        return plain(row, space)
+
+    monkeypatch.setattr(preprocessing, "training_row", counted)
     rows = batch(trainer)
     assert decoded == list(dict.fromkeys(row["id"] for row in rows))
     assert (len(rows), len(decoded)) == (16, 4)

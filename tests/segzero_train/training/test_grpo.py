@@ -12,6 +12,7 @@ import yaml
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from segzero.loading import load_segmenter
 from segzero.pipeline import SegZero
 from segzero.profiles import load_profile
 from segzero_train.datasets import columns
@@ -183,7 +184,7 @@ def test_the_mask_reward_is_the_iou_of_segzeros_own_mask(table: Path, tmp_path: 
     batch = {key: [value] for key, value in row.items() if key != "prompt"}
     # Drawn on the squashed image: close to what `ask` draws on the stored one.
     (value,) = reward(completions=[ground_truth], **batch)
-    segmenter = SegZero.load("demo", device="cpu")._segmenter
+    segmenter = load_segmenter(load_profile("demo"), torch.device("cpu"))
     drawn = segmenter.segment(columns.row_image(stored), columns.row_objects(stored))
     ids = columns.row_mask(stored)
     mask = np.logical_or.reduce([mask for mask, _ in drawn])

@@ -89,7 +89,7 @@ def prepared(
     long = "the small red thing on the left that lies behind everything else"
     dataset(row(0), row(1, problem=long)).to_parquet(str(folder / "data" / "train-00000.parquet"))
     changes = {"max_completion_length": 8, "dataset_size": 2, "num_generations": 2}
-    trainer = build_trainer(
+    trainer: Any = build_trainer(
         *recipe(profile, folder, folder / "run", per_device_train_batch_size=4, **changes)
     )
     rows = [trainer.train_dataset[number] for number in (0, 0, 1, 1)]
@@ -184,7 +184,9 @@ def placed(draw: st.DrawFn) -> tuple[tuple[int, int], str, str]:
     convention=st.sampled_from(coordinates.CONVENTIONS),
     rounding=st.sampled_from(sorted(coordinates.ROUNDINGS)),
 )
-def test_coordinates_come_back(case: tuple, convention: str, rounding: str) -> None:
+def test_coordinates_come_back(
+    case: tuple, convention: coordinates.Coordinates, rounding: coordinates.Rounding
+) -> None:
     image_size, style, solution = case
     width, height = image_size
     format_ = CompletionFormat(style, convention, rounding)
@@ -231,7 +233,7 @@ def test_rows_without_masks_are_fine(profile: Path) -> None:
     assert "mask" not in check(profile, plain)[0]
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "corrupt image": ({"image": {"bytes": png(noise(0))["bytes"][:300], "path": None}}, "image"),
     "no image": ({"image": {"bytes": b"", "path": None}}, "image"),
     "corrupt mask": ({"mask": {"bytes": b"PNG?", "path": None}}, "mask"),

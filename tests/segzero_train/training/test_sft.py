@@ -16,6 +16,7 @@ from segzero.profiles import load_profile, resource_root
 from segzero.reasoning import coordinates
 from segzero.reasoning.answers import AnswerFormat, parse
 from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.coordinates import Coordinates
 from segzero.types import Box, Point
 from segzero_train import sft
 from segzero_train.datasets import tabletop
@@ -108,10 +109,10 @@ def save_profile(folder: Path, weights: Path, convention: str) -> Path:
     ],
 )
 def test_batches_keep_image_tokens_prompts_and_coordinates(
-    tmp_path: Path, save: Any, convention: str, image_tokens: int, size: tuple[int, int]
+    tmp_path: Path, save: Any, convention: Coordinates, image_tokens: int, size: tuple[int, int]
 ) -> None:
     profile = save_profile(tmp_path, save(tmp_path / "weights"), convention)
-    made = trainer(
+    made: Any = trainer(
         *("--profile", str(profile), "--thinking", "false", "--output_dir", str(tmp_path / "run")),
         *("--freeze_vision", "false", "--dataset_size", "5", "--max_prompt_length", "2000"),
     )
