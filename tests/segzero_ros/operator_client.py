@@ -87,14 +87,6 @@ class Operator(Peer):
         self.ask(text)
         return self.result()
 
-    def on_question(self, receive: Callable[[str], object]) -> None:
-        """Call `receive` with the text of every query of any client."""
-
-        def on_query(query: String) -> None:
-            receive(query.data)
-
-        self.node.create_subscription(String, "segzero/query", on_query, 10)
-
     def diagnosis(self, part: str) -> DiagnosticStatus | None:
         """The newest status of models, camera or questions."""
         return self._diagnostics.get(f"{self.partner}: {part}")
