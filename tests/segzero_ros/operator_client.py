@@ -1,7 +1,6 @@
 """The other end of the perception node's topics and services."""
 
 import queue
-from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
