@@ -20,7 +20,7 @@ from segzero_train.rewards.context import RewardContext
 from segzero_train.rewards.format import make_empty_answer, make_short_thinking
 from segzero_train.rewards.mask_iou import make_mask_iou
 
-__all__ = ["RENAMED", "REWARD_SETS", "RewardContext", "RewardFunction", "build_rewards"]
+__all__ = ["RENAMED", "REWARD_SETS", "RewardContext", "RewardFunction", "build_rewards", "current_spec"]
 
 REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
     "seg_zero_strict": seg_zero.STRICT,
@@ -57,8 +57,7 @@ def build_rewards(
     weights: dict[str, float] = {}
     functions: list[RewardFunction] = []
     for spec in specs:
-        name, equals, weight = spec.partition("=")
-        name = RENAMED.get(name.strip(), name.strip())
+        name, equals, weight = current_spec(spec).partition("=")
         for function in _find(name, sets, context):
             if function.__name__ in weights:
                 raise BadRecipe(
@@ -70,6 +69,12 @@ def build_rewards(
     if not functions:
         raise BadRecipe(f"no rewards: name some of {_names(sets)}")
     return functions, list(weights.values())
+
+
+def current_spec(spec: str) -> str:
+    """`NAME` or `NAME=WEIGHT` with the name that the reward has now."""
+    name, equals, weight = spec.partition("=")
+    return f"{RENAMED.get(name.strip(), name.strip())}{equals}{weight}"
 
 
 def _sets(context: RewardContext) -> dict[str, tuple[RewardFunction, ...]]:

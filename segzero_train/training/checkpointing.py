@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 from segzero.errors import SegZeroError
 from segzero.files import write_text_whole
 from segzero_train.errors import BadRecipe
+from segzero_train.rewards import current_spec
 from segzero_train.runs import checkpoints
 
 # What may change between the parts of one run: how long, how watched, how saved.
@@ -91,6 +92,9 @@ def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
         write_text_whole(file, yaml.safe_dump(recipe))
         return
     before = yaml.safe_load(file.read_text())
+    if "rewards" in before:  # a run that began before a reward was renamed goes on
+        before["rewards"] = [current_spec(spec) for spec in before["rewards"]]
+        recipe["rewards"] = [current_spec(spec) for spec in recipe.get("rewards", [])]
     changed = sorted(
         key
         for key in recipe.keys() | before.keys()
