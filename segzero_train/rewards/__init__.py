@@ -20,7 +20,14 @@ from segzero_train.rewards.context import RewardContext
 from segzero_train.rewards.format import make_empty_answer, make_short_thinking
 from segzero_train.rewards.mask_iou import make_mask_iou
 
-__all__ = ["RENAMED", "REWARD_SETS", "RewardContext", "RewardFunction", "build_rewards", "current_spec"]
+__all__ = [
+    "RENAMED",
+    "REWARD_SETS",
+    "RewardContext",
+    "RewardFunction",
+    "build_rewards",
+    "current_spec",
+]
 
 REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
     "seg_zero_strict": seg_zero.STRICT,
