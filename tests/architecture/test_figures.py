@@ -95,23 +95,7 @@ def test_every_decimal_of_a_page_of_measurements_names_its_json(page: Path) -> N
     assert not unnamed
 
 
-UNCLEAN = ("decoding-3b.json", "follow-tabletop.json", "follow.json", "live.json")
-"""Measured with uncommitted changes in the tree; to be measured again."""
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        pytest.param(
-            file,
-            id=file.name,
-            marks=[pytest.mark.xfail(strict=True, reason="to be measured again")]
-            if file.name in UNCLEAN
-            else [],
-        )
-        for file in RESULTS
-    ],
-)
+@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.name)
 def test_results_were_made_by_a_clean_commit(file: Path) -> None:
     commit = json.loads(file.read_text())["commit"]
     assert re.fullmatch("[0-9a-f]{7,40}", commit), commit
