@@ -28,6 +28,7 @@ def test_executables_are_where_ros2_run_looks(module: str) -> None:
     assert f"from segzero_ros.{module} import main" in executable.read_text()
 
 
+@pytest.mark.slow
 def test_an_executable_starts_with_the_python_that_has_the_models(tmp_path: Path) -> None:
     executable = Path(get_package_prefix("segzero_ros"), "lib", "segzero_ros", "ask")
     interpreter = executable.read_text().splitlines()[0].removeprefix("#!")

@@ -74,6 +74,7 @@ def test_objects_keep_clear_of_each_other_and_on_the_table(seed: int) -> None:
                 assert abs(item.y) <= TABLE[1]
 
 
+@pytest.mark.slow
 def test_most_objects_and_every_camera_move() -> None:
     motions = [sample_motion(seed) for seed in range(40)]
     far = [

@@ -68,6 +68,7 @@ def test_the_list_has_a_sentence_for_every_name(kind: Kind) -> None:
     assert all(line.endswith(".") and len(line) <= 100 for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grpo", "sft"])
 def test_the_commands_list_their_recipes_from_any_folder(kind: Kind, tmp_path: Path) -> None:
     assert command(f"segzero_train.{kind}", "--list", cwd=tmp_path).strip() == listing(kind)

@@ -241,6 +241,7 @@ def test_a_stream_without_end_is_left(length: int) -> None:
     assert sum(map(len, pieces)) <= 32 * MANY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", [event({"choices": []}), b": ping\n\n", text(""), b"event: x\n\n", b"\n"], ids=repr
 )

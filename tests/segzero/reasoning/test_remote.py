@@ -116,6 +116,7 @@ def served(server: ServerProcess, model: str) -> SegZero:
     return SegZero.load(replace(DEMO, server=server.url, reasoner=model), "cpu")
 
 
+@pytest.mark.slow
 def test_the_text_comes_in_pieces(connect, pictures):
     pieces: list[str] = []
     completion = connect("slow").complete(pictures[0], "the red ball", on_text=pieces.append)

@@ -135,6 +135,7 @@ def test_masks_of_different_objects_do_not_overlap(shared, seen):
     assert (np.any(together, axis=0) == np.any(alone, axis=0)).all()
 
 
+@pytest.mark.slow
 def test_what_it_holds_does_not_grow(shared):
     tracker = shared.track(START, OBJECTS[:2])
     held = []
@@ -220,6 +221,7 @@ def out_of_memory(**_: object) -> None:
     raise torch.OutOfMemoryError("out of memory")
 
 
+@pytest.mark.slow
 def test_closing_frees_the_memory_of_the_stream(shared):
     for _ in range(2):  # the first leaves positions behind, which depend on sizes alone
         before = tensors()

@@ -67,6 +67,7 @@ def together(model: Sam2VideoModel, masks: torch.Tensor) -> list[tuple[torch.Ten
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [False, True], ids=["timeless", "timed pointers"])
 @pytest.mark.parametrize("seen", [100.0, -100.0], ids=["seen", "never seen"])
 def test_objects_together_are_found_as_each_alone(

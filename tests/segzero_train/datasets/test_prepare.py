@@ -107,6 +107,7 @@ def bring_the_picture(source: Path) -> None:
     pipe.unlink()
 
 
+@pytest.mark.slow
 def test_processes_make_what_one_process_makes(source: Path, serial: Path, tmp_path: Path) -> None:
     assert run(*words(source, tmp_path), "--workers", 2) == 0
     assert contents(tmp_path) == contents(serial)
@@ -117,6 +118,7 @@ def test_processes_make_what_one_process_makes(source: Path, serial: Path, tmp_p
     assert set(skipped(tmp_path)) == {f"line-{k + 1}" for k in range(0, COUNT, 100)}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(
     at_work: tuple[subprocess.Popen, Path], source: Path, serial: Path
 ) -> None:
@@ -270,6 +272,7 @@ def test_two_runs_do_not_work_in_one_folder(
     assert "another prepare is at work" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_tabletop_is_written_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD", 4)
     out = tmp_path / "out"

@@ -66,6 +66,7 @@ def test_what_does_not_exist_is_refused(split: str, size: int) -> None:
         next(tabletop.samples(split, size))
 
 
+@pytest.mark.slow
 def test_the_demo_profile_answers_better_than_chance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +95,7 @@ def test_the_json_folder_is_checked_before_the_work(capsys: pytest.CaptureFixtur
     assert "no/such/folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_batch_is_scored_as_its_samples_one_by_one(demo: SegZero, ten: list[Sample]) -> None:
     alone = scoring.evaluate(demo, ten)
     assert scoring.evaluate(demo, ten, batch=4) == alone

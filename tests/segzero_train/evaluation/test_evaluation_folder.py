@@ -69,6 +69,7 @@ def test_the_worst_answers_are_drawn_with_their_text(whole: Path) -> None:
     assert index.index(worst["text"]) == index.index("<think>")
 
 
+@pytest.mark.slow
 def test_a_rerun_goes_on_where_the_first_ended(whole: Path, started: Path) -> None:
     before = answers(started)
     assert run("-n", "6", "--worst", "2", "--batch", "3", "--out", str(started)) == 0

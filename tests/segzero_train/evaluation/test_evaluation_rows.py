@@ -35,6 +35,7 @@ def stored(rows: Dataset, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_rows_with_masks_are_asked_as_the_tabletop_is(
     rows: Dataset, asked: list[Result], tmp_path: Path
 ) -> None:
@@ -46,6 +47,7 @@ def test_rows_with_masks_are_asked_as_the_tabletop_is(
             assert found[field] == getattr(result, field)
 
 
+@pytest.mark.slow
 def test_a_damaged_row_is_named_and_ends_nothing(
     rows: Dataset, asked: list[Result], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_ground_truth_is_the_one_that_was_chosen(ignored: Ignored, strip: in
             assert perfect.iou == target.sum() / marked.sum()
 
 
+@pytest.mark.slow
 def test_the_table_says_which_and_published_rows_stand_beside_the_authors_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_without_ignored_pixels_both_are_the_authors(tmp_path: Path) -> None:
     assert "| Seg-Zero-7B | published | 62.6 |" in (out / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_answers_of_one_choice_are_not_mixed_with_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

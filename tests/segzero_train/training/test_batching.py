@@ -60,6 +60,7 @@ def gradient(trainer: Any, inputs: dict[str, Any]) -> tuple[float, torch.Tensor]
     return loss.item(), torch.cat([value.flatten() for value in parameters])
 
 
+@pytest.mark.slow
 def test_rollouts_and_rewards_are_those_of_the_plain_trainer(
     build: Build, profile: str | Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_rollouts_and_rewards_are_those_of_the_plain_trainer(
     assert fast._logs["rewards"] == plain._logs["rewards"]
 
 
+@pytest.mark.slow
 def test_loss_and_gradient_are_those_of_the_plain_trainer(
     build: Build, profile: str | Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_loss_and_gradient_are_those_of_the_plain_trainer(
     assert (our_slope - slope).norm() < 1e-4 * slope.norm()
 
 
+@pytest.mark.slow
 def test_probabilities_and_entropies_come_back_in_their_rows(build: Build) -> None:
     fast, plain = build("demo"), build("demo", plain=True)
     inputs = scored(plain)
@@ -108,6 +111,7 @@ def test_probabilities_and_entropies_come_back_in_their_rows(build: Build) -> No
         torch.testing.assert_close(one[written], other[written], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_reference_model_is_scored_alike(build: Build) -> None:
     fast, plain = build("demo", beta=0.1), build("demo", plain=True, beta=0.1)
     ours, theirs = scored(fast), scored(plain)
@@ -116,6 +120,7 @@ def test_the_reference_model_is_scored_alike(build: Build) -> None:
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_greedy_answers_are_those_of_transformers(build: Build) -> None:
     fast, plain = build("demo"), build("demo", plain=True)
     for trainer in (fast, plain):
@@ -123,12 +128,14 @@ def test_greedy_answers_are_those_of_transformers(build: Build) -> None:
     assert torch.equal(scored(fast)["completion_ids"], scored(plain)["completion_ids"])
 
 
+@pytest.mark.slow
 def test_beams_are_left_to_transformers(build: Build) -> None:
     beams = {"generation_kwargs": '{"num_beams": 2}'}
     fast, plain = build("demo", **beams), build("demo", plain=True, **beams)
     assert torch.equal(scored(fast)["completion_ids"], scored(plain)["completion_ids"])
 
 
+@pytest.mark.slow
 def test_an_image_is_encoded_once_for_all_samples(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

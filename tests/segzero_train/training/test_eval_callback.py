@@ -60,6 +60,7 @@ def test_the_masks_are_those_of_segzero(demo_run: Path, table: Path) -> None:
     assert compared
 
 
+@pytest.mark.slow
 def test_the_reward_is_the_weighted_sum(table: Path, tmp_path: Path) -> None:
     rewards = ["vision_reasoner.accuracy=2", "non_repeat=0.5"]
     held_out = {"held_out_size": 4, "held_out_every": 1}
@@ -84,6 +85,7 @@ def test_the_best_of_a_run_is_kept(demo_run: Path) -> None:
     assert not (demo_run / "best.partial").exists()
 
 
+@pytest.mark.slow
 def test_a_worse_model_leaves_the_best_alone(table: Path, tmp_path: Path) -> None:
     """A learning rate that ruins the model."""
     held_out = {"held_out_size": 2, "held_out_every": 1}

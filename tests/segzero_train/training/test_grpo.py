@@ -74,6 +74,7 @@ def test_a_step_leaves_the_frozen_vision_alone(stepped: tuple) -> None:
     assert not vision(changed(trainer.model, before))
 
 
+@pytest.mark.slow
 def test_vision_is_trained_unless_frozen(table: Path, tmp_path: Path) -> None:
     trainer = build("demo", table, tmp_path)
     before = parameters(trainer.model)
@@ -136,6 +137,7 @@ def _log_likelihood(trainer: Any, batch: dict[str, Any]) -> torch.Tensor:
     return (values * mask).sum(1) / mask.sum(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_both_architectures_take_steps(
     family: str, table: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -152,6 +154,7 @@ def test_both_architectures_take_steps(
     assert vision(moved)
 
 
+@pytest.mark.slow
 def test_lora_trains_its_adapters_alone(table: Path, tmp_path: Path) -> None:
     trainer = build("demo", table, tmp_path, max_steps=2, lora_rank=2)
     before = parameters(trainer.model)
@@ -164,6 +167,7 @@ def test_lora_trains_its_adapters_alone(table: Path, tmp_path: Path) -> None:
     assert len(saved) == len(adapters)
 
 
+@pytest.mark.slow
 def test_the_mask_itself_can_be_rewarded(table: Path, tmp_path: Path) -> None:
     trainer = build("demo", table, tmp_path, rewards=["vision_reasoner", "mask_iou=3"])
     before = parameters(trainer.model)
@@ -192,6 +196,7 @@ def test_the_mask_reward_is_the_iou_of_segzeros_own_mask(table: Path, tmp_path: 
     assert value > 0.5
 
 
+@pytest.mark.slow
 def test_the_divergence_from_the_start_is_penalised(table: Path, tmp_path: Path) -> None:
     trainer = build("demo", table, tmp_path, max_steps=2, beta=5e-3, use_bias_correction_kl=False)
     reference = parameters(trainer.ref_model)

@@ -153,6 +153,7 @@ def apart(box: Box, other: Box) -> float:
     return max(abs(a - b) for a, b in sides)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_leaves_the_vision_tower(tmp_path: Path) -> None:
     steps = ("--max_steps", "12", "--learning_rate", "3e-4")
     assert sft.main(recipe("--output_dir", str(tmp_path), *steps)) == 0
@@ -165,6 +166,7 @@ def test_training_lowers_the_loss_and_leaves_the_vision_tower(tmp_path: Path) ->
     assert moved == {key for key in base if ".visual." not in key}
 
 
+@pytest.mark.slow
 def test_lora_trains_adapters_on_the_language_model_alone(tmp_path: Path) -> None:
     options = ("--max_steps", "2", "--lora_rank", "4", "--learning_rate", "1e-3")
     assert sft.main(recipe("--output_dir", str(tmp_path), *options)) == 0
@@ -197,6 +199,7 @@ class Kill(TrainerCallback):
             raise SystemExit(9)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
