@@ -274,6 +274,7 @@ class SegZero:
             text=answer.text,
             size=(width, height),
             objects=self._segment(image, answer.objects, encoded),
+            dropped=answer.dropped,
         )
 
     def _models(self) -> tuple[Reasoner, Segmenter]:

@@ -62,11 +62,13 @@ class Answer:
         reasoning: The text between <think> and </think>, stripped.
         objects: In the order of the answer; empty if the model says that nothing matches.
         text: The completion, word for word.
+        dropped: One line for each part of the answer that was left out, with the reason.
     """
 
     reasoning: str
     objects: tuple[GroundedObject, ...]
     text: str
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +117,7 @@ class Segmentation:
         text: The completion, word for word.
         size: (width, height) of the image in pixels.
         objects: In the order of the answer; empty if nothing matches.
+        dropped: One line for each part of the answer that was left out, with the reason.
     """
 
     question: str
@@ -122,6 +125,7 @@ class Segmentation:
     text: str
     size: tuple[int, int]
     objects: tuple[SegmentedObject, ...]
+    dropped: tuple[str, ...] = ()
 
     def mask(self) -> NDArray[np.uint8]:
         """Draw all masks into one.
