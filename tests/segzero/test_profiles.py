@@ -50,6 +50,29 @@ def test_each_profile_states_what_its_checkpoint_was_trained_with(
     assert (profile.coordinates, profile.rounding) == (convention, rounding)
 
 
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("seg-zero-7b", 1024),
+        ("vision-reasoner-7b", 2048),
+        ("vision-reasoner-7b-served", 2048),
+        ("qwen2.5-vl-3b", 2048),
+        ("qwen2.5-vl-7b", 2048),
+        ("qwen3-vl-8b", 2048),
+        ("demo", 256),
+    ],
+)
+def test_a_completion_may_be_as_long_as_the_authors_evaluation_of_the_prompt_lets_it(name, tokens):
+    assert load_profile(name).max_new_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [(name, 256 if name == "demo" else 840) for name in SHIPPED]
+)
+def test_each_profile_squashes_to_the_size_of_its_training(name, side):
+    assert load_profile(name).image_size == side
+
+
 def test_hub_names_stay_and_relative_folders_lie_under_the_resource_root():
     assert load_profile("seg-zero-7b").reasoner == "Ricky06662/Seg-Zero-7B"
     expected = resource_root() / "checkpoints" / "demo" / "reasoner"
