@@ -54,7 +54,7 @@ def test_ask_writes_the_picture(picture, profile, tmp_path):
     out = tmp_path / "overlay.png"
     assert main(ask(picture, profile, "--out", str(out))) == 0
     drawn = cv2.imread(str(out))
-    assert drawn.shape[0] > 120 and drawn.shape[1] == 160
+    assert drawn is not None and drawn.shape[0] > 120 and drawn.shape[1] == 160
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

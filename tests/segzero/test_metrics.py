@@ -79,4 +79,4 @@ def test_the_interval_is_that_of_the_normal_approximation_and_repeats():
 
 def test_an_unknown_convention_is_named():
     with pytest.raises(ValueError, match="coco"):
-        summarize([Overlap(1, 2)], "coco")
+        summarize([Overlap(1, 2)], "coco")  # type: ignore[arg-type]

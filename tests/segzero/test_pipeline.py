@@ -5,6 +5,7 @@ import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from segzero.errors import (
 from segzero.pipeline import SegZero
 from segzero.profiles import load_profile
 from segzero.reasoning.completion_format import CompletionFormat
+from segzero.reasoning.local import LocalReasoner
 from segzero.reasoning.reasoner import Completion
-from segzero.types import Box, GroundedObject, Point
+from segzero.types import Box, GroundedObject, Point, Segmentation
 from tests.segzero import tiny_checkpoints
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT
 
@@ -37,16 +39,13 @@ def segzero(profile: Path) -> SegZero:
 class Unused:
     """Stands where no model may be called."""
 
-    def complete(self, *_: object, **__: object) -> Completion:
-        raise AssertionError("the reasoner ran")
+    def complete(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("a model ran")
 
-    complete_batch = complete
+    complete_batch = warm_up = segment = track = complete
 
-    def encode(self, _: object) -> None:
+    def encode(self, image: np.ndarray) -> None:
         """May run while the reasoner does, whatever that returns."""
-
-    def segment(self, *_: object) -> list:
-        raise AssertionError("the segmenter ran")
 
 
 @pytest.fixture
@@ -127,8 +126,8 @@ def test_a_bad_question_is_refused_before_any_model_runs(untouched, image):
 def test_a_stop_between_the_models_keeps_the_segmenter_from_running(segzero, image):
     stop = threading.Event()
 
-    class LastMoment:
-        def complete(self, image: np.ndarray, question: str, **_: object) -> Completion:
+    class LastMoment(Unused):
+        def complete(self, *_: Any, **__: Any) -> Completion:
             stop.set()
             return Completion("<answer>[]</answer>", (224, 224), 1)
 
@@ -188,8 +187,8 @@ def test_a_batch_is_answered_as_its_questions_one_by_one(segzero, image):
 
 
 def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, image):
-    class Written:
-        def complete_batch(self, images: list, questions: list[str]) -> list[Completion]:
+    class Written(Unused):
+        def complete_batch(self, *_: Any, **__: Any) -> list[Completion]:
             texts = [ANSWER, "no idea", "<answer>[]</answer>"]
             return [Completion(text, (224, 224), 9) for text in texts]
 
@@ -199,10 +198,10 @@ def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, ima
         CompletionFormat("vision_reasoner", "relative_1000", "half_up"),
     )
     first, second, third = mixed.ask_batch([image] * 3, ["a", "b", "c"])
+    assert isinstance(first, Segmentation) and isinstance(second, MalformedAnswer)
     assert first.objects[0].box == Box(16, 24, 80, 72)
-    assert isinstance(second, MalformedAnswer)
     assert second.text == "no idea"
-    assert third.objects == ()
+    assert isinstance(third, Segmentation) and third.objects == ()
 
 
 def test_a_batch_with_a_bad_image_or_question_is_refused_before_any_model_runs(untouched, image):
@@ -214,7 +213,10 @@ def test_a_batch_with_a_bad_image_or_question_is_refused_before_any_model_runs(u
 
 def test_closing_frees_the_models_and_asking_then_is_an_error(profile, image):
     segzero = SegZero.load(profile, device="cpu")
-    model = weakref.ref(segzero._reasoner._model)
+    reasoner, _ = segzero._models()
+    assert isinstance(reasoner, LocalReasoner)
+    model = weakref.ref(reasoner._model)
+    del reasoner
     segzero.close()
     segzero.close()
     gc.collect()
@@ -225,7 +227,8 @@ def test_closing_frees_the_models_and_asking_then_is_an_error(profile, image):
 
 @pytest.mark.parametrize("missing", ["reasoner", "segmenter"])
 def test_missing_weights_are_told_when_loading(profile, tmp_path, missing):
-    broken = replace(load_profile(profile), **{missing: str(tmp_path / "absent")})
+    absent: dict[str, Any] = {missing: str(tmp_path / "absent")}
+    broken = replace(load_profile(profile), **absent)
     with pytest.raises(CheckpointError, match="absent"):
         SegZero.load(broken, device="cpu")
 
@@ -251,7 +254,7 @@ def test_warming_up_changes_no_answer(profile, image):
 
 def test_the_image_is_encoded_once_while_the_reasoner_writes(profile, image, monkeypatch):
     segzero = SegZero.load(profile, "cpu")
-    segmenter = segzero._segmenter
+    _, segmenter = segzero._models()
     encode, threads = segmenter.encode, []
 
     def noted(pixels):
@@ -262,7 +265,7 @@ def test_the_image_is_encoded_once_while_the_reasoner_writes(profile, image, mon
     found = segzero.ask(image, "the red ball")
     (name,) = threads
     assert name != threading.current_thread().name
-    (expected,) = segzero.segment(image, found.objects)
+    (expected,) = segzero.segment(image, segzero.reason(image, "the red ball").objects)
     assert np.array_equal(found.objects[0].mask, expected.mask)
 
 
@@ -277,8 +280,9 @@ def test_reasoner_and_segmenter_share_the_cores_while_both_compute(profile, imag
 
         return note
 
-    monkeypatch.setattr(segzero._segmenter, "encode", noting(segzero._segmenter.encode))
-    monkeypatch.setattr(segzero._reasoner, "complete", noting(segzero._reasoner.complete))
+    reasoner, segmenter = segzero._models()
+    monkeypatch.setattr(segmenter, "encode", noting(segmenter.encode))
+    monkeypatch.setattr(reasoner, "complete", noting(reasoner.complete))
     segzero.ask(image, "the red ball")
     assert noted == [max(1, before // 2)] * 2
     assert torch.get_num_threads() == before

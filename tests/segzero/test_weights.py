@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,9 +28,9 @@ def cut(path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
 
 
-def load(folder: Path, **options: object) -> object:
-    options = {"dtype": "float32", "device": CPU} | options
-    return weights.load_model(AutoModelForImageTextToText, folder, **options)
+def load(folder: Path, dtype: str = "float32", **options: Any) -> Any:
+    loader = AutoModelForImageTextToText
+    return weights.load_model(loader, folder, dtype=dtype, device=CPU, **options)
 
 
 def test_a_whole_folder_is_found(qwen3_vl):

@@ -27,7 +27,7 @@ def digests(model: Any) -> dict[str, str]:
     found = {}
     for name, parameter in model.named_parameters():
         with deepspeed.zero.GatheredParameters([parameter]):
-            found[name] = hashlib.sha256(parameter.detach().numpy().tobytes()).hexdigest()
+            found[name] = hashlib.sha256(parameter.detach().cpu().numpy().tobytes()).hexdigest()
     return found
 
 
@@ -38,11 +38,12 @@ def main() -> None:
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     PartialState(backend="gloo")
     trainer = build_trainer(*read_recipe((GrpoOptions, GRPOConfig), words))
-    before = digests(trainer.model)
+    model: Any = trainer.model
+    before = digests(model)
     trainer.train()
     trainer.save_model()
     trainer.save_state()
-    engine = trainer.model_wrapped
+    engine: Any = trainer.model_wrapped
     rank = trainer.accelerator.process_index
     seen = {
         "engine": type(engine).__name__,
@@ -50,9 +51,9 @@ def main() -> None:
         "optimizer": type(engine.optimizer).__name__,
         "steps": engine.global_steps,
         "processes": trainer.accelerator.num_processes,
-        "split": any(hasattr(value, "ds_id") for value in trainer.model.parameters()),
+        "split": any(hasattr(value, "ds_id") for value in model.parameters()),
         "before": before,
-        "after": digests(trainer.model),
+        "after": digests(model),
     }
     Path(f"{facts}-{rank}.json").write_text(json.dumps(seen))
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segzero.errors import MalformedAnswer
-from segzero.reasoning.answers import FORMATS, MAX_OBJECTS, format_answer, parse
+from segzero.reasoning.answers import FORMATS, MAX_OBJECTS, AnswerFormat, format_answer, parse
 from segzero.types import Answer, Box, GroundedObject, Point
 
 SEG_ZERO_EXAMPLE = (
@@ -30,7 +30,9 @@ HANGING = 60.0
 ONE = GroundedObject(Box(1, 2, 3, 4), (Point(2, 3),))
 
 
-def answered(body: str, answer_format: str = "vision_reasoner") -> tuple[GroundedObject, ...]:
+def answered(
+    body: str, answer_format: AnswerFormat = "vision_reasoner"
+) -> tuple[GroundedObject, ...]:
     return parse(f"<think>x</think><answer>{body}</answer>", answer_format).objects
 
 

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segzero.errors import MalformedAnswer
-from segzero.reasoning.coordinates import CONVENTIONS, ROUNDINGS, to_image, to_model
+from segzero.reasoning.coordinates import (
+    CONVENTIONS,
+    ROUNDINGS,
+    Coordinates,
+    Rounding,
+    to_image,
+    to_model,
+)
 from segzero.types import Answer, Box, GroundedObject, Point
 
 
@@ -12,7 +19,11 @@ def answer(box: Box, *points: Point) -> Answer:
 
 
 def moved(
-    item: Answer, convention: str, model: tuple[int, int], image: tuple[int, int], rounding: str
+    item: Answer,
+    convention: Coordinates,
+    model: tuple[int, int],
+    image: tuple[int, int],
+    rounding: Rounding,
 ) -> GroundedObject:
     return to_image(item, convention, model, image, rounding).objects[0]
 
