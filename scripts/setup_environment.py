@@ -41,7 +41,7 @@ PYTHON = VENV / "bin" / "python"
 ENVIRONMENT_FILES = ("constraints.txt", "setup.py", "scripts/setup_environment.py")
 # A change in one of these makes the build stale; of the folders only the names count, because
 # `--symlink-install` lets every edit through.
-BUILD_FILES = ("CMakeLists.txt", "package.xml", "msg", "action", "scripts/executable.py.in")
+BUILD_FILES = ("CMakeLists.txt", "package.xml", "msg", "action", "srv", "scripts/executable.py.in")
 BUILD_FOLDERS = ("segzero", "segzero_ros", "segzero_sim", "launch", "config", "checkpoints")
 
 
