@@ -206,7 +206,7 @@ class IdleModels:
 
 
 def listen(seconds: float) -> tuple[int, int]:
-    """Ask, hear masks for `seconds`, and return the stamps of the first and the last."""
+    """Ask, receive masks for `seconds`, and return the stamps of the first and the last."""
     import rclpy
     from sensor_msgs.msg import Image
     from std_msgs.msg import String

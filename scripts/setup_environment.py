@@ -53,10 +53,10 @@ def main() -> None:
     stale_environment = not up_to_date(VENV, environment_key)
     if stale_environment:
         make_environment(with_ros)
-        remember(VENV, environment_key)
+        write_stamp(VENV, environment_key)
     if stale_environment or not up_to_date(INSTALL, build_key):
         build(with_ros)
-        remember(INSTALL, build_key)
+        write_stamp(INSTALL, build_key)
 
 
 def refuse_another_way(with_ros: bool) -> None:
@@ -198,7 +198,7 @@ def up_to_date(folder: Path, key: str) -> bool:
     return stamp(folder).is_file() and stamp(folder).read_text() == key
 
 
-def remember(folder: Path, key: str) -> None:
+def write_stamp(folder: Path, key: str) -> None:
     stamp(folder).write_text(key)
 
 

@@ -95,7 +95,8 @@ class Decoder:
         model: a model of transformers that `supports` accepts. The decoder shares its weights, on
             the device where it is.
         four_bits: compute all but the prompt with the layers' weights rounded to four bits. These
-            take memory beside the full ones; a weight that the kernels don't support stays full.
+            take memory in addition to the full ones. A weight that the kernels don't support stays
+            full.
     """
 
     def __init__(self, model: Any, *, four_bits: bool = False) -> None:

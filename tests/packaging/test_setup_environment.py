@@ -57,9 +57,9 @@ def test_the_digest_follows_contents_and_words(tmp_path):
     assert setup_environment.digest([file], "x") != first
 
 
-def test_a_folder_is_up_to_date_for_the_remembered_key_alone(tmp_path):
+def test_a_folder_is_up_to_date_for_the_written_key_alone(tmp_path):
     assert not setup_environment.up_to_date(tmp_path, "key")
-    setup_environment.remember(tmp_path, "key")
+    setup_environment.write_stamp(tmp_path, "key")
     assert setup_environment.up_to_date(tmp_path, "key")
     assert not setup_environment.up_to_date(tmp_path, "another")
 

@@ -115,8 +115,8 @@ class Handler(BaseHTTPRequestHandler):
             if name not in MODELS:
                 raise Refused(404, f"The model `{name}` does not exist.")
             MODELS[name](self, body)
-        except Refused as refusal:
-            self._reply(refusal.args[0], {"error": {"message": refusal.args[1]}})
+        except Refused as error:
+            self._reply(error.args[0], {"error": {"message": error.args[1]}})
         except (Cancelled, OSError):
             seen[f"{name} given up"] += 1
             self.close_connection = True

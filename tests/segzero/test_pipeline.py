@@ -187,13 +187,13 @@ def test_a_batch_is_answered_as_its_questions_one_by_one(segzero, image):
 
 
 def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, image):
-    class Written(Unused):
+    class FixedCompletions(Unused):
         def complete_batch(self, *_: Any, **__: Any) -> list[Completion]:
             texts = [ANSWER, "no idea", "<answer>[]</answer>"]
             return [Completion(text, (224, 224), 9) for text in texts]
 
     mixed = SegZero(
-        Written(),
+        FixedCompletions(),
         segzero._segmenter,
         CompletionFormat("vision_reasoner", "relative_1000", "half_up"),
     )

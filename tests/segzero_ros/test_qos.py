@@ -20,23 +20,25 @@ def test_subscribers_of_either_reliability_get_results(
     follower, reliability: ReliabilityPolicy
 ) -> None:
     robot, _ = follower
-    heard: queue.Queue[Segmentation] = queue.Queue()
+    received: queue.Queue[Segmentation] = queue.Queue()
     subscription = robot.operator.listen(
-        Segmentation, "segzero/segmentation", heard, QoSProfile(depth=1, reliability=reliability)
+        Segmentation, "segzero/segmentation", received, QoSProfile(depth=1, reliability=reliability)
     )
     wait_until(subscription.get_publisher_count, "the publisher")
     with filming(robot):
         wait_until(lambda: robot.node.frames.received, "frames")
         robot.operator.ask("the red ball")
-        while heard.get(timeout=DEADLINE).state not in FOLLOWED:
+        while received.get(timeout=DEADLINE).state not in FOLLOWED:
             pass
 
 
 def test_a_subscriber_that_wants_what_is_not_offered_disturbs_nobody(follower) -> None:
     robot, _ = follower
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    heard: queue.Queue[Segmentation] = queue.Queue()
-    topic = robot.operator.listen(Segmentation, "segzero/segmentation", heard, latched).topic_name
+    received: queue.Queue[Segmentation] = queue.Queue()
+    topic = robot.operator.listen(
+        Segmentation, "segzero/segmentation", received, latched
+    ).topic_name
     wait_until(lambda: robot.node.count_subscribers(topic) == 2, "the subscriber")
     assert start(robot).state == Segmentation.ANSWERED
     assert followed_on(robot, picture(2)).state in FOLLOWED
@@ -46,7 +48,7 @@ def test_a_subscriber_that_wants_what_is_not_offered_disturbs_nobody(follower) -
         return status is not None and "change the QoS of one" in status.message
 
     wait_until(told, "the mismatch in /diagnostics")
-    assert heard.empty()
+    assert received.empty()
     assert start(robot, 3).state == Segmentation.ANSWERED
 
 

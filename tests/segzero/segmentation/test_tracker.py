@@ -112,8 +112,8 @@ def test_presence_changes_only_when_the_logit_passes_two(shared, score_head):
     assert present == [True, False, False, False, True, True, False, False]
 
 
-def test_a_doubtful_frame_is_remembered_as_an_absence(shared, score_head):
-    def remembered(doubt: float) -> Memory:
+def test_a_doubtful_frame_enters_the_memory_as_an_absence(shared, score_head):
+    def memory_of(doubt: float) -> Memory:
         tracker = shared.track(START, OBJECTS[:1])
         for frame, logit in zip(STREAM, (-5.0, doubt), strict=False):
             score_head.weight.data.zero_()
@@ -121,7 +121,7 @@ def test_a_doubtful_frame_is_remembered_as_an_absence(shared, score_head):
             tracker.step(frame)
         return tracker._memory._recent[-1]
 
-    doubtful, absent, present = remembered(1.0), remembered(-5.0), remembered(3.0)
+    doubtful, absent, present = memory_of(1.0), memory_of(-5.0), memory_of(3.0)
     for name in ("maskmem_features", "object_pointer"):
         assert torch.equal(getattr(doubtful, name), getattr(absent, name))
         assert not torch.equal(getattr(doubtful, name), getattr(present, name))
@@ -210,7 +210,7 @@ def test_a_step_that_lacks_memory_is_as_if_its_frame_had_not_been(shared, monkey
     tracker = shared.track(START, OBJECTS[:2])
     lines = run(tracker, [STREAM[0]])
     with monkeypatch.context() as patched:
-        # After the masks, when the frame is remembered.
+        # After the masks, when the frame enters the memory.
         patched.setattr(shared._video, "_encode_new_memory", out_of_memory)
         with pytest.raises(DeviceOutOfMemory):
             tracker.step(STREAM[1])

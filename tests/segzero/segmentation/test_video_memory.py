@@ -69,12 +69,12 @@ def together(model: Sam2VideoModel, masks: torch.Tensor) -> list[tuple[torch.Ten
 
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [False, True], ids=["timeless", "timed pointers"])
-@pytest.mark.parametrize("seen", [100.0, -100.0], ids=["seen", "never seen"])
+@pytest.mark.parametrize("object_score_logit", [100.0, -100.0], ids=["present", "absent"])
 def test_objects_together_are_found_as_each_alone(
-    model: Sam2VideoModel, times: bool, seen: float
+    model: Sam2VideoModel, times: bool, object_score_logit: float
 ) -> None:
     model.config.enable_temporal_pos_encoding_for_object_pointers = times
-    model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(seen)
+    model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(object_score_logit)
     masks = squares()
     found = together(model, masks)
     for number in range(len(masks)):

@@ -164,7 +164,7 @@ def test_follow_yields_the_frames_of_its_own_question(
         assert latest is not None and latest.header.stamp.sec >= stamps[-1]
 
         follower.operator.ask("?!")  # refused: it changes nothing
-        wait_until(lambda: follower.operator.count("failed"), "the refusal")
+        wait_until(lambda: follower.operator.count("failed"), "the rejection")
         assert next(frames).query_id == answer.query_id
 
         second = make_client().ask("the blue ball", timeout=DEADLINE)

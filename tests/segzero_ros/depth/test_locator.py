@@ -130,8 +130,8 @@ class DepthCamera:
         self._robot = robot
         node = robot.operator.node
         self.points: queue.Queue[PointCloud2] = queue.Queue()
-        heard = robot.operator.listen(PointCloud2, "segzero/points", self.points)
-        wait_until(heard.get_publisher_count, "~/points")
+        subscription = robot.operator.listen(PointCloud2, "segzero/points", self.points)
+        wait_until(subscription.get_publisher_count, "~/points")
         self._depth = node.create_publisher(Image, "depth", CAMERA_QOS)
         self._info = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
         for publisher in (self._depth, self._info):

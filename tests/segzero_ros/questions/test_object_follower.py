@@ -38,7 +38,7 @@ def arrivals(robot: Robot) -> dict[int, int]:
 
 
 def drain(robot: Robot) -> None:
-    """Take what was published so far; the refusal of one more question leaves all else alone."""
+    """Take what was published so far; the rejection of one more question leaves all else alone."""
     robot.operator.ask("?")
     while robot.operator.result().query != "?":
         pass

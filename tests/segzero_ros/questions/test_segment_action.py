@@ -155,7 +155,7 @@ def test_a_cancel_after_the_end_is_refused(robot: Robot, goals: Goals) -> None:
     robot.see(picture(1))
     goal = goals.send()
     assert ended(goal)[0] == GoalStatus.STATUS_SUCCEEDED
-    assert not wait(goal.cancel_goal_async(), "the refusal").goals_canceling
+    assert not wait(goal.cancel_goal_async(), "the rejection").goals_canceling
 
 
 REPLACEMENTS = {
@@ -186,17 +186,17 @@ STOPS: dict[str, Callable[[Robot, ClientGoalHandle], object]] = {
 @pytest.mark.parametrize("how", STOPS)
 def test_it_is_silent_after_a_stop(make_thinking, how: str) -> None:
     robot, goals = make_thinking()
-    heard: queue.Queue[ReasoningText] = queue.Queue()
-    stream = robot.operator.listen(ReasoningText, "segzero/reasoning/stream", heard, ALL)
+    received: queue.Queue[ReasoningText] = queue.Queue()
+    stream = robot.operator.listen(ReasoningText, "segzero/reasoning/stream", received, ALL)
     wait_until(stream.get_publisher_count, "the stream")
     goal = goals.send()
-    while not heard.get(timeout=DEADLINE).text:
+    while not received.get(timeout=DEADLINE).text:
         pass
     STOPS[how](robot, goal)
-    while not heard.get(timeout=DEADLINE).end:
+    while not received.get(timeout=DEADLINE).end:
         pass
     status, _ = ended(goal)
-    assert heard.empty()
+    assert received.empty()
     cancelled = how == "cancel"
     assert status == (GoalStatus.STATUS_CANCELED if cancelled else GoalStatus.STATUS_ABORTED)
 

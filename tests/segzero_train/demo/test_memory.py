@@ -34,11 +34,11 @@ def model(tmp_path: Path) -> Sam2VideoModel:
     return model
 
 
-@pytest.mark.parametrize("seen", [100.0, -100.0])
+@pytest.mark.parametrize("object_score_logit", [100.0, -100.0])
 def test_training_follows_as_inference_does(
-    model: Sam2VideoModel, clips: Clips, tmp_path: Path, seen: float
+    model: Sam2VideoModel, clips: Clips, tmp_path: Path, object_score_logit: float
 ) -> None:
-    model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(seen)
+    model.mask_decoder.pred_obj_score_head.proj_out.bias.data.fill_(object_score_logit)
     rgb = clips.rgb[0][0]
     masks = torch.from_numpy(np.array(clips.ids[0][0] == 1)).float()
     pixels = image_processor()(images=list(rgb), return_tensors="pt")["pixel_values"]
