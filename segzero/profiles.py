@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from segzero.errors import CheckpointError
+from segzero.hub_names import is_hub_name
 from segzero.reasoning.answers import AnswerFormat
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import Coordinates, Rounding
@@ -190,13 +191,10 @@ def _check_served(path: Path, profile: Profile) -> None:
 
 
 def _resolve(weights: str, bases: tuple[Path, ...]) -> str:
-    """An absolute folder, or the Hub name as it stands.
-
-    Without such a folder, one slash makes a Hub name, anything else a folder that is missing.
-    """
+    """An absolute folder, which may be missing, or the Hub name as it stands."""
     for base in bases:
         if (folder := base / Path(weights).expanduser()).is_dir():
             return str(folder)
-    if weights.count("/") == 1 and not weights.startswith((".", "~", "/")):
+    if is_hub_name(weights, (*bases, Path())):
         return weights
     return str(bases[-1] / Path(weights).expanduser())

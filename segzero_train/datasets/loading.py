@@ -4,19 +4,19 @@ Pictures stay undecoded, as `{"bytes", "path"}`: when `columns.row_image` or `ro
 damaged one, it raises a BadData that names the row.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segzero.hub_names import is_hub_name
 from segzero_train.datasets import store
 from segzero_train.errors import BadData
+from segzero_train.missing import missing_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _TRAINING = {"problem", "solution", "image"}
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SAME_SPLIT = {"val": "validation", "validation": "val"}
 
 
@@ -34,7 +34,8 @@ def load_rows(name_or_path: str, split: str, size: int | None = None) -> "Datase
         The rows, pictures undecoded.
 
     Raises:
-        BadData: The dataset isn't there or isn't finished, can't be read, has no such split, has
+        BadData: The dataset isn't there (a name that looks like a path is never looked up on the
+            Hub) or isn't finished, can't be read, has no such split, has
             no rows or lacks columns.
     """
     if size is not None and size < 1:
@@ -51,10 +52,10 @@ def load_split(name_or_path: str, split: str) -> "Dataset":
         splits = _from_folder(path, split)
     elif path.exists():
         raise BadData(f"{path} is a file: give the folder of the dataset")
-    elif _HUB_NAME.fullmatch(name_or_path):
+    elif is_hub_name(name_or_path):
         splits = _from_hub(name_or_path)
     else:
-        raise BadData(f"there is no folder {path}")
+        raise BadData(missing_dataset(name_or_path, split))
     name = _SAME_SPLIT.get(split, split) if split not in splits else split
     if name not in splits:
         raise BadData(

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.profiles import Profile, load_profile, resource_root
+from segzero.hub_names import is_hub_name
+from segzero.profiles import Profile, load_profile, profile_names, resource_root
 from segzero_train.errors import BadRecipe
+from segzero_train.missing import missing_profile, missing_weights, only_adapters
 from segzero_train.recipe import TaskOptions
 
 if TYPE_CHECKING:
@@ -29,10 +31,21 @@ def base_profile(options: TaskOptions) -> Profile:
         The profile; its reasoner is `options.weights` where the recipe names any.
 
     Raises:
-        BadRecipe: The profile's reasoner runs on a server and the recipe names no weights.
-        CheckpointError: There is no such profile.
+        BadRecipe: There is no such profile, or no folder of its weights or the recipe's. Or the
+            profile's reasoner runs on a server, and the recipe names no weights.
+        CheckpointError: The profile can't be used.
     """
-    profile = load_profile(_profile_file(options.profile))
+    profile = _with_weights(options, load_profile(_profile_file(options.profile)))
+    for name in (profile.reasoner, profile.segmenter):
+        folder = Path(name)
+        if folder.is_absolute() and not folder.is_dir():
+            raise BadRecipe(missing_weights(name))
+        if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+            raise BadRecipe(only_adapters(folder))
+    return profile
+
+
+def _with_weights(options: TaskOptions, profile: Profile) -> Profile:
     if not options.weights:
         if profile.server:
             raise BadRecipe(
@@ -41,14 +54,23 @@ def base_profile(options: TaskOptions) -> Profile:
             )
         return profile
     folder = Path(options.weights).expanduser()
-    weights = str(folder.resolve()) if folder.is_dir() else options.weights
-    return replace(profile, reasoner=weights, server="")
+    if folder.is_dir():
+        return replace(profile, reasoner=str(folder.resolve()), server="")
+    if not is_hub_name(options.weights):
+        raise BadRecipe(missing_weights(options.weights))
+    return replace(profile, reasoner=options.weights, server="")
 
 
 def _profile_file(name_or_path: str) -> str | Path:
     """As given, or the shipped file where the current folder has none at that path."""
     shipped = resource_root() / name_or_path
-    return shipped if shipped.is_file() and not Path(name_or_path).is_file() else name_or_path
+    if Path(name_or_path).is_file() or name_or_path in profile_names():
+        return name_or_path
+    if shipped.is_file():
+        return shipped
+    if Path(name_or_path).name != name_or_path or Path(name_or_path).suffix in (".yaml", ".yml"):
+        raise BadRecipe(missing_profile(name_or_path))
+    return name_or_path
 
 
 def lora(options: TaskOptions) -> "LoraConfig | None":

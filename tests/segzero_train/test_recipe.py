@@ -212,6 +212,36 @@ def test_no_profile_is_refused() -> None:
         read()
 
 
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({"weights": "runs/base"}, "export RUN --out runs/base"),
+        ({"weights": "./base"}, "hf download OWNER/NAME --local-dir ./base"),
+        ({"weights": r"a\b"}, r"--out a\b"),
+        ({"weights": "exported/reasoner"}, "export RUN --out exported` makes it"),
+        (
+            {"profile": "exported/profile.yaml"},
+            "--out exported` writes exported/profile",
+        ),
+        ({"profile": "mine.yml"}, "segzero profiles"),
+        ({"profile": "runs/exported"}, "export RUN --out runs/exported`"),
+    ],
+)
+def test_a_missing_folder_is_refused_with_the_command_that_makes_it(
+    options: dict[str, Any], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadRecipe) as caught:
+        base_profile(TaskOptions(**{"profile": "demo", **options}))
+    assert command in str(caught.value)
+
+
+def test_adapters_alone_are_no_weights_to_start_from(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(BadRecipe, match=r"holds LoRA adapters alone: .*export .* --out MERGED"):
+        base_profile(TaskOptions(profile="demo", weights=str(tmp_path)))
+
+
 @pytest.mark.parametrize("type_", [TaskOptions, GrpoOptions, SftOptions])
 def test_every_field_is_documented(type_: type) -> None:
     assert all(field.metadata.get("help") for field in dataclasses.fields(type_))

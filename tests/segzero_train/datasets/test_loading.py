@@ -216,6 +216,31 @@ def test_other_columns_are_loaded_without_the_check(tmp_path: Path) -> None:
     assert load_split(folder, "train")[0]["answers"] == ["so"]
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("data/reasonseg", "prepare reasonseg --source ReasonSeg --split val --out data/reasonseg"),
+        ("./refcocog", "prepare refcocog --source refer/refcocog --images train2014 --split val"),
+        ("here/mine", "prepare folder --source MY_PICTURES --split val --out here/mine"),
+        ("~/absent/x", "--out ~/absent/x"),
+        (r"sets\mine", r"--out sets\mine"),
+        ("owner/rows.parquet", "--out owner/rows.parquet"),
+    ],
+)
+def test_what_looks_like_a_path_is_never_looked_up_on_the_hub(
+    name: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **named: Any) -> None:
+        raise AssertionError("the Hub was asked")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    with pytest.raises(BadData) as caught:
+        load_rows(name, "val")
+    assert command in str(caught.value)
+
+
 def test_a_published_name_without_a_network_says_how_to_get_it() -> None:
     script = (
         "from segzero_train.datasets.loading import load_rows\n"
