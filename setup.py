@@ -145,6 +145,11 @@ setup(
             "mkdocstrings-python>=2,<3",
         ],
         "sam2": ["sam2>=1.1,<2"],
+        # Tests compare with these. The set-up leaves out their dependencies, which no test needs.
+        "oracles": [
+            "dashscope>=1.20.14,<1.20.15",  # carries the vocabulary of Qwen's tokenizers
+            "qwen-vl-utils>=0.0.14,<0.1",
+        ],
     },
     entry_points={"console_scripts": ["segzero = segzero.cli:main"]},
 )

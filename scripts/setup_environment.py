@@ -111,6 +111,9 @@ def make_environment(with_ros: bool) -> None:
     extras = "sim,train,dev,docs" if with_ros else "ros-wheels,sim,train,dev,docs"
     run(*pip, "--no-build-isolation", "--editable", f".[{extras}]")
     run(*pip, "--no-build-isolation", "sam2", SAM2_BUILD_CUDA="0")
+    # Tests read a file of the first and compare with the second. They would bring along clients of
+    # web services and a video decoder, which nothing here uses.
+    run(*pip, "--no-deps", "dashscope", "qwen-vl-utils")
     if not with_ros:
         complete_ros_wheels()
     system_packages.require_opengl(PYTHON)
