@@ -1,6 +1,8 @@
 """Follow objects through an endless stream of frames with SAM 2's video memory."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -12,18 +14,45 @@ from torch.nn import functional
 from segzero.devices import translate_oom
 from segzero.errors import BadImage
 from segzero.segmentation.image_encoder import Features
-from segzero.segmentation.video_memory import ObjectMemory, decode, encode_memory, init_memory
+from segzero.segmentation.video_memory import (
+    Memory,
+    ObjectMemory,
+    condition_on_memories,
+    decode,
+    encode_memory,
+    init_memory,
+)
 from segzero.types import Box, SegmentedObject, TrackedObject
 
 _PRESENCE_HYSTERESIS = 2.0
 """Presence changes only when the object score logit passes this, up or down."""
 
 
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Objects that were found in one frame.
+
+    Attributes:
+        ids: B ids.
+        memory: of the B objects.
+        present: whether each was in the last frame.
+    """
+
+    ids: list[int]
+    memory: ObjectMemory
+    present: list[bool]
+
+
+_Step = tuple[_Group, Memory, list[bool], list[float], NDArray[np.float32]]
+"""A group's next memory, presence, scores and (b, h, w) mask logits."""
+
+
 class Tracker:
     """Follows objects from the frame that they were found in; for one thread at a time.
 
     It keeps what the model attends to: the first frame, the memories of the last few and the object
-    pointers of some more. Frames must be in order; the times between them may differ.
+    pointers of some more. Frames must be in order; the times between them may differ. Objects that
+    were found in other frames can join.
     """
 
     def __init__(
@@ -47,25 +76,61 @@ class Tracker:
         self._model = model
         self._encode: Callable[[NDArray[np.uint8]], Features] | None = encode
         self._shape = image.shape
-        self._ids = [item.id for item in objects]
         with translate_oom(), torch.inference_mode():
             frame = encode(image).expand(len(objects))
             masks = torch.cat([mask_prompt(item.mask, model.image_size) for item in objects])
             first = init_memory(model, frame, masks.to(frame.image_embed))  # masks: (B, 1, S, S)
-            self._memory: ObjectMemory | None = ObjectMemory(model, first)
-        self._present = [True] * len(objects)
+        ids = [item.id for item in objects]
+        self._groups = [_Group(ids, ObjectMemory(model, first), [True] * len(ids))]
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the followed objects, in the order of the results."""
+        return [number for group in self._groups for number in group.ids]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3), the shape of the frames that it follows."""
+        return self._shape
+
+    def join(self, other: "Tracker") -> None:
+        """Take over the objects of another tracker, and close that one.
+
+        Args:
+            other: Follows frames of the same size, by the same segmenter, other ids, and stands at
+                a frame not much older or newer.
+
+        Raises:
+            ValueError: the frames' sizes differ, or an id is in both.
+        """
+        if other.shape != self._shape or set(other.ids) & set(self.ids):
+            raise ValueError("trackers join only with frames of one size and without equal ids")
+        self._groups += other._groups
+        other._groups = []
+        other.close()
+
+    def remove(self, ids: Collection[int]) -> None:
+        """Follow the objects with these ids no longer; unknown ids change nothing."""
+        for group in self._groups:
+            rows = [row for row, number in enumerate(group.ids) if number not in ids]
+            if 0 < len(rows) < len(group.ids):
+                with torch.inference_mode():
+                    group.memory.select(rows)
+                group.present = [group.present[row] for row in rows]
+            group.ids = [group.ids[row] for row in rows]
+        self._groups = [group for group in self._groups if group.ids]
 
     def step(self, image: NDArray[np.uint8]) -> tuple[TrackedObject, ...]:
         """Find the objects again in the next frame.
 
-        Where two masks meet, a pixel belongs to the object with the higher logit. After an error
-        the next step works, as if this frame had not been there.
+        Where two masks of objects that were found together meet, a pixel belongs to the object with
+        the higher logit. After an error the next step works, as if this frame had not been there.
 
         Args:
             image: (H, W, 3) uint8 RGB of the first frame's size.
 
         Returns:
-            All objects of the start, in its order; absent ones have no box and an empty mask.
+            All objects, in the order of `ids`; absent ones have no box and an empty mask.
 
         Raises:
             BadImage: the frame has another size or type than the first.
@@ -79,41 +144,73 @@ class Tracker:
                 f"this tracker follows uint8 RGB frames of {width}x{height} pixels, not "
                 f"{_describe(image)}: ask again, or start another tracker, for other frames"
             )
-        if self._memory is None or self._encode is None:
+        if self._encode is None:
             raise RuntimeError("this tracker is closed; start another one")
         with translate_oom(), torch.inference_mode():
-            frame = self._encode(image).expand(len(self._ids))
-            output = decode(self._model, frame, self._memory.condition_on_memory(frame.image_embed))
-            bias = [
-                [_PRESENCE_HYSTERESIS if present else -_PRESENCE_HYSTERESIS]
-                for present in self._present
+            features = self._encode(image)
+            # Groups of equal depth share a step: after some frames, all of them.
+            alike: dict[tuple[int, int], list[_Group]] = defaultdict(list)
+            for group in self._groups:
+                alike[group.memory.depth].append(group)
+            steps = [
+                step for groups in alike.values() for step in self._step_groups(groups, features)
             ]
-            score_logits = output.object_score_logits
-            score_logits = score_logits + score_logits.new_tensor(bias)  # (B, 1)
-            present = score_logits > 0
-            mask_logits = output.best_masks(present)  # (B, 1, h, w)
-            memory = encode_memory(
-                self._model,
-                frame,
-                mask_logits,
-                present,
-                output.object_pointer,
-                non_overlapping=True,
-            )
-            scores = score_logits.flatten().float().sigmoid().tolist()
-            low_res = mask_logits[:, 0].float().cpu().numpy()  # (B, h, w)
         # Only now, so that a failed step leaves no trace.
-        self._memory.add(memory)
-        self._present = present.flatten().tolist()
-        masks = upscale(low_res, self._present, (width, height))
-        return tuple(
-            TrackedObject(id=number, box=bounding_box(mask), mask=mask, score=score)
-            for number, mask, score in zip(self._ids, masks, scores, strict=True)
-        )
+        found: dict[int, TrackedObject] = {}
+        for group, memory, present, scores, low_res in steps:
+            group.memory.add(memory)
+            group.present = present
+            masks = upscale(low_res, present, (width, height))
+            for number, mask, score in zip(group.ids, masks, scores, strict=True):
+                found[number] = TrackedObject(number, bounding_box(mask), mask, score)
+        return tuple(found[number] for number in self.ids)
 
     def close(self) -> None:
         """Free the memory of this stream; a later step is an error. Closing twice is fine."""
-        self._model = self._encode = self._memory = None
+        self._model = self._encode = None
+        self._groups = []
+
+    def _step_groups(self, groups: Sequence[_Group], features: Features) -> list[_Step]:
+        """Decode and remember one frame for groups of equal depth, B objects together."""
+        model, sizes = self._model, [len(group.ids) for group in groups]
+        frame = features.expand(sum(sizes))
+        banks = [group.memory for group in groups]
+        output = decode(model, frame, condition_on_memories(model, banks, frame.image_embed))
+        bias = [
+            [_PRESENCE_HYSTERESIS if present else -_PRESENCE_HYSTERESIS]
+            for group in groups
+            for present in group.present
+        ]
+        score_logits = output.object_score_logits
+        score_logits = score_logits + score_logits.new_tensor(bias)  # (B, 1)
+        mask_logits = output.best_masks(score_logits > 0)  # (B, 1, h, w)
+        steps: list[_Step] = []
+        for group, masks, scores, pointers in zip(
+            groups,
+            torch.split(mask_logits, sizes),
+            torch.split(score_logits, sizes),
+            torch.split(output.object_pointer, sizes),
+            strict=True,
+        ):
+            present = scores > 0
+            memory = encode_memory(
+                model,
+                features.expand(len(group.ids)),
+                masks,
+                present,
+                pointers,
+                non_overlapping=True,
+            )
+            steps.append(
+                (
+                    group,
+                    memory,
+                    present.flatten().tolist(),
+                    scores.flatten().float().sigmoid().tolist(),
+                    masks[:, 0].float().cpu().numpy(),  # (b, h, w)
+                )
+            )
+        return steps
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box | None:

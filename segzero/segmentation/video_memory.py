@@ -6,6 +6,7 @@ time, without gradients; here B objects share a step, at inference and in traini
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,14 @@ class Memory:
     maskmem_pos_enc: torch.Tensor
     object_pointer: torch.Tensor
 
+    def select(self, index: torch.Tensor) -> "Memory":
+        """The memory of some of the objects, by an int64 index."""
+        return Memory(
+            self.maskmem_features[:, index],
+            self.maskmem_pos_enc[:, index],
+            self.object_pointer[index],
+        )
+
 
 class ObjectMemory:
     """The memory bank of B objects: the first frame, the last few, and pointers of some more.
@@ -85,16 +94,33 @@ class ObjectMemory:
         self._pointers.appendleft(memory.object_pointer)
         self._frames += 1
 
-    def condition_on_memory(self, image_embed: torch.Tensor) -> torch.Tensor:
-        """Memory attention: condition the next frame's features on the memory bank.
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Frames and object pointers in the bank; banks of equal depth can share a step."""
+        return len(self._recent), len(self._pointers)
 
-        Args:
-            image_embed: (B, C, h, w), the frame's coarsest features.
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these of the B objects, in this order."""
+        index = torch.tensor(rows, device=self._first.object_pointer.device)
+        self._first = self._first.select(index)
+        for position, memory in enumerate(self._recent):
+            self._recent[position] = memory.select(index)
+        for position, pointer in enumerate(self._pointers):
+            self._pointers[position] = pointer[index]
+
+    def condition_on_memory(self, image_embed: torch.Tensor) -> torch.Tensor:
+        """Memory attention for this bank alone; see `condition_on_memories`."""
+        return condition_on_memories(self._model, [self], image_embed)
+
+    def tokens(self) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """The keys and values of the memory attention.
 
         Returns:
-            (B, C, h, w).
+            memory: (frames * hw + T * C/m, B, m), spatial features, then object pointers.
+            pos_enc: their positional encoding, of the same shape.
+            pointers: T * C/m, the number of pointer tokens.
         """
-        model, count = self._model, len(image_embed)
+        model, count = self._model, len(self._first.object_pointer)
         # Frames back in time, 0 for the first frame. Index -1 gives it the last temporal encoding.
         bank = [(0, self._first)]
         bank += [(len(self._recent) - k, memory) for k, memory in enumerate(self._recent)]
@@ -106,27 +132,43 @@ class ObjectMemory:
             model.config.max_object_pointers_in_encoder,
             count,
             model.hidden_dim,
-            image_embed.device,
+            self._first.object_pointer.device,
         )
-        # For one image whatever B is: the model caches the last encoding that it made.
-        pos_enc = model.vision_encoder.neck.position_encoding(
-            image_embed[:1].shape, image_embed.device, image_embed.dtype
-        )  # (1, C, h, w)
-        attended: torch.Tensor = model.memory_attention(
-            current_vision_features=_to_tokens(image_embed),  # (hw, B, C)
-            current_vision_position_embeddings=_to_tokens(pos_enc.expand_as(image_embed)),
-            # The keys and values: (frames * hw + pointer tokens, B, m)
-            memory=torch.cat([*(memory.maskmem_features for _, memory in bank), pointers]),
-            memory_posision_embeddings=torch.cat(
-                [
-                    *(memory.maskmem_pos_enc + temporal[back - 1] for back, memory in bank),
-                    pointer_pos_enc,
-                ]
-            ),
-            num_object_pointer_tokens=len(pointers),
-        )  # (1, B, hw, C)
-        # (1, B, hw, C) -> (B, C, h, w)
-        return attended[0].transpose(1, 2).reshape(image_embed.shape)
+        spatial_pos_enc = [memory.maskmem_pos_enc + temporal[back - 1] for back, memory in bank]
+        return (
+            torch.cat([*(memory.maskmem_features for _, memory in bank), pointers]),
+            torch.cat([*spatial_pos_enc, pointer_pos_enc]),
+            len(pointers),
+        )
+
+
+def condition_on_memories(
+    model: Any, banks: Sequence[ObjectMemory], image_embed: torch.Tensor
+) -> torch.Tensor:
+    """Memory attention: condition the next frame's features on memory banks.
+
+    Args:
+        model: a Sam2VideoModel.
+        banks: of equal depth, with B objects together.
+        image_embed: (B, C, h, w), the frame's coarsest features.
+
+    Returns:
+        (B, C, h, w).
+    """
+    memories, pos_encs, pointers = zip(*(bank.tokens() for bank in banks), strict=True)
+    # For one image whatever B is: the model caches the last encoding that it made.
+    pos_enc = model.vision_encoder.neck.position_encoding(
+        image_embed[:1].shape, image_embed.device, image_embed.dtype
+    )  # (1, C, h, w)
+    attended: torch.Tensor = model.memory_attention(
+        current_vision_features=_to_tokens(image_embed),  # (hw, B, C)
+        current_vision_position_embeddings=_to_tokens(pos_enc.expand_as(image_embed)),
+        memory=torch.cat(memories, dim=1),  # (frames * hw + pointer tokens, B, m)
+        memory_posision_embeddings=torch.cat(pos_encs, dim=1),
+        num_object_pointer_tokens=pointers[0],
+    )  # (1, B, hw, C)
+    # (1, B, hw, C) -> (B, C, h, w)
+    return attended[0].transpose(1, 2).reshape(image_embed.shape)
 
 
 def init_memory(model: Any, frame: Features, masks: torch.Tensor) -> Memory:
@@ -141,7 +183,8 @@ def init_memory(model: Any, frame: Features, masks: torch.Tensor) -> Memory:
         The memory of the first frame.
     """
     # (B, 1, S, S) -> (B, 1, S/4, S/4), the mask prompt's resolution
-    output = decode(model, frame, frame.image_embed, model.mask_downsample(masks))
+    mask_prompt = model.mask_downsample(masks.to(model.no_memory_embedding.dtype))
+    output = decode(model, frame, frame.image_embed, mask_prompt)
     present = masks.flatten(1).any(1, keepdim=True)  # (B, 1)
     return encode_memory(
         model, frame, masks - 0.5, present, output.object_pointer, is_mask_prompt=True
@@ -160,9 +203,9 @@ def decode(
         masks: (B, 1, 4h, 4w) mask prompts, or None if the memory says which object is meant.
 
     Returns:
-        Masks, scores and pointers of the B objects.
+        Masks, scores and pointers of the B objects, in the dtype of the mask decoder.
     """
-    count = len(image_embed)
+    count, image_embed = len(image_embed), image_embed.to(model.no_memory_embedding.dtype)
     # sparse: (B, 1, 2, C), padding points with the label -1; dense: (B, C, h, w)
     sparse, dense = model.prompt_encoder(
         input_points=image_embed.new_zeros(count, 1, 1, 2),
@@ -230,7 +273,7 @@ def encode_memory(
         is_mask_from_pts=is_mask_prompt,
     )  # (hw, B, m) both
     pointer = torch.where(present, object_pointer, model.no_object_pointer)
-    return Memory(features.to(dtype), pos_enc, pointer)
+    return Memory(features.to(dtype), pos_enc, pointer.to(dtype))
 
 
 def apply_non_overlapping_constraints(masks: torch.Tensor) -> torch.Tensor:

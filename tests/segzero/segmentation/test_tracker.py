@@ -119,7 +119,7 @@ def test_a_doubtful_frame_enters_the_memory_as_an_absence(shared, score_head):
             score_head.weight.data.zero_()
             score_head.bias.data.fill_(logit)
             tracker.step(frame)
-        return tracker._memory._recent[-1]
+        return tracker._groups[0].memory._recent[-1]
 
     doubtful, absent, present = memory_of(1.0), memory_of(-5.0), memory_of(3.0)
     for name in ("maskmem_features", "object_pointer"):
@@ -148,7 +148,7 @@ def test_what_it_holds_does_not_grow(shared):
 
 def test_frame_numbers_of_days_are_fine(shared, seen):
     tracker = shared.track(START, OBJECTS[:1])
-    tracker._memory._frames = 30 * 60 * 60 * 24 * 3  # three days at 30 frames a second
+    tracker._groups[0].memory._frames = 30 * 60 * 60 * 24 * 3  # three days at 30 frames a second
     for frame in STREAM[:3]:
         (item,) = tracker.step(frame)
         assert item.mask.any() and np.isfinite(item.score)
@@ -190,6 +190,55 @@ def test_two_trackers_do_not_disturb_each_other(shared):
     steps = [(run(one, [frame]), run(other, [frame])) for frame in STREAM[:4]]
     assert [line for lines, _ in steps for line in lines] == expected
     assert [line for _, lines in steps for line in lines] == others
+
+
+@pytest.mark.parametrize("ahead", [1, 20], ids=["unequal memories", "full memories"])
+def test_objects_that_join_later_are_followed_as_by_two_trackers(shared, seen, ahead):
+    """In one pass: a group's memory differs by rounding at most, a mask at its border at most."""
+    frames = [STREAM[number % len(STREAM)] for number in range(30)]
+    alone, late = shared.track(START, OBJECTS[:1]), shared.track(STREAM[0], OBJECTS[1:])
+    joined, joining = shared.track(START, OBJECTS[:1]), shared.track(STREAM[0], OBJECTS[1:])
+    for frame in frames[:ahead]:
+        for tracker in (alone, late, joined, joining):
+            tracker.step(frame)
+    joined.join(joining)
+    assert joined.ids == [1, 2, 3]
+    for frame in frames[ahead : ahead + 5]:
+        expected = (*alone.step(frame), *late.step(frame))
+        for one, other in zip(joined.step(frame), expected, strict=True):
+            assert (one.id, one.score) == (other.id, pytest.approx(other.score, abs=1e-3))
+            assert np.mean(one.mask != other.mask) < 0.01
+    with pytest.raises(RuntimeError, match="closed"):
+        joining.step(STREAM[0])
+
+
+def test_trackers_of_other_sizes_or_with_equal_ids_do_not_join(shared):
+    tracker = shared.track(START, OBJECTS[:1])
+    with pytest.raises(ValueError, match="equal ids"):
+        tracker.join(shared.track(START, OBJECTS))
+    half = SegmentedObject(9, OBJECTS[1].box, (), OBJECTS[1].mask[:, :48], 0.9)
+    with pytest.raises(ValueError, match="one size"):
+        tracker.join(shared.track(START[:, :48], [half]))
+    assert tracker.ids == [1]
+
+
+@pytest.mark.parametrize(
+    ("removed", "left"), [([2], [1, 3]), ([1, 3], [2]), ([9], [1, 2, 3]), ([1, 2, 3], [])]
+)
+def test_removed_objects_are_followed_no_longer(shared, seen, removed, left):
+    tracker = shared.track(START, OBJECTS)
+    tracker.step(STREAM[0])
+    tracker.remove(removed)
+    assert [item.id for item in tracker.step(STREAM[1])] == left == tracker.ids
+
+
+def test_what_is_left_after_a_removal_is_followed_as_if_it_had_been_alone(shared, seen):
+    alone = shared.track(START, OBJECTS[2:])
+    tracker = shared.track(START, OBJECTS[2:])
+    tracker.join(shared.track(START, OBJECTS[:2]))
+    tracker.step(STREAM[0])
+    tracker.remove([1, 2])
+    assert run(alone, STREAM[:1]) and run(tracker, STREAM[1:4]) == run(alone, STREAM[1:4])
 
 
 def test_asking_in_between_changes_neither_the_answer_nor_the_following(model):
