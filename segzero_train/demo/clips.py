@@ -1,7 +1,6 @@
 """Short clips of moving tabletops on disk: the training data of the demo's video memory."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from segzero_sim.motion import PERIOD, Leave, Motion, set_in_motion
 from segzero_sim.scene import COLOURS, MAX_OBJECTS, SHAPES
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
-from segzero_train.demo.frames import OBJECTS, SIDE, render_shards, save_arrays
+from segzero_train.demo.frames import OBJECTS, SIDE
+from segzero_train.demo.shards import open_shards
 
 LENGTH = 12
 """Frames in a clip."""
@@ -20,6 +20,7 @@ FIRST_SEED = 2_000_000
 """Seed of the first clip; lower seeds belong to `frames`, the datasets and tests."""
 _CAMERAS = ((320, 240),) * 4 + ((640, 480),)
 _COLOURS = tuple(COLOURS)
+_ARRAYS = ("rgb", "looks", "ids")
 _NEAR = 6
 _RATE = 30
 """Camera frames in a second; a clip skips up to five between two of its own."""
@@ -83,12 +84,8 @@ def render_clips(folder: Path, count: int, processes: int) -> Clips:
     Raises:
         NoOpenGL: Nothing can be rendered here.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = range(-(-count // SHARD))
-    missing = [s for s in shards if not all(file.exists() for file in _files(folder, s))]
-    render_shards(partial(_render_shard, folder), missing, processes)
-    arrays = [[np.load(path, mmap_mode="r") for path in _files(folder, s)] for s in shards]
-    rgb, looks, ids = zip(*arrays, strict=True)
+    shards = -(-count // SHARD)
+    rgb, looks, ids = open_shards(folder, _ARRAYS, _render_shard, shards, processes)
     return Clips(rgb=rgb, ids=ids, looks=looks)
 
 
@@ -131,12 +128,7 @@ def _is_crowded(ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return crowded
 
 
-def _files(folder: Path, shard: int) -> list[Path]:
-    """RGB, looks and ids."""
-    return [folder / f"{name}-{shard:04d}.npy" for name in ("rgb", "looks", "ids")]
-
-
-def _render_shard(folder: Path, shard: int) -> None:
+def _render_shard(shard: int) -> tuple[NDArray, ...]:
     rgb = np.zeros((SHARD, LENGTH, SIDE, SIDE, 3), np.uint8)
     ids = np.zeros((SHARD, LENGTH, SIDE, SIDE), np.uint8)
     looks = np.full((SHARD, MAX_OBJECTS, 2), -1, np.int8)
@@ -155,4 +147,4 @@ def _render_shard(folder: Path, shard: int) -> None:
             ids[row, k] = cv2.resize(frame.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     for renderer in renderers.values():
         renderer.close()
-    save_arrays(_files(folder, shard), (rgb, looks, ids))
+    return rgb, looks, ids

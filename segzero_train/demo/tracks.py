@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from segzero.segmentation.image_encoder import Features, ImageEncoder
 from segzero_train.demo.clips import LENGTH, Clips
-from segzero_train.demo.frames import save_arrays
 from segzero_train.demo.segmenter import image_processor
+from segzero_train.demo.shards import save_arrays, shard_files
 
 BATCH = 48
 """Objects times frames in a batch."""
@@ -71,7 +71,7 @@ def open_footage(model: Any, clips: Clips, folder: Path) -> Footage:
     folder.mkdir(parents=True, exist_ok=True)
     encoder, encoded = ImageEncoder(model), []
     for number, rgb in enumerate(tqdm(clips.rgb, desc="encode", unit="shard")):
-        files = [folder / f"{level}-{number:04d}.npy" for level in _LEVELS]
+        files = shard_files(folder, _LEVELS, number)
         if not files[-1].exists():
             rows = [_encode(encoder, clip, model.device) for clip in rgb]
             save_arrays(files, [np.stack(level) for level in zip(*rows, strict=True)])
