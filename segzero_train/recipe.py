@@ -5,13 +5,15 @@ A recipe joins this project's fields, below, with those of TRL's own configurati
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import yaml
 
+from segzero_train.accumulation import accumulation_words
 from segzero_train.errors import BadRecipe
 from segzero_train.shipped import Kind, find, listing
 
@@ -38,6 +40,11 @@ class TaskOptions:
     dataset_size: int | None = _option(None, "Train on this many rows from its start.")
     max_prompt_length: int = _option(
         1300, "Rows whose prompt has more tokens, image included, are left out and counted."
+    )
+    prompts_per_step: int = _option(
+        0,
+        "Prompts (in sft, rows) of an optimizer step, over all processes; "
+        "gradient_accumulation_steps follows from it. 0: from that key.",
     )
     freeze_vision: bool = _option(False, "Keep the vision tower as it is.")
     lora_rank: int = _option(0, "Train LoRA adapters of this rank on the language model; 0: all.")
@@ -75,7 +82,9 @@ class SftOptions(TaskOptions):
 def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
     """Read a recipe and what the command line overrides.
 
-    `--list` prints the shipped recipes and exits.
+    `--list` prints the shipped recipes and exits. A `--profile` of the command line also replaces
+    the recipe's `weights`, unless it names some too. `prompts_per_step` becomes the accumulation
+    that it takes on the processes of this run.
 
     Args:
         types: Dataclasses whose fields are the keys; the first is a TaskOptions.
@@ -89,35 +98,72 @@ def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) ->
     """
     from trl import TrlParser
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _split(sys.argv[1:] if arguments is None else arguments)
     if "--list" in words:
         print(listing(types[0].kind))
         sys.exit(0)
     parser = TrlParser(types, allow_abbrev=False)
     # argparse's own way would print all 200 options before what is wrong.
     parser.error = _refuse  # type: ignore[method-assign]
+    known = {action.dest for action in parser._actions}
+    content: dict[str, Any] = {}
     if "--config" in words:
         position = words.index("--config") + 1
         if position == len(words):
             raise BadRecipe("--config needs a recipe's name or file")
         path = find(types[0].kind, words[position])
-        _check(path, {action.dest for action in parser._actions})
+        content = _read(path, known)
         words[position] = str(path)
+    _check_words(words, [word for action in parser._actions for word in action.option_strings])
+    if "--profile" in words and "--weights" not in words and content.get("weights"):
+        words += ["--weights", ""]
+    words += accumulation_words(types, content, words)
     try:
         recipe = parser.parse_args_and_config(words)
     except (ValueError, TypeError) as error:
-        raise BadRecipe(f"the recipe can't be used: {error}") from error
+        raise BadRecipe(_reason(error)) from error
     if not recipe[0].profile:
         raise BadRecipe("the recipe names no profile: add `profile: …`, or begin with --config")
     return recipe
+
+
+def _split(arguments: Sequence[str]) -> list[str]:
+    """`--some-key=value` as two words, `--some_key` and `value`."""
+    words: list[str] = []
+    for word in arguments:
+        if word.startswith("--"):
+            key, equals, value = word.partition("=")
+            words += [key.replace("-", "_").replace("__", "--", 1)] + [value] * bool(equals)
+        else:
+            words.append(word)
+    return words
 
 
 def _refuse(message: str) -> NoReturn:
     raise BadRecipe(f"the recipe can't be used: {message}")
 
 
-def _check(path: Path, known: set[str]) -> None:
-    """Raise BadRecipe unless the file is a mapping of known keys."""
+def _reason(error: Exception) -> str:
+    if "support bf16" in str(error):
+        return (
+            "bf16: true needs a GPU that computes in bfloat16, and there is none here: train where "
+            "one is, or add --bf16 false --use_cpu true; `--config demo` trains on a CPU"
+        )
+    return f"the recipe can't be used: {error}"
+
+
+def _check_words(words: Sequence[str], known: Sequence[str]) -> None:
+    """Raise BadRecipe if the command line has an unknown option."""
+    options = {word for word in words if word.startswith("--")}
+    if unknown := sorted(options - {*known, "--config"}):
+        named = ", ".join(_with_nearest(key, known) for key in unknown)
+        raise BadRecipe(
+            f"the command line has unknown options: {named}; --help lists what there is"
+        )
+
+
+def _read(path: Path, known: set[str]) -> dict[str, Any]:
+    """The file's content; raises BadRecipe unless it is a mapping of known keys."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,6 +173,11 @@ def _check(path: Path, known: set[str]) -> None:
     if not isinstance(content, dict):
         raise BadRecipe(f"the recipe {path} isn't a YAML mapping")
     if unknown := sorted(str(key) for key in content if key not in known | {"env"}):
-        raise BadRecipe(
-            f"the recipe {path} has unknown keys: {', '.join(unknown)}; --help lists what there is"
-        )
+        named = ", ".join(_with_nearest(key, known) for key in unknown)
+        raise BadRecipe(f"the recipe {path} has unknown keys: {named}; --help lists what there is")
+    return content
+
+
+def _with_nearest(key: str, known: Iterable[str]) -> str:
+    nearest = get_close_matches(key, list(known), 1)
+    return f"{key} (did you mean {nearest[0]}?)" if nearest else key

@@ -12,6 +12,7 @@ from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
 from segzero.segmentation.segmenter import Segmenter
 from segzero_train import grpo
+from segzero_train.accumulation import accumulation_words
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe
 from segzero_train.rewards import RewardContext, build_rewards
@@ -150,7 +151,7 @@ def test_a_recipe_can_be_given_by_the_command_line_alone() -> None:
 @pytest.mark.parametrize("key", ["learning_rat", "vram", "held_out_sise"])
 def test_an_unknown_key_of_the_file_is_named(key: str, tmp_path: Path) -> None:
     file = write(tmp_path, f"profile: demo\n{key}: 1\n")
-    with pytest.raises(BadRecipe, match=rf"recipe\.yaml has unknown keys: {key}; --help"):
+    with pytest.raises(BadRecipe, match=rf"recipe\.yaml has unknown keys: {key}.*; --help"):
         read("--config", file)
 
 
@@ -158,6 +159,84 @@ def test_an_unknown_key_of_the_file_is_named(key: str, tmp_path: Path) -> None:
 def test_an_unknown_key_of_the_command_line_is_named(option: str) -> None:
     with pytest.raises(BadRecipe, match=option):
         read("--profile", "demo", option, "1")
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("learning_rat", "learning_rate"),
+        ("held_out_sise", "held_out_size"),
+        ("promt_per_step", "prompts_per_step"),
+        ("reward", "rewards"),
+    ],
+)
+def test_the_nearest_key_is_named(key: str, nearest: str, tmp_path: Path) -> None:
+    file = write(tmp_path, f"profile: demo\n{key}: 1\n")
+    with pytest.raises(BadRecipe, match=rf"{key} \(did you mean {nearest}\?\)"):
+        read("--config", file)
+    for option in (f"--{key}", f"--{key.replace('_', '-')}", f"--{key}=1"):
+        with pytest.raises(BadRecipe, match=rf"--{key} \(did you mean --{nearest}\?\)"):
+            read("--profile", "demo", option, *(() if "=" in option else ("1",)))
+
+
+@pytest.mark.parametrize("written", [["--profile", "qwen2.5-vl-3b"], ["--profile=qwen2.5-vl-3b"]])
+def test_a_profile_of_the_command_line_beats_the_recipes_weights(written: list[str]) -> None:
+    options, _ = read("--config", "seg_zero_7b", *written)
+    assert base_profile(options).reasoner == "Qwen/Qwen2.5-VL-3B-Instruct"
+
+
+def test_weights_of_the_command_line_beat_the_profiles() -> None:
+    words = ["--profile", "qwen2.5-vl-3b", "--weights", "Qwen/Qwen2.5-VL-72B-Instruct"]
+    options, _ = read("--config", "seg_zero_7b", *words)
+    assert base_profile(options).reasoner == "Qwen/Qwen2.5-VL-72B-Instruct"
+
+
+@pytest.mark.parametrize("processes", [1, 2, 8, 16])
+def test_prompts_per_step_are_the_same_on_any_number_of_processes(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    content = {"prompts_per_step": 16, "num_generations": 8}
+    words = ["--per_device_train_batch_size", "4"]
+    made = accumulation_words((GrpoOptions, GRPOConfig), content, words)
+    assert made == ["--gradient_accumulation_steps", str(128 // (4 * processes))]
+
+
+def test_completions_of_a_rollout_are_those_of_a_step() -> None:
+    _, config = read("--profile", "demo", "--prompts_per_step", "16", "--num_generations", "4")
+    assert (config.gradient_accumulation_steps, config.steps_per_generation) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("processes", "words", "message"),
+    [
+        (3, [], "3 processes with 4 at a time can't share: take a prompts_per_step that is a"),
+        (64, [], "64 processes with 4 at a time .*: take a per_device_train_batch_size of 1, 2$"),
+        (1, ["--per_device_train_batch_size", "48"], r"with 48 at a time .* of 1, 2, 4, 8, 16, 32"),
+        (1, ["--gradient_accumulation_steps", "4"], "makes gradient_accumulation_steps 32 here"),
+    ],
+)
+def test_prompts_that_can_not_be_shared_are_one_clear_line(
+    processes: int, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    start = ["--profile", "demo", "--prompts_per_step", "16", "--per_device_train_batch_size", "4"]
+    with pytest.raises(BadRecipe, match=message) as caught:
+        read(*start, *words)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_of_a_supervised_step_are_shared_too() -> None:
+    words = ["--profile", "demo", "--prompts_per_step", "16", "--per_device_train_batch_size", "2"]
+    _, config = read_recipe((SftOptions, SFTConfig), [*words, "--use_cpu", "true"])
+    assert config.gradient_accumulation_steps == 8
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="bfloat16 is available")
+@pytest.mark.parametrize("name", ["seg_zero_3b", "seg_zero_7b", "vision_reasoner_7b"])
+def test_bfloat16_without_a_gpu_is_one_clear_line(name: str) -> None:
+    with pytest.raises(BadRecipe, match=r"bf16: true needs a GPU .* add --bf16 false"):
+        read_recipe((GrpoOptions, GRPOConfig), ["--config", name])
 
 
 @pytest.mark.parametrize("value", ["fast", ""])
