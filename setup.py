@@ -100,6 +100,7 @@ setup(
         **{package: ["*"] for package in DATA},
     },
     install_requires=[
+        "accelerate>=1.15,<2",  # transformers loads straight to a GPU with it
         "httpx2>=2.16,<3",
         "huggingface-hub>=1.31,<3",
         "numpy>=2.4,<3",
@@ -120,7 +121,6 @@ setup(
         "sim": SIM,
         "train": [
             *SIM,
-            "accelerate>=1.15,<2",
             "datasets>=5.2,<6",
             "deepspeed>=0.19.8,<0.20",
             "matplotlib>=3.11,<4",

@@ -84,7 +84,7 @@ def _ask(arguments: argparse.Namespace) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from segzero.weights import fetch
+    from segzero.hub import fetch
 
     profile = load_profile(arguments.profile)
     here = (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)

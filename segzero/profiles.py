@@ -195,6 +195,6 @@ def _resolve(weights: str, bases: tuple[Path, ...]) -> str:
     for base in bases:
         if (folder := base / Path(weights).expanduser()).is_dir():
             return str(folder)
-    if is_hub_name(weights, (*bases, Path())):
+    if is_hub_name(weights.partition("@")[0], (*bases, Path())):
         return weights
     return str(bases[-1] / Path(weights).expanduser())

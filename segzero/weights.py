@@ -1,31 +1,49 @@
-"""Find, check, download and load weights. Only safetensors are read.
+"""Find weights on this disk and check their files. Only safetensors are read.
 
-Only `fetch` downloads. A folder is checked before it is loaded: an error then names the missing or
-damaged file. Without the check, transformers raises an obscure error or draws random weights.
+A folder is checked before it is loaded: an error then names the missing or damaged file. Without
+the check, transformers raises an obscure error or draws random weights.
 """
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
-from segzero.devices import translate_oom
-from segzero.errors import CheckpointError, DeviceOutOfMemory
+from segzero.errors import CheckpointError
 
 # No pickles: many repositories hold them in addition to the safetensors.
-FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
+SETTINGS = ("*.json", "*.jinja", "*.txt")
+"""The files beside the weights."""
+SUBFOLDERS = ("*/*",)
+"""Never needed: they hold training states, other formats, the weights of earlier steps."""
+SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_LFS_POINTER = b"version https://git-lfs"
 
 
-def resolve_weights(weights: str, profile: str) -> Path:
+def split_revision(weights: str) -> tuple[str, str | None]:
+    """Take a Hub name apart.
+
+    Args:
+        weights: `owner/name` or `owner/name@revision`.
+
+    Returns:
+        The name, and the revision (a commit, tag or branch) or None.
+    """
+    name, _, revision = weights.partition("@")
+    return name, revision or None
+
+
+def resolve_weights(weights: str, profile: str = "") -> Path:
     """Find the folder of weights on this disk and check that it is complete.
 
     Args:
-        weights: An absolute folder or a Hub name (`owner/name`).
-        profile: The profile's name, for the error that says how to fetch missing weights.
+        weights: An absolute folder or a Hub name (`owner/name` or `owner/name@revision`).
+        profile: The profile that names the weights, for the error that says how to fetch them.
+            Without one, it says how to fetch these weights alone.
 
     Returns:
         The folder.
@@ -39,112 +57,36 @@ def resolve_weights(weights: str, profile: str) -> Path:
         if not folder.is_dir():
             raise CheckpointError(f"there is no folder {folder}: {remedy}")
     else:
-        remedy = f"run `segzero fetch {profile}`"
-        try:
-            folder = Path(
-                snapshot_download(weights, local_files_only=True, allow_patterns=list(FILES))
-            )
-        except LocalEntryNotFoundError as error:
-            raise CheckpointError(
-                f"the weights {weights} aren't on this machine, or not whole: {remedy}"
-            ) from error
-    _check(folder, remedy)
+        remedy = f"run `segzero fetch {shlex.quote(profile or weights)}`"
+        folder = _cached(weights, remedy)
+    check_weights(folder, remedy)
     return folder
 
 
-def fetch(weights: str) -> Path:
-    """Download weights from the Hugging Face Hub into its cache.
+def check_weights(folder: Path, remedy: str) -> None:
+    """Check that every file that a checkpoint should hold is there and whole.
 
     Args:
-        weights: A Hub name (`owner/name`), or an absolute folder, which is only checked.
-
-    Returns:
-        The folder of the weights. Complete files are not downloaded again.
+        folder: The checkpoint.
+        remedy: What to do if not, for the error.
 
     Raises:
-        CheckpointError: The download failed, or the folder is not complete.
+        CheckpointError: A file is missing or damaged; the message names it.
     """
-    if Path(weights).is_absolute():
-        return resolve_weights(weights, profile="")
-    try:
-        return Path(snapshot_download(weights, allow_patterns=list(FILES)))
-    except Exception as error:  # network, access rights, full disk: many libraries' own errors
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(
-            f"can't fetch the weights {weights} ({reason}): check the network and the free disk "
-            f"space, or copy the folder here and name its path in a profile"
-        ) from error
-
-
-def load_pretrained(loader: Any, folder: Path, **options: Any) -> Any:
-    """Call `loader.from_pretrained(folder)`.
-
-    Args:
-        loader: A class of transformers.
-        folder: As `resolve_weights` returned it.
-        **options: For `from_pretrained`.
-
-    Returns:
-        What `from_pretrained` returns.
-
-    Raises:
-        CheckpointError: It failed; the message names the folder.
-        DeviceOutOfMemory: The memory is full.
-    """
-    try:
-        with translate_oom():
-            return loader.from_pretrained(folder, local_files_only=True, **options)
-    except DeviceOutOfMemory:
-        raise
-    except Exception as error:  # the loaders raise whatever their parsers raise
-        raise CheckpointError(f"can't load {folder}: {type(error).__name__}: {error}") from error
-
-
-def load_model(
-    loader: Any, folder: Path, *, dtype: str, device: torch.device, **options: Any
-) -> Any:
-    """Load a transformers model in evaluation mode.
-
-    Args:
-        loader: A class of transformers.
-        folder: As `resolve_weights` returned it.
-        dtype: The weights' type, a name of PyTorch's such as `bfloat16`.
-        device: Where the model computes.
-        **options: For `from_pretrained`.
-
-    Returns:
-        The model, all of whose weights are from the files.
-
-    Raises:
-        CheckpointError: The folder can't be loaded or lacks a weight of the model. Transformers
-            would draw that at random.
-        DeviceOutOfMemory: The model doesn't fit.
-    """
-    model, info = load_pretrained(
-        loader,
-        folder,
-        use_safetensors=True,
-        output_loading_info=True,
-        dtype=getattr(torch, dtype),
-        **options,
-    )
-    if missing := sorted(info["missing_keys"]):
-        raise CheckpointError(
-            f"the weights in {folder} lack {len(missing)} of the model's tensors: {missing[0]}, …"
-        )
-    with translate_oom():
-        return model.to(device).eval()
-
-
-def _check(folder: Path, remedy: str) -> None:
-    """Raise CheckpointError unless every file that the folder should hold is there and whole."""
     if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder / 'config.json'} is missing: {remedy}")
+        adapter = (folder / "adapter_config.json").is_file()
+        raise CheckpointError(
+            f"{folder} holds a LoRA adapter, not a model: export it with "
+            f"`python -m segzero_train.export`"
+            if adapter
+            else f"{folder / 'config.json'} is missing: {remedy}"
+        )
     for path in sorted(folder.glob("*.json")):
         _read_json(path, remedy)
-    for path in _weight_files(folder, remedy):
+    for path in weight_files(folder, remedy):
         if not path.is_file():
             raise CheckpointError(f"{path} is missing: {remedy}")
+        _refuse_placeholder(path, remedy)
         try:
             with safe_open(path, framework="pt"):  # reads the header, compares it with the size
                 pass
@@ -152,18 +94,71 @@ def _check(folder: Path, remedy: str) -> None:
             raise CheckpointError(f"{path} is damaged ({error}): {remedy}") from error
 
 
-def _weight_files(folder: Path, remedy: str) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return [folder / "model.safetensors"]
+def weight_files(folder: Path, remedy: str = "copy the checkpoint again") -> list[Path]:
+    """The safetensors files that a checkpoint consists of, whether or not they are there.
+
+    Args:
+        folder: The checkpoint.
+        remedy: What to do if its index is damaged, for the error.
+
+    Returns:
+        `model.safetensors`, or what the index names.
+
+    Raises:
+        CheckpointError: The index can't be used.
+    """
+    single, index = folder / SINGLE_FILE, folder / INDEX
+    if single.is_file() or not index.is_file():
+        return [single]
     shards = _read_json(index, remedy).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise CheckpointError(f"{index} has no weight_map: {remedy}")
+    for name in shards.values():
+        plain = isinstance(name, str) and Path(name).name == name and "\0" not in name
+        if not plain or not name.endswith(".safetensors"):
+            raise CheckpointError(f"{index} names {name!r} as a file of weights: {remedy}")
     return [folder / name for name in sorted(set(shards.values()))]
 
 
-def _read_json(path: Path, remedy: str) -> Any:
+def _cached(weights: str, remedy: str) -> Path:
+    name, revision = split_revision(weights)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=True,
+                allow_patterns=list(SETTINGS),
+                ignore_patterns=list(SUBFOLDERS),
+            )
+        )
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"the weights {weights} aren't on this machine, or not whole: {remedy}"
+        ) from error
+    except (HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"the weights {weights} can't be looked up: {reason}") from error
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    _refuse_placeholder(path, remedy)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): {remedy}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged (it isn't a JSON object): {remedy}")
+    return content
+
+
+def _refuse_placeholder(path: Path, remedy: str) -> None:
+    """Raise CheckpointError for what downloads leave in place of a file."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise CheckpointError(f"{path} is damaged (it is empty): {remedy}")
+    if start.startswith(_LFS_POINTER):
+        raise CheckpointError(f"{path} is only a pointer of Git LFS: run `git lfs pull` there")
+    if start.lstrip()[:1] == b"<":
+        raise CheckpointError(f"{path} is damaged (it is a web page): {remedy}")

@@ -43,7 +43,7 @@ def export(checkpoint: Path, base: Profile, out: Path) -> Path:
         raise FileExistsError(f"{out} is there already: remove it or choose another folder")
     from transformers import AutoProcessor
 
-    from segzero.weights import load_pretrained
+    from segzero.pretrained import load_pretrained
 
     folder = checkpoint.resolve()
     model = _load(folder, base)
@@ -160,7 +160,8 @@ def _load(folder: Path, base: Profile) -> Any:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from segzero.weights import load_model, resolve_weights
+    from segzero.pretrained import load_model
+    from segzero.weights import resolve_weights
 
     cpu = torch.device("cpu")
     adapter = (folder / "adapter_config.json").is_file()
@@ -207,7 +208,7 @@ def _join_shards(folder: Path, dtype: str) -> Any:
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    from segzero.weights import load_pretrained
+    from segzero.pretrained import load_pretrained
 
     model = AutoModelForImageTextToText.from_config(load_pretrained(AutoConfig, folder))
     try:

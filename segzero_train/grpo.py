@@ -56,7 +56,8 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     """
     from transformers import AutoProcessor
 
-    from segzero.weights import load_pretrained, resolve_weights
+    from segzero.pretrained import load_pretrained
+    from segzero.weights import resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.errors import BadRecipe
     from segzero_train.rewards import build_rewards

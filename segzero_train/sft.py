@@ -60,7 +60,8 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     from transformers import AutoProcessor
     from trl import SFTTrainer
 
-    from segzero.weights import load_pretrained, resolve_weights
+    from segzero.pretrained import load_pretrained
+    from segzero.weights import resolve_weights
     from segzero_train.datasets.loading import load_rows
     from segzero_train.training.model import base_profile, lora, prepare_model
     from segzero_train.training.preprocessing import model_space

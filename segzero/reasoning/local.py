@@ -19,12 +19,12 @@ from transformers import (
 
 from segzero.devices import translate_oom
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
+from segzero.pretrained import load_model, load_pretrained
 from segzero.reasoning.completion_text import CompletionText
 from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
 from segzero.reasoning.prompts import PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion
 from segzero.reasoning.squash import squash
-from segzero.weights import load_model, load_pretrained
 
 
 class LocalReasoner:

@@ -18,9 +18,9 @@ from transformers import AutoConfig
 
 from segzero.devices import cuda_side_stream, translate_oom
 from segzero.errors import CheckpointError
+from segzero.pretrained import load_pretrained
 from segzero.segmentation.segmenter import ScoredMask, batches
 from segzero.types import GroundedObject, SegmentedObject
-from segzero.weights import load_pretrained
 
 # transformers' names → Meta's, applied in order; the layers of heads are numbered before, by _HEAD.
 _RENAMES = tuple(

@@ -16,11 +16,11 @@ from transformers import (
 
 from segzero.devices import cuda_side_stream, translate_oom
 from segzero.errors import CheckpointError
+from segzero.pretrained import load_model, load_pretrained
 from segzero.segmentation.image_encoder import Features, ImageEncoder
 from segzero.segmentation.segmenter import ScoredMask, batches
 from segzero.segmentation.tracker import Tracker
 from segzero.types import GroundedObject, SegmentedObject
-from segzero.weights import load_model, load_pretrained
 
 
 class TransformersSegmenter:

@@ -1,0 +1,158 @@
+"""Load transformers' models and processors from a checked folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForImageTextToText,
+    GenerationConfig,
+)
+
+from segzero.devices import translate_oom
+from segzero.errors import CheckpointError, SegZeroError
+from segzero.weights import weight_files
+
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+_LONGEST_REASON = 300
+"""Characters of another library's message that an error repeats."""
+
+
+def load_pretrained(loader: Any, folder: Path, **options: Any) -> Any:
+    """Call `loader.from_pretrained(folder)`.
+
+    Args:
+        loader: A class of transformers.
+        folder: As `resolve_weights` returned it.
+        **options: For `from_pretrained`.
+
+    Returns:
+        What `from_pretrained` returns.
+
+    Raises:
+        CheckpointError: It failed; the message names the folder.
+        DeviceOutOfMemory: The memory is full.
+    """
+    with translate_load_errors(folder):
+        return loader.from_pretrained(folder, local_files_only=True, **options)
+
+
+def load_model(
+    loader: Any, folder: Path, *, dtype: str, device: torch.device, **options: Any
+) -> Any:
+    """Load a transformers model in evaluation mode.
+
+    The weights are read into memory, tensor by tensor, straight to the device: a change of the
+    files never reaches a loaded model.
+
+    Args:
+        loader: A class of transformers.
+        folder: As `resolve_weights` returned it.
+        dtype: The weights' type, a name of PyTorch's such as `bfloat16`.
+        device: Where the model computes.
+        **options: For `from_pretrained`.
+
+    Returns:
+        The model, all of whose weights are from the files and finite.
+
+    Raises:
+        CheckpointError: The folder can't be loaded, or lacks a weight of the model (transformers
+            would draw that at random), or a weight is NaN or infinite.
+        DeviceOutOfMemory: The model doesn't fit.
+    """
+    config = load_pretrained(AutoConfig, folder)
+    with translate_load_errors(folder):
+        model, info = _model_class(loader, config).from_pretrained(
+            None,
+            config=config,
+            state_dict=_lazy_tensors(folder),
+            output_loading_info=True,
+            dtype=getattr(torch, dtype),
+            # Tensors go to a device one by one. Without the map all would first be in host memory.
+            device_map=None if device.type == "cpu" else {"": device},
+            **options,
+        )
+        if model.can_generate() and (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+    if missing := sorted(info["missing_keys"]):
+        raise CheckpointError(
+            f"the weights in {folder} lack {len(missing)} of the model's tensors: {missing[0]}, …"
+        )
+    require_finite(model, folder)
+    return model.eval()
+
+
+def require_finite(model: torch.nn.Module, folder: Path) -> None:
+    """Refuse weights that aren't numbers.
+
+    Args:
+        model: A loaded model.
+        folder: Where its weights come from, for the error.
+
+    Raises:
+        CheckpointError: A weight is NaN or infinite; the message names the tensor.
+    """
+    for name, tensor in model.state_dict().items():
+        if tensor.dtype not in _FLOATS or not tensor.numel():
+            continue
+        low, high = tensor.aminmax()  # one pass, no copy; NaN goes through
+        if not (low.isfinite() and high.isfinite()):
+            raise CheckpointError(
+                f"the weights in {folder} aren't all finite ({name} holds NaN or infinity): copy "
+                f"or train the checkpoint again, or try another dtype"
+            )
+
+
+@contextmanager
+def translate_load_errors(folder: Path) -> Iterator[None]:
+    """Turn whatever a library raises over a checkpoint's files into a CheckpointError.
+
+    Args:
+        folder: The checkpoint.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        CheckpointError: Something failed inside the block; the message names the folder.
+        DeviceOutOfMemory: The memory is full.
+    """
+    try:
+        with translate_oom():
+            yield
+    except (SegZeroError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizers' Rust code is no Exception
+        reason = " ".join(str(error).split())
+        if len(reason) > _LONGEST_REASON:
+            reason = f"{reason[:_LONGEST_REASON]}…"
+        raise CheckpointError(f"can't load {folder}: {type(error).__name__}: {reason}") from error
+
+
+def _model_class(loader: Any, config: Any) -> Any:
+    if loader is not AutoModelForImageTextToText:
+        return loader
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise CheckpointError(
+            f"{config.name_or_path} holds a model of type {config.model_type}: a reasoner is a "
+            f"language model that reads pictures"
+        )
+    return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
+
+
+def _lazy_tensors(folder: Path) -> dict[str, Any]:
+    """Slices by name, each read from its file when transformers takes it.
+
+    Not by mmap, safetensors' default: such weights change with the file, and end the process when
+    it is truncated.
+    """
+    tensors: dict[str, Any] = {}
+    for path in weight_files(folder):
+        file: Any = safe_open(path, framework="pt", backend="pread")
+        tensors |= {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    return tensors
