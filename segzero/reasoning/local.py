@@ -312,21 +312,31 @@ class CompletionBuffer:
             return
         self.new_tokens += 1
         self._pending.append(token)
-        piece = self._decode()
-        # A character of several tokens decodes to U+FFFD until it is complete.
-        if not piece.endswith("\ufffd"):
-            self._text.append(piece)
-            self._pending = []
+        whole = self._whole_tokens()
+        self._text.append(self._decode(self._pending[:whole]))
+        self._pending = self._pending[whole:]
         self.is_done = token in self._eos_ids or self._text.is_complete
 
     def finish(self) -> str:
         """The whole text, after the last token."""
-        self._text.append(self._decode())
+        self._text.append(self._decode(self._pending))
         self._pending = []
         return self._text.text
 
-    def _decode(self) -> str:
+    def _whole_tokens(self) -> int:
+        """How many of the pending tokens end with a whole character, or with what is none."""
+        text, count = self._decode(self._pending), len(self._pending)
+        # A character of several tokens decodes to U+FFFD until it is complete.
+        if not text.endswith("\ufffd"):
+            return count
+        # It has four bytes at most, so that only the last three tokens can be a part of it.
+        for cut in range(count - 1, max(0, count - 4), -1):
+            if self._decode(self._pending[:cut]) + self._decode(self._pending[cut:]) == text:
+                return cut
+        return 0
+
+    def _decode(self, tokens: list[int]) -> str:
         text = self._tokenizer.decode(
-            self._pending, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return cast(str, text)

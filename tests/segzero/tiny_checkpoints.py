@@ -34,14 +34,7 @@ from transformers import (
     Sam2VideoVideoProcessor,
 )
 
-SPECIAL = tuple(
-    f"<|{name}|>"
-    for name in (
-        *("endoftext", "im_start", "im_end", "object_ref_start", "object_ref_end", "box_start"),
-        *("box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad"),
-        *("image_pad", "video_pad"),
-    )
-)
+from tests.segzero.qwen_tokenizer import SPECIAL
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -66,10 +59,24 @@ ANSWER_SCRIPT = (
 
 
 def save_qwen3_vl(
-    folder: Path, script: Sequence[str] = (), *, endless: bool = False, **text: int
+    folder: Path,
+    script: Sequence[str] = (),
+    *,
+    endless: bool = False,
+    processor: Any = None,
+    **text: int,
 ) -> Path:
-    """A Qwen3-VL; `script` as in `_follow`; `text` overrides fields of the text model."""
-    tokenizer = _tokenizer(script)
+    """A Qwen3-VL; `script` as in `_follow`; `text` overrides fields of the text model.
+
+    The tokenizer has few tokens, unless another `processor` is given.
+    """
+    processor = processor or Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(patch_size=16, size=_pixels(32)),
+        tokenizer=_tokenizer(script),
+        video_processor=Qwen3VLVideoProcessor(),
+        chat_template=CHAT_TEMPLATE,
+    )
+    tokenizer = processor.tokenizer
     config = Qwen3VLConfig(
         text_config={**_text_config(tokenizer), "head_dim": 16, **text},
         vision_config={
@@ -86,18 +93,20 @@ def save_qwen3_vl(
     )
     torch.manual_seed(0)
     model = Qwen3VLForConditionalGeneration(config)
-    processor = Qwen3VLProcessor(
-        image_processor=Qwen2VLImageProcessor(patch_size=16, size=_pixels(32)),
-        tokenizer=tokenizer,
-        video_processor=Qwen3VLVideoProcessor(),
-        chat_template=CHAT_TEMPLATE,
-    )
     return _save(folder, model, processor, script, endless)
 
 
-def save_qwen2_5_vl(folder: Path, script: Sequence[str] = (), *, endless: bool = False) -> Path:
-    """A Qwen2.5-VL as the installed transformers saves it; `script` as in `_follow`."""
-    tokenizer = _tokenizer(script)
+def save_qwen2_5_vl(
+    folder: Path, script: Sequence[str] = (), *, endless: bool = False, processor: Any = None
+) -> Path:
+    """A Qwen2.5-VL as the installed transformers saves it; arguments as of `save_qwen3_vl`."""
+    processor = processor or Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(patch_size=14, size=_pixels(28)),
+        tokenizer=_tokenizer(script),
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=CHAT_TEMPLATE,
+    )
+    tokenizer = processor.tokenizer
     config = Qwen2_5_VLConfig(
         text_config=_text_config(tokenizer),
         vision_config={
@@ -114,12 +123,6 @@ def save_qwen2_5_vl(folder: Path, script: Sequence[str] = (), *, endless: bool =
     )
     torch.manual_seed(0)
     model = Qwen2_5_VLForConditionalGeneration(config)
-    processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(patch_size=14, size=_pixels(28)),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(),
-        chat_template=CHAT_TEMPLATE,
-    )
     return _save(folder, model, processor, script, endless)
 
 

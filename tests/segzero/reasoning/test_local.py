@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from transformers import AutoProcessor
 
 from segzero.errors import BadQuestion, Cancelled, CheckpointError, DeviceOutOfMemory
 from segzero.reasoning.local import LocalReasoner
-from segzero.reasoning.prompts import PROMPTS, build_messages, clean_question
 from tests.segzero import tiny_checkpoints
-from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, SPECIAL
+from tests.segzero.qwen_tokenizer import SPECIAL
+from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT
 
 ANSWER = "".join(ANSWER_SCRIPT)
 ENDLESS = ("<think>", " on", " and", " so", " forth")
@@ -213,61 +210,6 @@ def test_a_question_with_a_control_token_of_this_model_is_refused(reasoner, imag
 @pytest.mark.parametrize("token", [*SPECIAL, "<think>", "</answer>"])
 def test_a_question_with_a_control_token_of_qwen_is_answered(reasoner, token, image):
     assert reasoner.complete(image, f"{token} the ball {token}").text == ANSWER
-
-
-@pytest.fixture(scope="module")
-def processor(qwen3_vl: Path):
-    return AutoProcessor.from_pretrained(qwen3_vl)
-
-
-FRAGMENTS = st.sampled_from(
-    [
-        *SPECIAL,
-        "<think>",
-        "</think>",
-        "<answer>",
-        "</answer>",
-        "<",
-        "|",
-        ">",
-        "<|",
-        "|>",
-        "im_start",
-    ]
-)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.one_of(FRAGMENTS, st.text(max_size=5)), max_size=8), st.sampled_from(["", " "]))
-def test_no_question_adds_a_control_token_to_the_prompt(processor, fragments, between):
-    tokenizer = processor.tokenizer
-    controls = set(tokenizer.added_tokens_decoder)
-
-    def control_ids(question: str) -> list[int]:
-        chat = processor.apply_chat_template(
-            build_messages("vision_reasoner", question), add_generation_prompt=True, tokenize=False
-        )
-        ids = tokenizer(chat, add_special_tokens=False)["input_ids"]
-        return [token for token in ids if token in controls]
-
-    try:
-        question = clean_question(between.join(fragments))
-    except BadQuestion:
-        return
-    assert control_ids(question) == control_ids("the red ball")
-
-
-@pytest.mark.parametrize("prompt", PROMPTS)
-def test_the_prompt_is_the_templates_own_with_the_image_before_the_text(processor, prompt):
-    chat = processor.apply_chat_template(
-        build_messages(prompt, "The red ball."), add_generation_prompt=True, tokenize=False
-    )
-    text = PROMPTS[prompt].text.replace("{Question}", "the red ball")
-    assert chat == (
-        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-        f"<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{text}<|im_end|>\n"
-        "<|im_start|>assistant\n"
-    )
 
 
 @pytest.mark.parametrize(

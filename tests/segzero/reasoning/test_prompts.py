@@ -11,7 +11,7 @@ from segzero.reasoning.prompts import (
     build_messages,
     clean_question,
 )
-from tests.segzero.tiny_checkpoints import SPECIAL
+from tests.segzero.qwen_tokenizer import SPECIAL
 
 SEG_ZERO = """Please find 'the red ball' with bbox and points.Compare the difference between \
 objects and find the most closely matched one.Output the thinking process in <think> </think> and \
