@@ -260,7 +260,7 @@ class SegZero:
         _, segmenter = self._models()
         found = segmenter.segment(image, objects, encoded)
         return tuple(
-            SegmentedObject(id=number, box=item.box, points=item.points, mask=mask, score=score)
+            SegmentedObject(number, item.box, item.points, mask, score, item.label)
             for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
         )
 

@@ -6,9 +6,10 @@ Coordinates are floats with the origin at the image's top-left corner, x to the 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,13 @@ class GroundedObject:
 
     Attributes:
         box: Around the object.
-        points: One or two points inside the object.
+        points: Up to two points inside the object; none if the model gave only the box.
+        label: The model's own name for it; empty if it gave none.
     """
 
     box: Box
     points: tuple[Point, ...]
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class SegmentedObject:
         points: The reasoner's points, in pixels of the image.
         mask: (H, W) bool.
         score: The segmenter's own estimate of the mask's IoU, in [0, 1].
+        label: The model's own name for it; empty if it gave none.
     """
 
     id: int
@@ -88,6 +92,7 @@ class SegmentedObject:
     points: tuple[Point, ...]
     mask: NDArray[np.bool_]
     score: float
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,15 +132,18 @@ class Segmentation:
     objects: tuple[SegmentedObject, ...]
     dropped: tuple[str, ...] = ()
 
-    def mask(self) -> NDArray[np.uint8]:
+    def mask(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """Draw all masks into one.
 
+        Args:
+            dtype: np.uint8, or np.uint16 for ids above 255.
+
         Returns:
-            (H, W) uint8: 0 is background, k is the object with id k. Where masks overlap, the
-            object with the best score counts.
+            (H, W): 0 is background, k is the object with id k. Where masks overlap, the object with
+            the best score counts.
         """
         width, height = self.size
-        ids = np.zeros((height, width), np.uint8)
+        ids = np.zeros((height, width), dtype)
         for item in sorted(self.objects, key=lambda item: item.score):
             ids[item.mask] = item.id
         return ids

@@ -42,6 +42,8 @@ def to_image(
 ) -> Answer:
     """Scale an answer to whole pixels of the image, and clip boxes and points to it.
 
+    Objects whose box has no part in the image are left out.
+
     Args:
         answer: In model coordinates.
         convention: What its numbers count.
@@ -53,14 +55,14 @@ def to_image(
         The answer in pixels of the image.
 
     Raises:
-        MalformedAnswer: A box lies outside the image.
+        MalformedAnswer: There are objects, and the box of each lies outside the image.
     """
     scale = ROUNDINGS[rounding]
     model_width, model_height = _extent(convention, model_size)
     width, height = image_size
     fx, fy = width / model_width, height / model_height
 
-    def move(item: GroundedObject) -> GroundedObject:
+    def move(item: GroundedObject) -> GroundedObject | None:
         box = Box(
             _clip(scale(item.box.x1, fx), width),
             _clip(scale(item.box.y1, fy), height),
@@ -68,14 +70,21 @@ def to_image(
             _clip(scale(item.box.y2, fy), height),
         )
         if box.x1 >= box.x2 or box.y1 >= box.y2:
-            raise MalformedAnswer("a box of the answer covers nothing of the image", answer.text)
+            return None
         points = tuple(
             Point(_clip(scale(point.x, fx), width - 1), _clip(scale(point.y, fy), height - 1))
             for point in item.points
         )
-        return GroundedObject(box=box, points=points)
+        return replace(item, box=box, points=points)
 
-    return replace(answer, objects=tuple(move(item) for item in answer.objects))
+    objects = tuple(moved for item in answer.objects if (moved := move(item)) is not None)
+    outside = len(answer.objects) - len(objects)
+    if outside and not objects:
+        raise MalformedAnswer("a box of the answer covers nothing of the image", answer.text)
+    if outside:
+        boxes = "a box covers" if outside == 1 else f"{outside} boxes cover"
+        answer = replace(answer, dropped=(*answer.dropped, f"{boxes} nothing of the image"))
+    return replace(answer, objects=objects)
 
 
 def to_model(answer: Answer, convention: Coordinates, model_size: Size, image_size: Size) -> Answer:
@@ -95,7 +104,8 @@ def to_model(answer: Answer, convention: Coordinates, model_size: Size, image_si
 
     def move(item: GroundedObject) -> GroundedObject:
         box = item.box
-        return GroundedObject(
+        return replace(
+            item,
             box=Box(
                 _round_half_up(box.x1, fx),
                 _round_half_up(box.y1, fy),
