@@ -8,31 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.segzero.profile_files import write_profile
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
-
-PROFILE = """
-summary: answers every question with the same object
-reasoner: {reasoner}
-segmenter: {segmenter}
-prompt: vision_reasoner
-answer_format: vision_reasoner
-coordinates: relative_1000
-rounding: half_up
-image_size: 64
-max_new_tokens: 400
-reasoner_dtype: float32
-segmenter_dtype: float32
-"""
 
 
 @pytest.fixture(scope="session")
 def tiny_profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("launch_profile")
-    path = folder / "tiny.yaml"
     reasoner = save_qwen3_vl(folder / "reasoner", ANSWER_SCRIPT)
     segmenter = save_sam2(folder / "segmenter")
-    path.write_text(PROFILE.format(reasoner=reasoner, segmenter=segmenter))
-    return path
+    return write_profile(
+        folder / "tiny.yaml", reasoner, segmenter, image_size=64, max_new_tokens=400
+    )
 
 
 @pytest.fixture

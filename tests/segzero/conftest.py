@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.segzero import tiny_checkpoints
+from tests.segzero.profile_files import write_profile
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,10 +46,4 @@ def sam2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def profile(tmp_path_factory: pytest.TempPathFactory, qwen3_vl: Path, sam2: Path) -> Path:
     """A profile of the tiny Qwen3-VL and the tiny SAM2."""
     path = tmp_path_factory.mktemp("profile") / "tiny.yaml"
-    path.write_text(
-        f"summary: random weights for tests\nreasoner: {qwen3_vl}\nsegmenter: {sam2}\n"
-        "reasoner_dtype: float32\nsegmenter_dtype: float32\n"
-        "prompt: vision_reasoner\nanswer_format: vision_reasoner\n"
-        "coordinates: relative_1000\nrounding: half_up\nimage_size: 224\nmax_new_tokens: 64\n"
-    )
-    return path
+    return write_profile(path, qwen3_vl, sam2, image_size=224, max_new_tokens=64)

@@ -13,6 +13,7 @@ import pytest
 import rclpy
 
 from segzero.pipeline import SegZero
+from tests.segzero.profile_files import write_profile
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
 from tests.segzero_ros.models import Models, Watched
 from tests.segzero_ros.moving_scene import MakeFollower
@@ -28,20 +29,6 @@ SCRIPTS = {
     "endless": tuple(f" and{number}" for number in range(100)),
 }
 """What the reasoner of each test profile writes."""
-
-PROFILE = """
-reasoner: {reasoner}
-segmenter: {segmenter}
-prompt: vision_reasoner
-answer_format: vision_reasoner
-coordinates: relative_1000
-rounding: half_up
-image_size: 64
-max_new_tokens: {max_new_tokens}
-reasoner_dtype: float32
-segmenter_dtype: float32
-summary: scripted for tests
-"""
 
 _numbers = count()
 
@@ -63,13 +50,12 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {}
     for name, script in SCRIPTS.items():
         endless = name == "endless"
-        paths[name] = folder / f"{name}.yaml"
-        paths[name].write_text(
-            PROFILE.format(
-                reasoner=save_qwen3_vl(folder / name, script, endless=endless),
-                segmenter=segmenter,
-                max_new_tokens=100_000 if endless else 400,
-            )
+        paths[name] = write_profile(
+            folder / f"{name}.yaml",
+            save_qwen3_vl(folder / name, script, endless=endless),
+            segmenter,
+            image_size=64,
+            max_new_tokens=100_000 if endless else 400,
         )
     return paths
 

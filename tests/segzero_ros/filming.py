@@ -5,17 +5,18 @@ import threading
 from collections.abc import Iterator
 from itertools import count
 
-from tests.segzero_ros.robot import Robot, picture
+from tests.segzero_ros.operator_client import Operator
+from tests.segzero_ros.robot import picture
 
 
 @contextlib.contextmanager
-def filming(robot: Robot, first: int = 5) -> Iterator[None]:
+def filming(operator: Operator, width: int = 64, height: int = 48) -> Iterator[None]:
     """Show pictures with rising stamps all the time."""
     stop = threading.Event()
 
     def film() -> None:
-        for second in count(first):
-            robot.operator.show(picture(second))
+        for second in count(5):
+            operator.show(picture(second, width, height))
             if stop.wait(0.03):
                 return
 

@@ -1,17 +1,16 @@
 """A node of the tests' own that talks to the node under test."""
 
 import queue
-import threading
 from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
+from tests.segzero_ros.spinning import Spinning
 from tests.segzero_ros.waiting import DEADLINE, wait_until
 
 
@@ -21,14 +20,10 @@ class Peer:
     def __init__(self, namespace: str, partner: str) -> None:
         self.partner = f"{namespace}/{partner}"
         self.node = rclpy.create_node(f"peer_of_{partner}", namespace=namespace)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin)
-        self._thread.start()
+        self._spinning = Spinning(self.node)
 
     def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinning.close()
         self.node.destroy_node()
 
     def listen(

@@ -1,10 +1,8 @@
 """A perception node in this process, over real DDS."""
 
-import threading
 from typing import Any
 
 import numpy as np
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -12,6 +10,7 @@ from std_msgs.msg import Header
 from segzero_ros.images.conversions import from_array
 from segzero_ros.perception_node import PerceptionNode
 from tests.segzero_ros.operator_client import Operator
+from tests.segzero_ros.spinning import Spinning
 from tests.segzero_ros.waiting import wait_until
 
 
@@ -31,14 +30,10 @@ class Robot:
             parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
             **load,
         )
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin)
-        self._thread.start()
+        self._spinning = Spinning(self.node)
 
     def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinning.close()
         self.node.close()
         self.node.destroy_node()
 

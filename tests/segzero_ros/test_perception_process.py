@@ -3,9 +3,7 @@
 import contextlib
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
 from segzero_ros.msg import Segmentation
+from tests.segzero_ros.filming import filming
 from tests.segzero_ros.operator_client import Operator
 from tests.segzero_ros.process import NodeProcess
-from tests.segzero_ros.robot import picture
 from tests.segzero_ros.waiting import wait_until
 
 pytestmark = pytest.mark.ros
@@ -25,26 +23,6 @@ StartNode = Callable[..., NodeProcess]
 CYCLES = 80
 GROWTH = 0.25
 """Most MiB that a lifecycle may add, on average."""
-
-
-@contextlib.contextmanager
-def filming(operator: Operator) -> Iterator[None]:
-    """Publish pictures all the time."""
-    stop = threading.Event()
-
-    def film() -> None:
-        for second in count():
-            operator.show(picture(second, 640, 480))
-            if stop.wait(0.05):
-                return
-
-    thread = threading.Thread(target=film)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_memory_stays_flat_over_many_questions(
@@ -59,7 +37,7 @@ def test_memory_stays_flat_over_many_questions(
     )
     operator.connect()
     memory = []
-    with filming(operator):
+    with filming(operator, width=640, height=480):
         for batch in range(6):
             for number in range(9):
                 operator.ask(f"ball {number}")
@@ -83,7 +61,7 @@ def test_memory_stays_flat_over_80_lifecycles(
     for cycle in range(CYCLES):
         operator.activate()
         if cycle % 10 == 0:  # also with a model that has answered and a stream that was followed
-            with filming(operator):
+            with filming(operator, width=640, height=480):
                 assert operator.answer("the red ball").state == Segmentation.ANSWERED
                 assert operator.result().state in (Segmentation.TRACKED, Segmentation.LOST)
         assert operator.transition(Transition.TRANSITION_DEACTIVATE)
@@ -101,7 +79,7 @@ def test_a_signal_during_a_question_ends_the_process_cleanly(
 ) -> None:
     process = start_node("perception_node", profile=profiles["endless"], autostart=True)
     operator.connect()
-    with filming(operator):
+    with filming(operator, width=640, height=480):
         wait_until(lambda: _level(operator, "camera") == DiagnosticStatus.OK, "frames")
     operator.ask("the red ball")
     operator.ask("the blue ball")

@@ -25,7 +25,7 @@ def test_subscribers_of_either_reliability_get_results(
         Segmentation, "segzero/segmentation", received, QoSProfile(depth=1, reliability=reliability)
     )
     wait_until(subscription.get_publisher_count, "the publisher")
-    with filming(robot):
+    with filming(robot.operator):
         wait_until(lambda: robot.node.frames.received, "frames")
         robot.operator.ask("the red ball")
         while received.get(timeout=DEADLINE).state not in FOLLOWED:

@@ -56,7 +56,7 @@ def write_profile(folder: Path, family: str) -> Path:
 
     Greedily it always does; at temperature 1 it strays in half of its completions.
     """
-    from tests.segzero import tiny_checkpoints
+    from tests.segzero import profile_files, tiny_checkpoints
 
     save = {
         "qwen2_5_vl": tiny_checkpoints.save_qwen2_5_vl,
@@ -64,14 +64,13 @@ def write_profile(folder: Path, family: str) -> Path:
     }[family]
     coordinates = {"qwen2_5_vl": "absolute_pixels", "qwen3_vl": "relative_1000"}[family]
     reasoner = save(folder / "reasoner", tiny_checkpoints.ANSWER_SCRIPT)
-    file = folder / "profile.yaml"
-    file.write_text(
-        f"summary: tiny\nreasoner: {reasoner}\nsegmenter: {load_profile('demo').segmenter}\n"
-        f"reasoner_dtype: float32\nsegmenter_dtype: float32\n"
-        f"prompt: vision_reasoner\nanswer_format: vision_reasoner\n"
-        f"coordinates: {coordinates}\nrounding: half_up\nimage_size: 224\n"
+    return profile_files.write_profile(
+        folder / "profile.yaml",
+        reasoner,
+        Path(load_profile("demo").segmenter),
+        coordinates=coordinates,
+        image_size=224,
     )
-    return file
 
 
 def words(profile: str | Path, table: Path, output: Path, **changes: Any) -> list[str]:

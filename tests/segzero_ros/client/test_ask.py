@@ -115,7 +115,8 @@ def test_follow_prints_frames_until_ctrl_c(
     robot.operator.activate()
     robot.see(picture(4))
     arguments = ["the red ball", "--node", f"{namespace}/segzero", "--follow"]
-    with filming(robot), running(*arguments, *(["--json"] if form == "json" else [])) as ask:
+    arguments += ["--json"] if form == "json" else []
+    with filming(robot.operator), running(*arguments) as ask:
         assert ask.stdout is not None and ask.stderr is not None
         lines = [ask.stdout.readline() for _ in range(5)]
         ask.send_signal(signal.SIGINT)
@@ -135,7 +136,7 @@ def test_a_closed_pipe_ends_following(make_robot: Callable[..., Robot], namespac
     robot.operator.activate()
     robot.see(picture(4))
     with (
-        filming(robot),
+        filming(robot.operator),
         running("the red ball", "--node", f"{namespace}/segzero", "--follow") as ask,
     ):
         assert ask.stdout is not None and ask.stderr is not None

@@ -151,7 +151,7 @@ def test_a_question_on_the_topic_replaces_too(thinker: Robot, client: SegZeroCli
 def test_follow_yields_the_frames_of_its_own_question(
     follower: Robot, make_client: Callable[[], SegZeroClient]
 ) -> None:
-    with filming(follower):
+    with filming(follower.operator):
         first = make_client().ask("the red ball", timeout=DEADLINE)
         frames = first.follow(DEADLINE)
         seen = list(islice(frames, 10))
@@ -173,7 +173,7 @@ def test_follow_yields_the_frames_of_its_own_question(
 
 
 def test_clear_ends_following(follower: Robot, client: SegZeroClient) -> None:
-    with filming(follower):
+    with filming(follower.operator):
         query = client.ask("the red ball", timeout=DEADLINE)
         next(query.follow(DEADLINE))
         client.clear(DEADLINE)

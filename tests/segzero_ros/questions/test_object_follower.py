@@ -77,7 +77,7 @@ def test_after_a_slow_answer_the_newest_frame_is_followed_and_all_are_counted(
     arrived = arrivals(robot)
     newest: list[int] = []  # when each step was done
     models.on_step = lambda: newest.append(robot.node.frames.received)
-    with filming(robot):
+    with filming(robot.operator):
         wait_until(lambda: len(arrived) > 3, "frames")
         enough = len(arrived) + 60
         models.ready = lambda: len(arrived) >= enough

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.ros
 
 def test_a_lost_object_is_asked_for_again(make_follower: MakeFollower) -> None:
     robot, models = make_follower(reask="on_lost", reask_period=0.1)
-    with filming(robot):
+    with filming(robot.operator):
         wait_until(lambda: robot.node.frames.received, "frames")
         assert robot.operator.answer("the red ball").state == Segmentation.ANSWERED
         models.blind = True
@@ -28,7 +28,7 @@ def test_a_lost_object_is_asked_for_again(make_follower: MakeFollower) -> None:
 def test_it_is_asked_again_every_so_often(make_follower: MakeFollower) -> None:
     robot, _ = make_follower(reask="every", reask_period=0.5)
     answered = 0
-    with filming(robot):
+    with filming(robot.operator):
         wait_until(lambda: robot.node.frames.received, "frames")
         robot.operator.ask("the red ball")
         while answered < 3:
@@ -56,7 +56,7 @@ def test_asking_again_that_fails_leaves_the_following_as_it_was(
 ) -> None:
     robot, models = make_follower(reask="every", reask_period=0.1)
     models.ask_errors = []
-    with filming(robot):
+    with filming(robot.operator):
         wait_until(lambda: robot.node.frames.received, "frames")
         robot.operator.answer("the red ball")
         models.ask_errors += [RuntimeError("a bug"), DeviceOutOfMemory("full")]

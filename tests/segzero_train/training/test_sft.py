@@ -25,6 +25,7 @@ from segzero_train.errors import BadData
 from segzero_train.recipe import SftOptions, read_recipe
 from segzero_train.training.preprocessing import ModelSpace
 from tests.segzero import tiny_checkpoints
+from tests.segzero.profile_files import write_profile
 
 DEMO = ["--config", str(resource_root() / "config" / "sft" / "demo.yaml"), "--report_to", "none"]
 
@@ -88,19 +89,6 @@ def test_targets_of_the_single_object_format_have_two_points(rows: Dataset) -> N
     )
 
 
-def save_profile(folder: Path, weights: Path, convention: str) -> Path:
-    """A profile of a tiny checkpoint whose image size is no multiple of its patches."""
-    path = folder / "tiny.yaml"
-    path.write_text(
-        f"summary: random weights for tests\nreasoner: {weights}\n"
-        f"segmenter: checkpoints/demo/segmenter\n"
-        f"reasoner_dtype: float32\nsegmenter_dtype: float32\n"
-        f"prompt: vision_reasoner\nanswer_format: vision_reasoner\ncoordinates: {convention}\n"
-        f"rounding: half_up\nimage_size: 230\n"
-    )
-    return path
-
-
 @pytest.mark.parametrize(
     ("save", "convention", "image_tokens", "size"),
     [
@@ -111,7 +99,13 @@ def save_profile(folder: Path, weights: Path, convention: str) -> Path:
 def test_batches_keep_image_tokens_prompts_and_coordinates(
     tmp_path: Path, save: Any, convention: Coordinates, image_tokens: int, size: tuple[int, int]
 ) -> None:
-    profile = save_profile(tmp_path, save(tmp_path / "weights"), convention)
+    profile = write_profile(
+        tmp_path / "tiny.yaml",
+        save(tmp_path / "weights"),
+        Path("checkpoints/demo/segmenter"),
+        coordinates=convention,
+        image_size=230,  # no multiple of its patches
+    )
     made: Any = trainer(
         *("--profile", str(profile), "--thinking", "false", "--output_dir", str(tmp_path / "run")),
         *("--freeze_vision", "false", "--dataset_size", "5", "--max_prompt_length", "2000"),
