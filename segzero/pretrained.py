@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def load_model(
         model, info = _model_class(loader, config).from_pretrained(
             None,
             config=config,
-            state_dict=_lazy_tensors(folder),
+            state_dict=_unread_tensors(folder),
             output_loading_info=True,
             dtype=getattr(torch, dtype),
             # Tensors go to a device one by one. Without the map all would first be in host memory.
@@ -145,14 +146,26 @@ def _model_class(loader: Any, config: Any) -> Any:
     return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
 
 
-def _lazy_tensors(folder: Path) -> dict[str, Any]:
-    """Slices by name, each read from its file when transformers takes it.
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A tensor that transformers reads by `[...]` when it places it on a device."""
+
+    file: Any
+    name: str
+
+    def __getitem__(self, part: Any) -> torch.Tensor:
+        tensor: torch.Tensor = self.file.get_tensor(self.name)  # half the time of get_slice
+        return tensor[part]
+
+
+def _unread_tensors(folder: Path) -> dict[str, _Unread]:
+    """The tensors of all files by name.
 
     Not by mmap, safetensors' default: such weights change with the file, and end the process when
     it is truncated.
     """
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, _Unread] = {}
     for path in weight_files(folder):
         file: Any = safe_open(path, framework="pt", backend="pread")
-        tensors |= {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        tensors |= {name: _Unread(file, name) for name in file.keys()}  # noqa: SIM118
     return tensors
