@@ -12,7 +12,7 @@ from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
 from segzero.segmentation.segmenter import Segmenter
 from segzero_train import grpo
-from segzero_train.accumulation import accumulation_words
+from segzero_train.accumulation import accumulation, accumulation_words
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe
 from segzero_train.rewards import RewardContext, build_rewards
@@ -71,10 +71,18 @@ def test_the_papers_optimizer(name: str) -> None:
     assert config.num_train_epochs == 1
 
 
-@pytest.mark.parametrize("name", LARGE)
-def test_the_papers_loss(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("seg_zero_3b", "grpo"),
+        ("seg_zero_7b", "grpo"),
+        ("vision_reasoner_7b", "bnpo"),
+        ("qwen3_vl_8b", "grpo"),
+    ],
+)
+def test_the_papers_loss(name: str, loss: str) -> None:
     _, config = shipped(name)
-    assert config.loss_type == "grpo"
+    assert config.loss_type == loss
     assert config.use_bias_correction_kl is False
     assert (config.entropy_coef, config.epsilon, config.temperature) == (1e-3, 0.2, 1.0)
 
@@ -84,15 +92,36 @@ def test_the_papers_weight_of_the_divergence(name: str) -> None:
     assert shipped(name)[1].beta == 5e-3
 
 
+@pytest.mark.parametrize("gpus", [1, GPUS])
 @pytest.mark.parametrize("name", LARGE)
-def test_sixteen_questions_with_eight_completions_a_step(name: str) -> None:
-    _, config = shipped(name)
-    assert config.num_generations == 8
-    step = config.per_device_train_batch_size * config.gradient_accumulation_steps * GPUS
-    assert step == 16 * 8
+def test_sixteen_questions_with_eight_completions_a_step(
+    name: str, gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, config = shipped(name)
+    assert (options.prompts_per_step, config.num_generations) == (16, 8)
     # One optimizer step for each rollout.
     assert config.steps_per_generation == config.gradient_accumulation_steps
     assert config.num_iterations == 1
+    monkeypatch.setenv("WORLD_SIZE", str(gpus))
+    content = yaml.safe_load((ROOT / "config" / "grpo" / f"{name}.yaml").read_text())
+    (_, steps) = accumulation_words((GrpoOptions, GRPOConfig), content, [])
+    assert config.per_device_train_batch_size * int(steps) * gpus == 16 * 8
+
+
+def test_a_gpus_micro_batch_is_its_whole_share_as_vision_reasoner_averages() -> None:
+    assert accumulation(16, 8, shipped("vision_reasoner_7b")[1].per_device_train_batch_size, 8) == 1
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_checkpoints_are_bounded(name: str) -> None:
+    assert shipped(name)[1].save_total_limit == 3
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_gradients_are_reduced_and_accumulated_in_float32(stage: int) -> None:
+    content = json.loads((ROOT / f"config/deepspeed/zero{stage}.json").read_text())
+    assert content["data_types"] == {"grad_accum_dtype": "fp32"}
+    assert content["communication_data_type"] == "fp32"
 
 
 @pytest.mark.parametrize(
