@@ -5,8 +5,9 @@ A completion reads `<think>…</think><answer>…</answer>`. Two answer formats,
 - `seg_zero`: one object, `{'bbox': [x1,y1,x2,y2], 'points_1': [x,y], 'points_2': [x,y]}`;
 - `vision_reasoner`: a list, `[{"bbox_2d": [x1,y1,x2,y2], "point_2d": [x,y]}, …]`.
 
-In both, `[]` means that nothing matches. Models vary quotes, key names and corner order, so the
-parser accepts all of these. Anything else is a MalformedAnswer.
+In both, `[]` means that nothing matches. `parse` reads answers in two ways. For use, it takes every
+object that can be understood, see `segzero.reasoning.lenient_answers`, and says what it left out.
+Rewards and datasets read strictly: what training pays for must not depend on mending.
 """
 
 import json
@@ -15,14 +16,13 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from segzero.errors import MalformedAnswer
+from segzero.reasoning.lenient_answers import MAX_COORDINATE, read_objects
 from segzero.types import Answer, Box, GroundedObject, Point
 
 AnswerFormat = Literal["seg_zero", "vision_reasoner"]
 FORMATS: tuple[AnswerFormat, ...] = get_args(AnswerFormat)
 MAX_OBJECTS = 120
 """Most objects in one answer, as in the authors' reward."""
-MAX_COORDINATE = 1e6
-"""Largest magnitude of a coordinate; no image is that large."""
 MAX_ANSWER = 50_000
 """Longest text between the answer tags, in characters: four times what MAX_OBJECTS need."""
 
@@ -31,24 +31,28 @@ _STRING = re.compile(r""""(?:[^"\\]|\\.)*+"?|'((?:[^'\\]|\\.)*+)'?""", re.DOTALL
 _BRACKET = re.compile(r"[\[{]")
 
 
-def parse(text: str, answer_format: AnswerFormat) -> Answer:
+def parse(text: str, answer_format: AnswerFormat, *, strict: bool = False) -> Answer:
     """Parse a completion. Without answer tags, the text after the thinking is the answer.
 
     Args:
         text: The completion.
-        answer_format: Its layout.
+        answer_format: Its layout. Only the strict reading depends on it.
+        strict: Whether one bad part makes the whole completion malformed. The answer must then be
+            one JSON value, in either kind of quotes, of up to MAX_OBJECTS objects (one for
+            `seg_zero`) with one box and one or two points each.
 
     Returns:
         The answer in model coordinates, with the corners of each box in order.
 
     Raises:
-        MalformedAnswer: The only error, for any text. The answer is not JSON, an object has not
-            one box and one or two points, a coordinate is not a finite number up to
-            MAX_COORDINATE, there are more than MAX_OBJECTS objects (one for `seg_zero`), or the
-            answer is longer than MAX_ANSWER.
+        MalformedAnswer: The only error, for any text. The completion neither holds a usable object
+            nor says that nothing matches; or it breaks a rule of the strict reading.
     """
     try:
         reasoning, rest = _split_thinking(text)
+        if not strict:
+            objects, dropped = _read_all(rest)
+            return Answer(reasoning=reasoning, objects=objects, text=text, dropped=dropped)
         entries = _entries(_load(_answer_body(rest)))
         limit = 1 if answer_format == "seg_zero" else MAX_OBJECTS
         if len(entries) > limit:
@@ -96,6 +100,17 @@ def _split_thinking(text: str) -> tuple[str, str]:
         return "", text
     _, opening, inside = before.partition("<think>")
     return (inside if opening else before).strip(), rest
+
+
+def _read_all(rest: str) -> tuple[tuple[GroundedObject, ...], tuple[str, ...]]:
+    """The objects between all answer tags, and what was left out."""
+    bodies = [part.partition("</answer>") for part in rest.split("<answer>")[1:]]
+    body = "\n".join(inside for inside, _, _ in bodies) if bodies else rest
+    closed = bool(bodies) and bool(bodies[-1][1]) and len(body) <= MAX_ANSWER
+    objects, dropped = read_objects(body[:MAX_ANSWER], closed=closed, most=MAX_OBJECTS)
+    if len(body) > MAX_ANSWER:
+        dropped = (*dropped, f"what follows the first {MAX_ANSWER} characters of the answer")
+    return objects, dropped
 
 
 def _answer_body(rest: str) -> str:

@@ -55,7 +55,7 @@ def parse_solution(text: str) -> tuple[GroundedObject, ...]:
         return (GroundedObject(box, (Point(*points[:2]), Point(*points[2:]))),)
     try:
         json.loads(text)
-        return parse(f"<answer>{text}</answer>", "vision_reasoner").objects
+        return parse(f"<answer>{text}</answer>", "vision_reasoner", strict=True).objects
     except (MalformedAnswer, ValueError) as error:
         reason = error.reason if isinstance(error, MalformedAnswer) else "no JSON list either"
         raise ValueError(

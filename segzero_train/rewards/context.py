@@ -36,9 +36,9 @@ class RewardContext:
         return max(box.x2, box.y2)
 
     def answer(self, text: str) -> Answer | None:
-        """The completion in the units of the model; None if it is malformed."""
+        """The completion in the units of the model; None if it is malformed, read strictly."""
         try:
-            return parse(text, self.completion_format.answer_format)
+            return parse(text, self.completion_format.answer_format, strict=True)
         except MalformedAnswer:
             return None
 
@@ -50,10 +50,12 @@ class RewardContext:
             image_size: (width, height) of the image in pixels.
 
         Returns:
-            The objects in pixels of the image; None if the completion is malformed or has a box
-            outside the image.
+            The objects in pixels of the image; None if the completion, read strictly, is malformed
+            or has a box outside the image.
         """
         try:
-            return self.completion_format.read(text, self.model_size, image_size).objects
+            return self.completion_format.read(
+                text, self.model_size, image_size, strict=True
+            ).objects
         except MalformedAnswer:
             return None
