@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from segzero.errors import BadImage
 from segzero_ros.images import cv_bridge
+from segzero_ros.images.yuv import SEMI_PLANAR, SemiPlanar, semi_planar_to_rgb
+
+MAX_PIXELS = 40_000_000
+"""Default of the parameter max_pixels: a little more than 8K."""
 
 
 class ConversionError(BadImage):
@@ -35,7 +39,7 @@ class Encoding:
     bridged: bool = False
 
 
-def to_rgb(message: Image) -> NDArray[np.uint8]:
+def to_rgb(message: Image, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Convert an image to RGB.
 
     16-bit values are divided by 257; float values must lie in [0, 1]. The generic 8UC3 and 8UC4
@@ -43,18 +47,21 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
 
     Args:
         message: An image with any padding (`step`) and byte order.
+        max_pixels: The most pixels that are converted.
 
     Returns:
         (H, W, 3) uint8 RGB; for rgb8 and rgba8 a read-only view into `message.data`.
 
     Raises:
-        ConversionError: The image has an unknown encoding or is damaged.
+        ConversionError: The image has an unknown encoding, is damaged or too large.
     """
+    if layout := SEMI_PLANAR.get(message.encoding):
+        return _semi_planar(message, layout, max_pixels)
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
         raise ConversionError(
             f"image encoding {message.encoding[:40]!r} is not supported: let the camera driver "
-            f"publish one of {', '.join(ENCODINGS)}"
+            f"publish one of {', '.join((*ENCODINGS, *SEMI_PLANAR))}"
         )
     if message.encoding in _PACKED_YUV and message.width % 2:
         raise ConversionError(
@@ -62,6 +69,7 @@ def to_rgb(message: Image) -> NDArray[np.uint8]:
             "columns: check the camera driver"
         )
     pixels = as_array(message, encoding.dtype, encoding.channels)
+    require_pixels(message.width, message.height, max_pixels)
     if encoding.bridged and cv_bridge.cv_bridge_usable():
         return cv_bridge.to_rgb(pixels, message.encoding)
     return encoding.to_rgb(pixels)
@@ -82,15 +90,8 @@ def as_array(message: Image, dtype: str, channels: int) -> NDArray:
         ConversionError: The sizes in the message don't fit each other.
     """
     height, width = message.height, message.width
-    if not height or not width:
-        raise ConversionError(f"the image is empty ({width}×{height}): is the camera running?")
     kind = np.dtype(dtype)
-    row = width * channels * kind.itemsize
-    if message.step < row:
-        raise ConversionError(
-            f"image step is {message.step} bytes, but a row of {width} {message.encoding} pixels "
-            f"takes {row}: correct `step` or `encoding` in the camera driver"
-        )
+    _require_rows(message, width * channels * kind.itemsize)
     if len(message.data) != message.step * height:
         raise ConversionError(
             f"the image has {len(message.data)} bytes of data, but step × height is "
@@ -105,33 +106,35 @@ def as_array(message: Image, dtype: str, channels: int) -> NDArray:
     return pixels.astype(kind, copy=False)
 
 
-def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG message.
+def demosaic(pixels: NDArray, encoding: str) -> NDArray[np.uint8]:
+    """Compute the colours of a Bayer mosaic.
 
     Args:
-        message: The compressed image.
+        pixels: (H, W) uint8 or uint16.
+        encoding: A key of `BAYER`.
 
     Returns:
         (H, W, 3) uint8 RGB.
+    """
+    return ENCODINGS[encoding].to_rgb(pixels[..., None])
+
+
+def require_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image that would take too much memory.
+
+    Args:
+        width: Its columns.
+        height: Its rows.
+        max_pixels: The most pixels allowed.
 
     Raises:
-        ConversionError: It doesn't decode, or holds depth.
+        ConversionError: It has more.
     """
-    if "compressedDepth" in message.format:
+    if width * height > max_pixels:
         raise ConversionError(
-            f"the compressed image holds depth ({message.format[:40]!r}): remap `image` to a "
-            "colour camera"
+            f"the image has {width}×{height} pixels, more than max_pixels allows ({max_pixels}): "
+            "let the camera publish smaller ones or raise max_pixels"
         )
-    data = np.frombuffer(message.data, np.uint8)
-    try:
-        # A rotation from the EXIF header would invalidate the camera's calibration.
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ConversionError(_undecodable(message)) from error
-    if pixels is None:
-        raise ConversionError(_undecodable(message))
-    rgb: NDArray = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return rgb
 
 
 def from_array(pixels: NDArray, header: Header) -> Image:
@@ -163,11 +166,36 @@ def from_array(pixels: NDArray, header: Header) -> Image:
     return message
 
 
-def _undecodable(message: CompressedImage) -> str:
-    return (
-        f"{len(message.data)} bytes of compressed image ({message.format[:40]!r}) don't decode: "
-        "publish JPEG or PNG"
-    )
+def _require_rows(message: Image, row: int) -> None:
+    """Check that the image isn't empty and that `row` bytes fit into its step."""
+    if not message.height or not message.width:
+        raise ConversionError(
+            f"the image is empty ({message.width}×{message.height}): is the camera running?"
+        )
+    if message.step < row:
+        raise ConversionError(
+            f"image step is {message.step} bytes, but a row of {message.width} {message.encoding} "
+            f"pixels takes {row}: correct `step` or `encoding` in the camera driver"
+        )
+
+
+def _semi_planar(message: Image, layout: SemiPlanar, max_pixels: int) -> NDArray[np.uint8]:
+    height, width, step = message.height, message.width, message.step
+    _require_rows(message, width)
+    if any(side % layout.subsampling for side in (width, height, step)):
+        raise ConversionError(
+            f"{message.encoding} images need an even width, height and step, this one has "
+            f"{width}×{height} and {step}: check the camera driver"
+        )
+    if len(message.data) != layout.size(step, height):
+        raise ConversionError(
+            f"the image has {len(message.data)} bytes of data, but {width}×{height} pixels of "
+            f"{message.encoding} with a step of {step} take {layout.size(step, height)}: check "
+            "the camera driver"
+        )
+    require_pixels(width, height, max_pixels)
+    data = np.frombuffer(memoryview(message.data), np.uint8)
+    return semi_planar_to_rgb(data, height, width, step, layout)
 
 
 def _first_three(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -217,14 +245,21 @@ _PACKED_YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 
 # ROS names a Bayer pattern by its first row's first two pixels, OpenCV's short names by the second
 # row's second and third: rggb is BG.
-_BAYER = {
+_MOSAICS = {
     "rggb": cv2.COLOR_BayerBG2RGB,
     "bggr": cv2.COLOR_BayerRG2RGB,
     "gbrg": cv2.COLOR_BayerGR2RGB,
     "grbg": cv2.COLOR_BayerGB2RGB,
 }
 
+BAYER = {
+    f"bayer_{pattern}{bits}": Encoding(f"u{bits // 8}", 1, _by_code(code), bridged=True)
+    for pattern, code in _MOSAICS.items()
+    for bits in (8, 16)
+}
+
 ENCODINGS: dict[str, Encoding] = {
+    **BAYER,
     "rgb8": Encoding("u1", 3, _first_three),
     "rgba8": Encoding("u1", 4, _first_three),
     "bgr8": Encoding("u1", 3, _by_code(cv2.COLOR_BGR2RGB), bridged=True),
@@ -239,14 +274,12 @@ ENCODINGS: dict[str, Encoding] = {
     "8UC3": Encoding("u1", 3, _by_code(cv2.COLOR_BGR2RGB)),
     "8UC4": Encoding("u1", 4, _by_code(cv2.COLOR_BGRA2RGB)),
     "16UC1": Encoding("u2", 1, _by_code(cv2.COLOR_GRAY2RGB)),
+    "16UC3": Encoding("u2", 3, _by_code(cv2.COLOR_BGR2RGB)),
+    "16UC4": Encoding("u2", 4, _by_code(cv2.COLOR_BGRA2RGB)),
     "32FC1": Encoding("f4", 1, _from_unit_range(cv2.COLOR_GRAY2RGB)),
     "32FC3": Encoding("f4", 3, _from_unit_range(cv2.COLOR_BGR2RGB)),
     "yuv422": Encoding("u1", 2, _by_code(cv2.COLOR_YUV2RGB_UYVY), bridged=True),
     "uyvy": Encoding("u1", 2, _by_code(cv2.COLOR_YUV2RGB_UYVY)),
     "yuv422_yuy2": Encoding("u1", 2, _by_code(cv2.COLOR_YUV2RGB_YUY2), bridged=True),
     "yuyv": Encoding("u1", 2, _by_code(cv2.COLOR_YUV2RGB_YUY2)),
-} | {
-    f"bayer_{pattern}{bits}": Encoding(f"u{bits // 8}", 1, _by_code(code), bridged=True)
-    for pattern, code in _BAYER.items()
-    for bits in (8, 16)
 }

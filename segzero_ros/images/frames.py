@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from segzero_ros.images.conversions import compressed_to_rgb, to_rgb
+from segzero_ros.images.compressed import compressed_to_rgb
+from segzero_ros.images.conversions import MAX_PIXELS, to_rgb
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,13 @@ class Frame:
         message: The image, not yet decoded.
         received: When it came, in seconds of `time.monotonic()`.
         number: Counts the received frames, from 1; 0 is an image that came with a query.
+        max_pixels: The most pixels that are decoded.
     """
 
     message: Image | CompressedImage
     received: float
     number: int = 0
+    max_pixels: int = MAX_PIXELS
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the pixels as (H, W, 3) uint8 RGB.
@@ -33,8 +36,8 @@ class Frame:
             ConversionError: The message holds no usable image.
         """
         if isinstance(self.message, CompressedImage):
-            return compressed_to_rgb(self.message)
-        return to_rgb(self.message)
+            return compressed_to_rgb(self.message, self.max_pixels)
+        return to_rgb(self.message, self.max_pixels)
 
 
 class History:
@@ -74,6 +77,7 @@ class LatestFrame:
     Attributes:
         received: Number of frames received.
         lost: Number of frames published between those, but never received.
+        max_pixels: The most pixels of a frame that are decoded.
     """
 
     def __init__(self) -> None:
@@ -83,6 +87,7 @@ class LatestFrame:
         self._sequence: int | None = None
         self.received = 0
         self.lost = 0
+        self.max_pixels = MAX_PIXELS
 
     def put(self, message: Image | CompressedImage, sequence: int | None = None) -> None:
         """Replace the newest frame.
@@ -96,7 +101,7 @@ class LatestFrame:
             if sequence and self._sequence:
                 self.lost += max(0, sequence - self._sequence - 1)  # a new camera starts at 1
             self._sequence = sequence
-            self._frame = Frame(message, time.monotonic(), self.received)
+            self._frame = Frame(message, time.monotonic(), self.received, self.max_pixels)
             for history in self._histories:
                 history.add(self._frame)
             self._change.notify_all()
