@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero import __version__
-from segzero.errors import BadImage, BadQuestion, SegZeroError
+from segzero.errors import BadImage, BadQuestion, CheckpointError, SegZeroError
+from segzero.hub_names import is_hub_name
 from segzero.profiles import load_profile, profile_names
 from segzero.reasoning.server_url import split_credentials
 from segzero.types import Segmentation
@@ -54,7 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     ask.set_defaults(run=_ask)
 
     fetch = commands.add_parser("fetch", help="download the weights of a profile")
-    fetch.add_argument("profile", help="name or YAML file")
+    fetch.add_argument(
+        "what",
+        metavar="PROFILE",
+        help="name or YAML file; or weights on the Hub, as owner/name or owner/name@revision",
+    )
     fetch.set_defaults(run=_fetch)
 
     profiles = commands.add_parser("profiles", help="list the profiles")
@@ -86,10 +92,22 @@ def _ask(arguments: argparse.Namespace) -> None:
 def _fetch(arguments: argparse.Namespace) -> None:
     from segzero.hub import fetch
 
-    profile = load_profile(arguments.profile)
-    here = (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)
-    for weights in here:
-        print(f"{weights}: {fetch(weights)}")
+    for weights in _weights(arguments.what):
+        print(f"{weights}: {fetch(weights)}", flush=True)
+
+
+def _weights(what: str) -> tuple[str, ...]:
+    """What runs here of a profile, or the Hub name itself."""
+    if is_hub_name(what.partition("@")[0]):
+        return (what,)
+    try:
+        profile = load_profile(what)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; what a recipe needs is fetched by "
+            f"`python -m segzero_train.fetch {shlex.quote(what)}`"
+        ) from error
+    return (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)
 
 
 def _profiles(arguments: argparse.Namespace) -> None:
