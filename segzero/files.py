@@ -1,9 +1,14 @@
-"""Files and folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all, and YAML files that are read."""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segzero.errors import SegZeroError
 
 
 @contextmanager
@@ -32,6 +37,29 @@ def write_text_whole(path: Path, text: str) -> None:
     """Write UTF-8 text to `path`, whole or not at all."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def read_mapping(path: Path, kind: str, error: type[SegZeroError]) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Args:
+        path: The file.
+        kind: What messages call it, such as `profile`.
+        error: What is raised if it can't be read; the message is one line.
+
+    Returns:
+        Its content.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise error(f"can't read the {kind} {path}: {cause.strerror}") from cause
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        reason = " ".join(str(cause).split())
+        raise error(f"the {kind} {path} isn't valid YAML: {reason}") from cause
+    if not isinstance(content, dict):
+        raise error(f"the {kind} {path} isn't a YAML mapping")
+    return content
 
 
 def _remove(path: Path) -> None:

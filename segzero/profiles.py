@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-import yaml
-
 from segzero.errors import CheckpointError
+from segzero.files import read_mapping
 from segzero.hub_names import is_hub_name
 from segzero.reasoning.answers import AnswerFormat
 from segzero.reasoning.completion_format import CompletionFormat
@@ -121,25 +120,13 @@ def load_profile(name_or_path: str | Path) -> Profile:
                 f"{', '.join(profile_names())}, or the path of a YAML file"
             )
         path = root / "config" / "profiles" / f"{name_or_path}.yaml"
-    profile = _build(path, _read(path), str(name_or_path))
+    profile = _build(path, read_mapping(path, "profile", CheckpointError), str(name_or_path))
     bases = (path.resolve().parent, root)
     return replace(
         profile,
         reasoner=profile.reasoner if profile.server else _resolve(profile.reasoner, bases),
         segmenter=_resolve(profile.segmenter, bases),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"can't read the profile {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"the profile {path} isn't valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"the profile {path} isn't a YAML mapping")
-    return content
 
 
 def _build(path: Path, content: dict[str, Any], name: str) -> Profile:

@@ -17,7 +17,7 @@ import yaml
 from safetensors import SafetensorError
 
 from segzero.errors import CheckpointError, SegZeroError
-from segzero.files import written_whole
+from segzero.files import read_mapping, written_whole
 from segzero.profiles import Profile, resource_root
 from segzero_train.recipe import TaskOptions
 from segzero_train.runs import BadRun, checkpoints
@@ -114,7 +114,7 @@ def starting_point(run: Path, profile: str | None = None) -> Profile:
 
     files = [folder / "recipe.yaml" for folder in (run, run.resolve().parent)]
     file = next(filter(Path.is_file, files), None)
-    recipe = _read_recipe(file) if file else {}
+    recipe = read_mapping(file, "recipe", BadRun) if file else {}
     name = profile or recipe.get("profile")
     if not name:
         raise BadRun(f"no recipe.yaml in or above {run} names a profile: add --profile, the base's")
@@ -143,16 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(f"{checkpoint} → {profile}")
     return 0
-
-
-def _read_recipe(file: Path) -> dict[str, Any]:
-    try:
-        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BadRun(f"can't read {file}: {error}") from error
-    if not isinstance(recipe, dict):
-        raise BadRun(f"{file} isn't a recipe: it isn't a YAML mapping")
-    return recipe
 
 
 def _load(folder: Path, base: Profile) -> Any:

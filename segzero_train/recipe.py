@@ -11,8 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-import yaml
-
+from segzero.files import read_mapping
 from segzero_train.accumulation import accumulation_words
 from segzero_train.errors import BadRecipe
 from segzero_train.shipped import Kind, find, listing
@@ -164,14 +163,7 @@ def _check_words(words: Sequence[str], known: Sequence[str]) -> None:
 
 def _read(path: Path, known: set[str]) -> dict[str, Any]:
     """The file's content; raises BadRecipe unless it is a mapping of known keys."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadRecipe(f"can't read the recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadRecipe(f"the recipe {path} isn't valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise BadRecipe(f"the recipe {path} isn't a YAML mapping")
+    content = read_mapping(path, "recipe", BadRecipe)
     if unknown := sorted(str(key) for key in content if key not in known | {"env"}):
         named = ", ".join(_with_nearest(key, known) for key in unknown)
         raise BadRecipe(f"the recipe {path} has unknown keys: {named}; --help lists what there is")

@@ -1,10 +1,11 @@
-"""Files and folders are written whole or not at all."""
+"""Files and folders are written whole or not at all; YAML files are read or refused."""
 
 from pathlib import Path
 
 import pytest
 
-from segzero.files import write_text_whole, written_whole
+from segzero.errors import CheckpointError
+from segzero.files import read_mapping, write_text_whole, written_whole
 
 
 @pytest.mark.parametrize("name", ["a.json", "recipe.yaml", "no_suffix", ".hidden"])
@@ -40,3 +41,25 @@ def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
     with written_whole(tmp_path / "a.npy") as partial:
         partial.touch()
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "isn't a YAML mapping"),
+        (b"- a\n", "isn't a YAML mapping"),
+        (b"a: [b\n", "isn't valid YAML"),
+        (b"a: \xff\n", "isn't valid YAML"),
+        (None, "No such file"),
+    ],
+)
+def test_what_is_no_mapping_is_refused_in_one_line(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        read_mapping(file, "profile", CheckpointError)
+    assert f"the profile {file}" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
