@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from segzero.metrics import IGNORE
 from segzero.reasoning.answers import MAX_OBJECTS
 from segzero.types import Box, GroundedObject
-from segzero_train.datasets.pictures import Stored, open_picture, upright
+from segzero_train.datasets.pictures import Stored, open_picture, png_bytes, upright
 from segzero_train.datasets.skipped import Unusable
 
 _MARK = "segzero"
@@ -115,12 +115,9 @@ def mask_image(ids: NDArray[np.uint8]) -> Image.Image:
 
 def mask_png(ids: NDArray[np.uint8]) -> bytes:
     """Encode a mask as `mask_image` makes it as PNG, with the mark."""
-    import io
-
-    text, buffer = PngInfo(), io.BytesIO()
+    text = PngInfo()
     text.add_text(_MARK, "ids")
-    Image.fromarray(ids).save(buffer, "PNG", compress_level=3, pnginfo=text)
-    return buffer.getvalue()
+    return png_bytes(ids, text)
 
 
 def disagreement(objects: Sequence[GroundedObject], ids: NDArray) -> str | None:

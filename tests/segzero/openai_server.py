@@ -29,8 +29,8 @@ import torch
 from numpy.typing import NDArray
 
 from segzero.errors import Cancelled
+from segzero.loading import load_reasoner
 from segzero.profiles import Profile, load_profile
-from segzero.reasoning.local import LocalReasoner
 from segzero.reasoning.prompts import PROMPTS, build_messages
 
 END = "</answer>"
@@ -50,15 +50,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, profile: Profile) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.profile = profile
-        self.reasoner = LocalReasoner.load(
-            Path(profile.reasoner),
-            prompt=profile.prompt,
-            image_size=profile.image_size,
-            max_new_tokens=profile.max_new_tokens,
-            dtype=profile.reasoner_dtype,
-            attention=profile.attention,
-            device=torch.device("cpu"),
-        )
+        self.reasoner = load_reasoner(profile, torch.device("cpu"))
         self.one = threading.Lock()
         self.seen: Counter[str] = Counter()
         """Requests, and requests that the client gave up, by model; most at once."""

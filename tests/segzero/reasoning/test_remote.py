@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from segzero.errors import BadQuestion, Cancelled, ServerError
+from segzero.loading import load_reasoner
 from segzero.pipeline import SegZero
 from segzero.profiles import load_profile
 from segzero.reasoning import chat_client, remote
 from segzero.reasoning.chat_client import KEY_VARIABLE, Timeouts
-from segzero.reasoning.local import LocalReasoner
-from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.reasoner import Completion, Reasoner
 from segzero.reasoning.remote import RemoteReasoner
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer
@@ -50,16 +49,8 @@ def pictures() -> list[NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
-def local() -> LocalReasoner:
-    return LocalReasoner.load(
-        Path(DEMO.reasoner),
-        prompt=DEMO.prompt,
-        image_size=DEMO.image_size,
-        max_new_tokens=DEMO.max_new_tokens,
-        dtype=DEMO.reasoner_dtype,
-        attention=DEMO.attention,
-        device=torch.device("cpu"),
-    )
+def local() -> Reasoner:
+    return load_reasoner(DEMO, torch.device("cpu"))
 
 
 @pytest.fixture
