@@ -56,7 +56,11 @@ class Baseline:
 
     def __init__(self, segzero: SegZero, fixed: str | None) -> None:
         self._reasoner: Any = segzero._reasoner
-        self._segmenter: Any = segzero._segmenter
+        segmenter: Any = segzero._segmenter
+        self._sam2, self._sam2_processor = (
+            models.in_one_dtype(segmenter._model),
+            segmenter._processor,
+        )
         self._read = segzero._read
         self._fixed = fixed
 
@@ -84,7 +88,7 @@ class Baseline:
     def _draw(
         self, image: NDArray[np.uint8], answer: Answer, clock: "_Clock"
     ) -> list[NDArray[np.bool_]]:
-        model, processor = self._segmenter._model, self._segmenter._processor
+        model, processor = self._sam2, self._sam2_processor
         pixels = processor(images=image, return_tensors="pt")["pixel_values"]
         features = model.get_image_embeddings(pixels.to(model.device, model.dtype))
         clock.lap("encode image")

@@ -178,7 +178,7 @@ def _unpruned(
     segzero: SegZero, frames: Sequence[NDArray[np.uint8]], objects: Sequence[SegmentedObject]
 ) -> Run:
     segmenter: Any = segzero._segmenter
-    model, processor = segmenter._video, segmenter._processor
+    model, processor = models.in_one_dtype(segmenter._video), segmenter._processor
     session = Sam2VideoInferenceSession(
         inference_device=model.device, inference_state_device=model.device, dtype=model.dtype
     )

@@ -1,5 +1,6 @@
 """Models of the published sizes with random weights: speed doesn't depend on what weights say."""
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -25,7 +26,11 @@ from segzero.pipeline import SegZero
 from segzero.profiles import resource_root
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.local import LocalReasoner
-from segzero.segmentation.sam2_transformers import TransformersSegmenter, as_image_model
+from segzero.segmentation.sam2_transformers import (
+    TransformersSegmenter,
+    as_image_model,
+    convert_encoders,
+)
 
 # Sizes from the published config.json of each model.
 _QWEN2_5_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
@@ -123,9 +128,11 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
             else:
                 config = Qwen2_5_VLConfig(**LANGUAGE[language], **ids)
                 model = Qwen2_5_VLForConditionalGeneration(config)
-            video = Sam2VideoModel(_sam_config(segmenter))
     finally:
         torch.set_default_dtype(before)
+    with torch.device(device):
+        video = sam2(segmenter)
+    convert_encoders(video, model.dtype)
     patch = config.vision_config.patch_size
     size = {"shortest_edge": (4 * patch) ** 2, "longest_edge": 1024**2}
     images = Qwen2VLImageProcessor(patch_size=patch, size=size)
@@ -143,15 +150,21 @@ def random(language: str, segmenter: str, new_tokens: int, device: torch.device)
     sam_processor = Sam2Processor(image_processor=Sam2ImageProcessor())
     return SegZero(
         reasoner,
-        TransformersSegmenter(as_image_model(video.eval()), sam_processor, video),
+        TransformersSegmenter(as_image_model(video), sam_processor, video),
         CompletionFormat("vision_reasoner", "relative_1000", "half_up"),
     )
 
 
-def _sam_config(name: str) -> Sam2VideoConfig:
+def in_one_dtype(model: Any) -> Any:
+    """A copy of a SAM 2 in the dtype of its image encoder throughout, as transformers loads it."""
+    return deepcopy(model).to(model.mask_decoder.conv_s0.weight.dtype)
+
+
+def sam2(name: str) -> Any:
+    """A Sam2VideoModel of a published size with random weights, in evaluation mode."""
     width, heads, blocks, windows, global_blocks = SEGMENTER[name]
     widths = [width * 2**stage for stage in range(4)]
-    return Sam2VideoConfig(
+    config = Sam2VideoConfig(
         vision_config={
             "backbone_config": {
                 "model_type": "sam2_hiera_det_model",
@@ -168,3 +181,4 @@ def _sam_config(name: str) -> Sam2VideoConfig:
         enable_temporal_pos_encoding_for_object_pointers=True,
         enable_occlusion_spatial_embedding=True,
     )
+    return Sam2VideoModel(config).eval()

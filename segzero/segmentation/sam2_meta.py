@@ -72,7 +72,7 @@ class MetaSegmenter:
 
         Args:
             predictor: a SAM2ImagePredictor.
-            dtype: in which it computes, by autocast.
+            dtype: in which it encodes images, by autocast; it decodes masks in float32.
         """
         self._predictor = predictor
         self._dtype = dtype
@@ -85,7 +85,8 @@ class MetaSegmenter:
 
         Args:
             folder: as `weights.resolve_weights` returns it.
-            dtype: in which the model computes, a name such as `bfloat16`.
+            dtype: in which the image encoder computes, a name such as `bfloat16`; prompt encoder
+                and mask decoder compute in float32.
             device: where the model runs.
 
         Returns:
@@ -139,7 +140,10 @@ class MetaSegmenter:
             # A copy: torch takes no negative strides and warns about read-only arrays.
             self._predictor.set_image(np.array(image, order="C"))
             features: dict[str, Any] = self._predictor._features
-            return features
+            return {
+                "image_embed": features["image_embed"].float(),
+                "high_res_feats": [level.float() for level in features["high_res_feats"]],
+            }
 
     def segment(
         self,
@@ -152,7 +156,7 @@ class MetaSegmenter:
             return []
         masks: dict[int, ScoredMask] = {}
         encoded = encoded or self.encode(image)
-        with translate_oom(), torch.inference_mode(), self._cast():
+        with translate_oom(), torch.inference_mode():
             # The image that was set last may be another.
             self._predictor._features, self._predictor._orig_hw = encoded, [image.shape[:2]]
             self._predictor._is_image_set = True

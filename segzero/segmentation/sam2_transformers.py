@@ -22,6 +22,19 @@ from segzero.segmentation.segmenter import ScoredMask, batches
 from segzero.segmentation.tracker import Tracker
 from segzero.types import GroundedObject, SegmentedObject
 
+_FLOAT32 = frozenset(
+    {
+        "shared_image_embedding",
+        "prompt_encoder",
+        "mask_decoder",
+        "no_memory_embedding",
+        "mask_downsample",
+        "object_pointer_proj",
+        "no_object_pointer",
+    }
+)
+"""What decodes masks stays exact: in bfloat16 a coordinate of 1000 px is off by up to 4 px."""
+
 
 class TransformersSegmenter:
     """Implements `Segmenter`."""
@@ -45,7 +58,8 @@ class TransformersSegmenter:
 
         Args:
             folder: as `weights.resolve_weights` returns it.
-            dtype: of the weights, a name such as `bfloat16`.
+            dtype: of image encoder and video memory, a name such as `bfloat16`; prompt encoder and
+                mask decoder are float32.
             device: where the model runs.
 
         Returns:
@@ -58,11 +72,11 @@ class TransformersSegmenter:
         processor = load_pretrained(Sam2Processor, folder)
         kind = load_pretrained(AutoConfig, folder).model_type
         if kind == "sam2_video":
-            video = load_model(Sam2VideoModel, folder, dtype=dtype, device=device)
+            video = _load(Sam2VideoModel, folder, dtype, device)
             return cls(as_image_model(video), processor, video)
         if kind != "sam2":
             raise CheckpointError(f"{folder} holds a model of type {kind}: a segmenter is a SAM 2")
-        return cls(load_model(Sam2Model, folder, dtype=dtype, device=device), processor, None)
+        return cls(_load(Sam2Model, folder, dtype, device), processor, None)
 
     def encode(self, image: NDArray[np.uint8]) -> Features:
         """See `Segmenter.encode`."""
@@ -100,7 +114,7 @@ class TransformersSegmenter:
         copy = torch.from_numpy(np.array(image, order="C")).to(self._model.device)  # (H, W, 3)
         inputs = self._processor(images=copy.permute(2, 0, 1), return_tensors="pt")
         pixel_values = inputs["pixel_values"]  # (1, 3, S, S)
-        return self._encoder(pixel_values.to(self._model.device, self._model.dtype))
+        return self._encoder(pixel_values.to(self._model.device))
 
     def _decode(
         self,
@@ -116,19 +130,44 @@ class TransformersSegmenter:
             original_sizes=[shape], input_boxes=[boxes], input_points=[points], return_tensors="pt"
         ).to(self._model.device)
         # The learnt embedding tells SAM 2 that there is no earlier frame.
-        image_embed = features.image_embed + self._model.no_memory_embedding.view(1, -1, 1, 1)
+        no_memory = self._model.no_memory_embedding.view(1, -1, 1, 1)
+        levels = (features.high_res_0, features.high_res_1, features.image_embed)
+        high_res_0, high_res_1, image_embed = (level.to(no_memory.dtype) for level in levels)
         output = self._model(
-            image_embeddings=[features.high_res_0, features.high_res_1, image_embed],
+            image_embeddings=[high_res_0, high_res_1, image_embed + no_memory],
             input_boxes=prompts["input_boxes"],
             input_points=prompts["input_points"],
             multimask_output=True,
         )
         ious, best = output.iou_scores[0].max(dim=-1)  # (1, N, M) -> (N,)
         # (1, N, M, h, w) -> (N, h, w)
-        logits = output.pred_masks[0][torch.arange(len(objects)), best].float()
+        logits = output.pred_masks[0][torch.arange(len(objects)), best]
         # (N, 1, h, w) -> (N, 1, H, W) -> (N, H, W)
         masks = self._processor.post_process_masks([logits[:, None]], [shape])[0][:, 0]
-        return list(zip(masks.cpu().numpy(), ious.float().tolist(), strict=True))
+        return list(zip(masks.cpu().numpy(), ious.tolist(), strict=True))
+
+
+def _load(loader: Any, folder: Path, dtype: str, device: torch.device) -> Any:
+    model = load_model(loader, folder, dtype="float32", device=device)
+    convert_encoders(model, getattr(torch, dtype))
+    return model
+
+
+def convert_encoders(model: Any, dtype: torch.dtype) -> None:
+    """Convert image encoder and video memory; prompt encoder and mask decoder stay as they are.
+
+    Args:
+        model: a Sam2Model or Sam2VideoModel in float32, changed in place.
+        dtype: such as bfloat16.
+    """
+    for name, module in model.named_children():
+        if name not in _FLOAT32:
+            module.to(dtype)
+    model.mask_decoder.conv_s0.to(dtype)  # these make features
+    model.mask_decoder.conv_s1.to(dtype)
+    for name, parameter in model.named_parameters(recurse=False):
+        if name not in _FLOAT32:
+            parameter.data = parameter.data.to(dtype)
 
 
 def as_image_model(video: Any) -> Sam2Model:

@@ -205,10 +205,10 @@ def decode(
     Returns:
         Masks, scores and pointers of the B objects, in the dtype of the mask decoder.
     """
-    count, image_embed = len(image_embed), image_embed.to(model.no_memory_embedding.dtype)
+    dtype, count = model.no_memory_embedding.dtype, len(image_embed)
     # sparse: (B, 1, 2, C), padding points with the label -1; dense: (B, C, h, w)
     sparse, dense = model.prompt_encoder(
-        input_points=image_embed.new_zeros(count, 1, 1, 2),
+        input_points=image_embed.new_zeros(count, 1, 1, 2, dtype=dtype),
         input_labels=-torch.ones(count, 1, 1, dtype=torch.int32, device=image_embed.device),
         input_boxes=None,
         input_masks=masks,
@@ -217,12 +217,14 @@ def decode(
     # Each with an axis for the one prompt of each object: (B, 1, M, 4h, 4w), (B, 1, M),
     # (B, 1, M, C), (B, 1, 1)
     mask_logits, ious, mask_tokens, object_score_logits = model.mask_decoder(
-        image_embeddings=image_embed,
+        image_embeddings=image_embed.to(dtype),
         image_positional_embeddings=image_pe.repeat(count, 1, 1, 1),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         multimask_output=True,
-        high_resolution_features=[frame.high_res_0, frame.high_res_1],
+        high_resolution_features=[
+            level.to(dtype) for level in (frame.high_res_0, frame.high_res_1)
+        ],
     )
     best = ious[:, 0].argmax(-1)  # (B,)
     rows = torch.arange(count, device=best.device)

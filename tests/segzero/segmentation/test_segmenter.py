@@ -13,9 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segzero.errors import CheckpointError
+from segzero.profiles import load_profile
 from segzero.segmentation.sam2_transformers import TransformersSegmenter
 from segzero.segmentation.segmenter import Segmenter
-from segzero.types import Box, GroundedObject, Point
+from segzero.types import Box, GroundedObject, Point, SegmentedObject
+from segzero_sim.motion import set_in_motion
+from segzero_sim.tabletop import TabletopRenderer, draw_usable
 from tests.segzero import tiny_checkpoints
 
 needs_sam2 = pytest.mark.skipif(
@@ -95,8 +98,52 @@ def test_half_precision_draws_nearly_the_same(sam2, adapter, image):
     for (mask, _), (half, score) in zip(
         exact, load(sam2, adapter, "bfloat16").segment(image, OBJECTS), strict=True
     ):
-        assert iou(mask, half) > 0.95
+        assert iou(mask, half) > 0.99
         assert 0 <= score <= 1
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_in_half_precision_prompts_are_read_and_masks_decoded_exactly(sam2, adapter, image):
+    half = load(sam2, adapter, "bfloat16")
+    features = half.encode(image)
+    for (mask, score), (exact, exact_score) in zip(
+        half.segment(image, OBJECTS, features),
+        load(sam2, adapter).segment(image, OBJECTS, features),
+        strict=True,
+    ):
+        assert (mask == exact).all()
+        assert score == exact_score
+
+
+def test_in_half_precision_the_image_encoder_and_the_video_memory_take_half_the_memory(sam2):
+    half, exact = (
+        TransformersSegmenter.load(sam2, dtype=dtype, device=torch.device("cpu"))._video
+        for dtype in ("bfloat16", "float32")
+    )
+    for part in ("vision_encoder", "memory_attention", "memory_encoder"):
+        sizes = [
+            sum(p.nbytes for p in getattr(model, part).parameters()) for model in (half, exact)
+        ]
+        assert 2 * sizes[0] == sizes[1] > 0
+
+
+def test_in_half_precision_objects_are_followed_nearly_as_well():
+    folder = Path(load_profile("demo").segmenter)
+    trackers = []
+    with TabletopRenderer() as renderer:
+        scene, frame = draw_usable(renderer, 4, (3, 3), depth=False)
+        motion = set_in_motion(scene)
+        frames = [renderer.render(motion.at(k / 10), depth=False) for k in range(5)]
+    objects = [
+        SegmentedObject(number, Box(0, 0, 1, 1), (), frames[0].ids == number, 1.0)
+        for number in (1, 2, 3)
+    ]
+    for dtype in ("float32", "bfloat16"):
+        trackers.append(load(folder, "transformers", dtype).track(frames[0].rgb, objects))
+    for frame in frames[1:]:
+        for item, half in zip(*(tracker.step(frame.rgb) for tracker in trackers), strict=True):
+            assert item.mask.any()
+            assert iou(item.mask, half.mask) > 0.97
 
 
 def test_the_highest_scoring_hypothesis_is_taken(sam2, image):
