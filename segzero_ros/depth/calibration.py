@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
 from segzero.errors import SegZeroError
@@ -40,8 +43,14 @@ def intrinsics(info: CameraInfo, width: int, height: int) -> Intrinsics:
         height: Rows of the image.
 
     Raises:
-        Uncalibrated: `info` is for another size or has no focal length.
+        Uncalibrated: `info` is for another size, has no focal length or numbers that aren't
+            finite.
     """
+    if not np.isfinite([*info.p, *info.k, *info.d]).all():
+        raise Uncalibrated(
+            "the camera_info holds NaN or infinity: calibrate the camera again, or correct the "
+            "calibration file of its driver"
+        )
     bin_x, bin_y, roi = max(info.binning_x, 1), max(info.binning_y, 1), info.roi
     size = (roi.width or info.width) // bin_x, (roi.height or info.height) // bin_y
     if info.width and size != (width, height):
@@ -63,3 +72,37 @@ def intrinsics(info: CameraInfo, width: int, height: int) -> Intrinsics:
         cx=(cx - roi.x_offset) / bin_x,
         cy=(cy - roi.y_offset) / bin_y,
     )
+
+
+def distortion(info: CameraInfo) -> float:
+    """Return the most pixels by which the lens shifts the image; 0 without distortion.
+
+    Args:
+        info: A calibration that `intrinsics` took, for an image that isn't rectified.
+
+    Returns:
+        The largest shift at 9x9 places of the image; infinite for unknown models.
+    """
+    if not any(info.d):
+        return 0.0
+    camera = np.array(info.k).reshape(3, 3)
+    if not (camera[0, 0] > 0 and camera[1, 1] > 0):
+        camera = np.array(info.p).reshape(3, 4)[:, :3]
+    columns, rows = np.linspace(0, info.width - 1, 9), np.linspace(0, info.height - 1, 9)
+    ideal = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)  # (81, 2)
+    try:
+        seen = _distort(ideal, camera, np.array(info.d), info.distortion_model)
+    except cv2.error:
+        return float("inf")
+    return float(np.linalg.norm(seen - ideal, axis=1).max())
+
+
+def _distort(
+    points: NDArray[np.float64], camera: NDArray[np.float64], d: NDArray[np.float64], model: str
+) -> NDArray[np.float64]:
+    """Where an image shows the points (N, 2) of the rectified image."""
+    rays = np.empty((len(points), 1, 3))
+    rays[:, 0] = np.c_[points, np.ones(len(points))] @ np.linalg.inv(camera).T
+    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
+    seen, _ = project(rays, np.zeros(3), np.zeros(3), camera, d)
+    return seen.reshape(-1, 2)

@@ -15,6 +15,14 @@ STEP = 0.01
 """Share of its depth by which a border pixel may leave the object's interior surface."""
 THIN_STEP = 0.05
 """The same for an object too thin to have an interior, from the nearest surface around."""
+SPIKE = 0.2
+"""Share of the median depth around it by which an interior pixel may differ."""
+GAP = 0.25
+"""Relative gap in depth between an object and what doesn't belong to it."""
+RARE = 0.1
+"""Pixels behind or before a gap are outliers if they are fewer than this share of the object's."""
+SATURATED = 65535
+"""The largest value of 16 bits: many cameras write it where they measured nothing."""
 
 
 class DepthUnavailable(SegZeroError):
@@ -26,7 +34,8 @@ class DepthView:
     """Depth along the optical axis for every pixel of the image.
 
     Attributes:
-        depth: (H, W) uint16 or float32; 0, negative, NaN and infinite values are invalid.
+        depth: (H, W) uint16 or float32; 0, negative, NaN and infinite values are invalid, and
+            `SATURATED` in uint16.
         unit: Metres of a depth of 1.
         intrinsics: Those of the image.
     """
@@ -55,27 +64,30 @@ class Cloud:
 
     Attributes:
         points: (N, 3) float32, metres.
-        ids: (N,) uint8, the object that each point belongs to.
+        ids: (N,) uint32, the object that each point belongs to.
         objects: Geometry by id, for objects that have points.
     """
 
     points: NDArray[np.float32]
-    ids: NDArray[np.uint8]
+    ids: NDArray[np.uint32]
     objects: dict[int, ObjectGeometry]
 
 
 _FAR = np.float32(1e6)
-EMPTY = Cloud(np.empty((0, 3), np.float32), np.empty(0, np.uint8), {})
+EMPTY = Cloud(np.empty((0, 3), np.float32), np.empty(0, np.uint32), {})
 
 
 def lift_mask(
-    ids: NDArray[np.uint8], view: DepthView, pose: NDArray[np.float64] | None = None
+    ids: NDArray[np.uint8] | NDArray[np.uint16],
+    view: DepthView,
+    pose: NDArray[np.float64] | None = None,
 ) -> Cloud:
     """Back-project the pixels of a mask; pixels without valid depth give no point.
 
     At an object's border a depth camera mixes it with the background, and a mask is rarely exact to
     the pixel. A few such pixels would make a cup as deep as the room. So a border pixel counts only
-    if its depth continues the interior surface.
+    if its depth continues the interior surface. Single pixels that differ much from those around
+    them, and few pixels far behind or before the others, are no points either.
 
     Args:
         ids: The mask, (H, W); 0 is background.
@@ -91,7 +103,8 @@ def lift_mask(
             f"the depth image is {_size(view.depth)}, but the image {_size(ids)}: let the driver "
             "publish depth that is registered to the image"
         )
-    found = {number: _back_project(ids == number, view) for number in range(1, int(ids.max()) + 1)}
+    numbers = np.flatnonzero(np.bincount(ids.ravel())).tolist()
+    found = {number: _back_project(ids == number, view) for number in numbers if number}
     found = {number: points for number, points in found.items() if len(points)}
     if not found:
         return EMPTY
@@ -102,7 +115,7 @@ def lift_mask(
         }
     return Cloud(
         points=np.concatenate(list(found.values())),
-        ids=np.repeat(np.array(list(found), np.uint8), [len(points) for points in found.values()]),
+        ids=np.repeat(np.array(list(found), np.uint32), [len(points) for points in found.values()]),
         objects={number: _geometry(points) for number, points in found.items()},
     )
 
@@ -115,8 +128,12 @@ def _back_project(mask: NDArray[np.bool_], view: DepthView) -> NDArray[np.float3
     columns = slice(max(left - margin, 0), left + width + margin)
     if not width:
         return EMPTY.points
-    depth = view.depth[rows, columns] * np.float32(view.unit)
-    valid = _valid_pixels(mask[rows, columns], depth, margin)
+    raw = view.depth[rows, columns]
+    depth = raw * np.float32(view.unit)
+    known = np.isfinite(depth) & (depth > 0)
+    if raw.dtype == np.uint16:
+        known &= raw != SATURATED
+    valid = _valid_pixels(mask[rows, columns], np.where(known, depth, 0), known, margin)
     v, u = np.nonzero(valid)
     z, camera = depth[valid], view.intrinsics  # (N,)
     points = np.empty((len(z), 3), np.float32)
@@ -127,19 +144,44 @@ def _back_project(mask: NDArray[np.bool_], view: DepthView) -> NDArray[np.float3
 
 
 def _valid_pixels(
-    mask: NDArray[np.bool_], depth: NDArray[np.float32], margin: int
+    mask: NDArray[np.bool_],
+    depth: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    margin: int,
 ) -> NDArray[np.bool_]:
     """Which pixels (H, W) have the depth of the object; its border is `margin` pixels wide."""
-    known = np.isfinite(depth) & (depth > 0)
     narrow, wide = _kernel(margin), _kernel(2 * margin)
-    interior = cv2.erode(mask.view(np.uint8), narrow).astype(bool) & known
+    # The median of 3x3 pixels stays inside the mask, because the border is at least 1 wide.
+    median = cv2.medianBlur(depth, 3)
+    spike = (median > 0) & (np.abs(depth - median) > SPIKE * median)
+    interior = cv2.erode(mask.view(np.uint8), narrow).astype(bool) & known & ~spike
     near = cv2.erode(np.where(interior, depth, _FAR), wide)
     far = cv2.dilate(np.where(interior, depth, -_FAR), wide)
     slack = STEP * depth + (far - near)  # the interior may continue with its own slope
     continues = (depth >= near - slack) & (depth <= far + slack)
     surface = cv2.erode(np.where(known, depth, _FAR), narrow)
     thin = (near == _FAR) & (depth <= surface * (1 + THIN_STEP))
-    return mask & known & (interior | continues | thin)
+    return _without_outliers(mask & known & (interior | continues | thin), depth)
+
+
+def _without_outliers(valid: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Drop the few of the pixels (H, W) that a gap in depth separates from the others."""
+    z = depth[valid]  # (N,)
+    if not len(z) or z.max() <= z.min() * (1 + GAP):
+        return valid
+    bins = (np.log(z) * (20 / np.log1p(GAP))).astype(np.int64)  # 20 bins are a gap
+    bins -= bins.min()
+    counts = np.bincount(bins)
+    occupied = np.flatnonzero(counts)
+    starts = np.flatnonzero(np.diff(occupied, prepend=-100) > 20)
+    sizes = np.add.reduceat(counts[occupied], starts)  # pixels of each group between two gaps
+    kept = np.zeros(len(counts), bool)
+    kept[occupied] = np.repeat(
+        sizes >= RARE * sizes.max(), np.diff(np.append(starts, len(occupied)))
+    )
+    valid = valid.copy()
+    valid[valid] = kept[bins]
+    return valid
 
 
 def _geometry(points: NDArray[np.float32]) -> ObjectGeometry:

@@ -1,8 +1,5 @@
 """The 3D geometry of the objects in an image, from the depth image of the same time."""
 
-import threading
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,27 +7,26 @@ from builtin_interfaces.msg import Time as Stamp
 from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 
 from segzero.errors import SegZeroError
 from segzero_ros.depth import cloud
-from segzero_ros.depth.calibration import intrinsics
+from segzero_ros.depth.calibration import distortion, intrinsics
 from segzero_ros.depth.cloud import Cloud, DepthUnavailable, DepthView
+from segzero_ros.depth.compressed_depth import decompress_depth
+from segzero_ros.depth.depth_input import DepthImage, DepthInput
 from segzero_ros.depth.transforms import Transforms
-from segzero_ros.images.conversions import as_array
-from segzero_ros.qos import CAMERA_QOS
+from segzero_ros.images import camera
+from segzero_ros.images.conversions import MAX_PIXELS, as_array
 
-DEPTH_BUFFER_SIZE = 32
-"""Depth images kept: a second of most cameras, longer than following a frame takes."""
-DEPTH_TIMEOUT = 0.01
-"""Seconds to wait for a depth image that comes after its image; more would delay every frame."""
-CLOCK_RESET_NS = 1_000_000_000
-"""Nanoseconds back in time after which the clock counts as restarted."""
+NOTABLE_DISTORTION = 1.0
+"""Pixels of lens distortion that are worth a warning."""
 
-_UNITS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 0.001)}
-"""REP 118: dtype of an encoding, and the metres of a depth of 1."""
+_DTYPES = {"32FC1": "f4", "16UC1": "u2", "mono16": "u2"}
+"""REP 118's encodings, and the name that some drivers give to 16UC1."""
+_UNITS = {"f": 1.0, "u": 0.001}
+"""Metres of a depth of 1, by the kind of the dtype."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +36,14 @@ class DepthSettings:
     Attributes:
         tolerance: Most seconds between the stamps of an image and of its depth image.
         target_frame: The tf frame of the geometry; empty for the camera's.
+        transport: "raw" or "compressedDepth", as image_transport names them.
+        max_pixels: The most pixels of a compressed image that are decoded.
     """
 
     tolerance: float
     target_frame: str = ""
+    transport: str = "raw"
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,96 +57,6 @@ class LocatedObjects:
 
     cloud: Cloud
     frame_id: str
-
-
-class DepthInput:
-    """Buffers the newest depth images, undecoded, and the newest calibration; for any thread."""
-
-    def __init__(self) -> None:
-        self._change = threading.Condition()
-        self._images: deque[Image] = deque(maxlen=DEPTH_BUFFER_SIZE)
-        self._pinned_stamp: Stamp | None = None
-        self._pinned: Image | None = None
-        self._info: CameraInfo | None = None
-        self._subscriptions: list[Subscription] = []
-
-    def start(self, node: Node) -> None:
-        """Subscribe to `depth` and `camera_info`."""
-        self._subscriptions = [
-            node.create_subscription(Image, "depth", self.put, CAMERA_QOS),
-            node.create_subscription(CameraInfo, "camera_info", self.calibrate, CAMERA_QOS),
-        ]
-
-    def stop(self, node: Node) -> None:
-        """End the subscriptions and forget the images."""
-        for subscription in self._subscriptions:
-            node.destroy_subscription(subscription)
-        with self._change:
-            self._subscriptions = []
-            self._images.clear()
-            self._pinned_stamp = self._pinned = None
-
-    def put(self, image: Image) -> None:
-        """Add a depth image; one from long before the newest starts the buffer anew."""
-        with self._change:
-            newest = _nanoseconds(self._images[-1]) if self._images else 0
-            if _nanoseconds(image) < newest - CLOCK_RESET_NS:
-                self._images.clear()
-            self._images.append(image)
-            if self._pinned_stamp:
-                candidates = [self._pinned, image] if self._pinned else [image]
-                self._pinned = _nearest(self._pinned_stamp, candidates)
-            self._change.notify_all()
-
-    def calibrate(self, info: CameraInfo) -> None:
-        """Set the calibration."""
-        self._info = info
-
-    def pin(self, stamp: Stamp) -> None:
-        """Keep the depth image nearest to `stamp` until the next call."""
-        with self._change:
-            self._pinned_stamp = stamp
-            self._pinned = _nearest(stamp, self._images) if self._images else None
-
-    def nearest(self, stamp: Stamp, tolerance: float) -> tuple[Image, CameraInfo]:
-        """Find the depth of an image; waits `DEPTH_TIMEOUT` for one that is not yet there.
-
-        Args:
-            stamp: That of the image.
-            tolerance: Most seconds between the two stamps.
-
-        Returns:
-            The depth image nearest to `stamp`, and the calibration.
-
-        Raises:
-            DepthUnavailable: One of them is missing, or the stamps are too far apart.
-        """
-        with self._change:
-            if self._images:
-                wanted = _in_nanoseconds(stamp)
-                self._change.wait_for(
-                    lambda: not self._images or _nanoseconds(self._images[-1]) >= wanted,
-                    DEPTH_TIMEOUT,
-                )
-            known = [*self._images, *([self._pinned] if self._pinned else [])]
-        if not known:
-            raise DepthUnavailable(
-                "no depth image came yet: start the depth camera or remap `depth`"
-            )
-        if self._info is None:
-            raise DepthUnavailable(
-                "no camera_info came yet: remap `camera_info` to that of the image"
-            )
-        image = _nearest(stamp, known)
-        apart = (_nanoseconds(image) - _in_nanoseconds(stamp)) / 1e9
-        if abs(apart) > tolerance:
-            raise DepthUnavailable(
-                f"the depth image nearest to the image is {abs(apart):.3f} s "
-                f"{'younger' if apart > 0 else 'older'}, depth_tolerance allows {tolerance:g} s: "
-                "let the driver synchronise depth with colour; if they are many seconds apart, "
-                "their clocks differ"
-            )
-        return image, self._info
 
 
 class Locator:
@@ -168,7 +78,8 @@ class Locator:
         self._state: tuple[bytes, str] = (DiagnosticStatus.OK, "nothing located yet")
         self._depth = DepthInput()
         self.update_parameters(settings)
-        self._depth.start(node)
+        self._distortion_checked = False
+        self._depth.start(node, settings.transport)
 
     def update_parameters(self, settings: DepthSettings) -> None:
         """Use other settings; subscribe to tf if there is a target_frame.
@@ -184,7 +95,9 @@ class Locator:
         """Keep the depth for an image whose answer takes long."""
         self._depth.pin(stamp)
 
-    def locate(self, ids: NDArray[np.uint8], header: Header) -> LocatedObjects | None:
+    def locate(
+        self, ids: NDArray[np.uint8] | NDArray[np.uint16], header: Header
+    ) -> LocatedObjects | None:
         """Compute the geometry of the objects in an image.
 
         Args:
@@ -218,7 +131,9 @@ class Locator:
             self._transforms.close()
             self._transforms = None
 
-    def _locate(self, ids: NDArray[np.uint8], header: Header) -> LocatedObjects:
+    def _locate(
+        self, ids: NDArray[np.uint8] | NDArray[np.uint16], header: Header
+    ) -> LocatedObjects:
         settings = self._settings
         frame_id = settings.target_frame or header.frame_id
         if not ids.any():
@@ -229,42 +144,49 @@ class Locator:
                 f"depth is in the frame {image.header.frame_id!r}, the image in "
                 f"{header.frame_id!r}: let the driver publish depth that is registered to the image"
             )
+        depth = depth_view(image, info, settings.max_pixels)
+        self._warn_of_distortion(info)
         pose = None
         if frame_id != header.frame_id and self._transforms:
             pose = self._transforms.lookup(frame_id, header.frame_id, header.stamp)
-        return LocatedObjects(cloud.lift_mask(ids, depth_view(image, info), pose), frame_id)
+        return LocatedObjects(cloud.lift_mask(ids, depth, pose), frame_id)
+
+    def _warn_of_distortion(self, info: CameraInfo) -> None:
+        """Say once that an image which isn't rectified gives wrong places."""
+        if self._distortion_checked:
+            return
+        self._distortion_checked = True
+        topic, pixels = camera.topic(self._node), distortion(info)
+        if pixels > NOTABLE_DISTORTION and "rect" not in topic:
+            self._node.get_logger().warning(
+                f"The lens shifts pixels by up to {pixels:.0f}, as camera_info says, but places "
+                f"are computed for rectified images: if {topic} isn't rectified, remap `image` "
+                "and `depth` to image_proc's rectified topics."
+            )
 
 
-def depth_view(image: Image, info: CameraInfo) -> DepthView:
+def depth_view(image: DepthImage, info: CameraInfo, max_pixels: int = MAX_PIXELS) -> DepthView:
     """Read a depth image.
 
     Args:
-        image: Encoded as REP 118 says: 32FC1 in metres or 16UC1 in millimetres.
+        image: Encoded as REP 118 says: 32FC1 in metres or 16UC1 in millimetres; raw or as
+            image_transport's compressedDepth.
         info: Its calibration.
+        max_pixels: The most pixels of a compressed image that are decoded.
 
     Raises:
         DepthUnavailable: The image has another encoding.
         Uncalibrated: The calibration doesn't fit the image.
         ConversionError: The image is damaged.
     """
-    if image.encoding not in _UNITS:
+    if isinstance(image, CompressedImage):
+        depth = decompress_depth(image, max_pixels)
+    elif dtype := _DTYPES.get(image.encoding):
+        depth = as_array(image, dtype, 1)[..., 0]  # (H, W)
+    else:
         raise DepthUnavailable(
             f"depth images with encoding {image.encoding[:40]!r} are not supported: remap `depth` "
             "to one of 32FC1 (metres) or 16UC1 (millimetres)"
         )
-    dtype, unit = _UNITS[image.encoding]
-    depth = as_array(image, dtype, 1)[..., 0]  # (H, W)
-    return DepthView(depth, unit, intrinsics(info, image.width, image.height))
-
-
-def _nearest(stamp: Stamp, images: Iterable[Image]) -> Image:
-    wanted = _in_nanoseconds(stamp)
-    return min(images, key=lambda image: abs(_nanoseconds(image) - wanted))
-
-
-def _nanoseconds(image: Image) -> int:
-    return _in_nanoseconds(image.header.stamp)
-
-
-def _in_nanoseconds(stamp: Stamp) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    height, width = depth.shape
+    return DepthView(depth, _UNITS[depth.dtype.kind], intrinsics(info, width, height))

@@ -86,6 +86,11 @@ class Transforms:
         Raises:
             TransformUnavailable: There is none at that time.
         """
+        if stamp.sec < 0:
+            raise TransformUnavailable(
+                f"no transform to target_frame: the image's stamp is negative ({stamp.sec} s), "
+                "check the camera's clock"
+            )
         deadline = time.monotonic() + TF_TIMEOUT
         while True:
             try:

@@ -55,7 +55,7 @@ def semi_planar_to_rgb(
     luma = data[: step * height].reshape(height, step)[:, :width]  # (H, W)
     chroma = data[step * height :].reshape(rows, layout.chroma_step(step))[:, : 2 * pairs]
     chroma = np.ascontiguousarray(chroma).reshape(rows, pairs, 2)
-    rgb: NDArray[np.uint8]
+    rgb: NDArray
     if layout.subsampling == 2:
         code = cv2.COLOR_YUV2RGB_NV21 if layout.v_first else cv2.COLOR_YUV2RGB_NV12
         rgb = cv2.cvtColorTwoPlane(np.ascontiguousarray(luma), chroma, code)

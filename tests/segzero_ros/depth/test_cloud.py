@@ -107,6 +107,72 @@ def test_pixels_without_valid_depth_have_no_point(invalid: float) -> None:
     assert lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA)).objects == {}
 
 
+def flawed(
+    ids: NDArray[np.uint8], encoding: str, value: float, share: float, where: str
+) -> DepthView:
+    """An object at 1 m, before a wall at 2 m, with a share of its pixels at another depth."""
+    depth = np.where(ids, 1.0, 2.0)
+    if where == "scattered":
+        bad = np.random.default_rng(3).random(ids.shape) < share
+    else:  # in one place
+        bad = np.zeros(ids.shape, bool)
+        side = round(np.sqrt(share * ids.sum()))
+        bad[40 : 40 + side, 40 : 40 + side] = True
+    depth[bad] = value
+    dtype, unit = UNITS[encoding]
+    pixels = np.rint(depth / unit) if unit < 1 else depth
+    return DepthView(pixels.astype(dtype), unit, Intrinsics(100.0, 100.0, 63.5, 63.5))
+
+
+@pytest.mark.parametrize("where", ["scattered", "in one place"])
+@pytest.mark.parametrize("share", [0.01, 0.05])
+@pytest.mark.parametrize(
+    ("encoding", "value"),
+    [
+        *(("16UC1", metres) for metres in (0.3, 10.0, 65.534, 65.535)),
+        *(("32FC1", metres) for metres in (0.01, 3.0, 1000.0)),
+    ],
+)
+def test_a_few_far_pixels_do_not_move_an_object(
+    encoding: str, value: float, share: float, where: str
+) -> None:
+    v, u = np.mgrid[:128, :128]
+    ids = ((v - 63.5) ** 2 + (u - 63.5) ** 2 < 40**2).astype(np.uint8)
+    place = lift_mask(ids, flawed(ids, encoding, value, share, where)).objects[1]
+    np.testing.assert_allclose(place.centroid, [0, 0, 1], atol=0.02)
+    np.testing.assert_allclose(place.extent, [0.79, 0.79, 0], atol=0.02)
+
+
+def test_saturated_depth_is_no_depth_at_any_share() -> None:
+    depth = np.full((16, 16), 1000, np.uint16)
+    depth[:, :9] = 65535
+    cloud = lift_mask(SQUARE, DepthView(depth, 0.001, CAMERA))
+    assert len(cloud.points) == 8 * 3
+    assert (cloud.points[:, 2] == 1).all()
+
+
+def test_a_long_object_keeps_its_ends() -> None:
+    ids = np.zeros((240, 320), np.uint8)
+    ids[40:220, 60:260] = 1
+    v = np.arange(240, dtype=np.float32)[:, None]
+    depth = np.broadcast_to(60 / (v + 1), ids.shape)  # a floor that is 5 times as far at its end
+    place = lift_mask(ids, DepthView(np.ascontiguousarray(depth), 1.0, CAMERA)).objects[1]
+    assert place.extent[2] == pytest.approx(60 / 41 - 60 / 220, rel=0.05)
+
+
+def test_an_object_in_two_parts_keeps_both() -> None:
+    depth = np.full((16, 16), 1.0, np.float32)
+    depth[:, 8:] = 1.5
+    place = lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA)).objects[1]
+    assert place.extent[2] == pytest.approx(0.5)
+
+
+def test_ids_beyond_a_byte_keep_their_meaning() -> None:
+    ids = SQUARE.astype(np.uint16) * 700
+    cloud = lift_mask(ids, DepthView(np.full((16, 16), 1.0, np.float32), 1.0, CAMERA))
+    assert (cloud.objects.keys(), set(cloud.ids.tolist())) == ({700}, {700})
+
+
 def test_pixels_become_points_by_the_pinhole() -> None:
     depth = np.full((16, 16), 2.0, np.float32)
     cloud = lift_mask(SQUARE, DepthView(depth, 1.0, CAMERA))

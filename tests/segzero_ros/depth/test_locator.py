@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from segzero_ros.depth.calibration import Uncalibrated
+from segzero_ros.depth.calibration import Uncalibrated, distortion
 from segzero_ros.depth.cloud import DepthUnavailable
-from segzero_ros.depth.locator import DEPTH_BUFFER_SIZE, DepthInput, depth_view
+from segzero_ros.depth.depth_input import DEPTH_BUFFER_SIZE, DepthInput
+from segzero_ros.depth.locator import depth_view
 from segzero_ros.images.conversions import from_array
 from segzero_ros.msg import Segmentation
 from segzero_ros.qos import CAMERA_QOS
@@ -74,7 +75,7 @@ def test_it_says_what_never_came() -> None:
 def test_depth_that_comes_a_little_later_is_waited_for(
     received: DepthInput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segzero_ros.depth.locator.DEPTH_TIMEOUT", DEADLINE)
+    monkeypatch.setattr("segzero_ros.depth.depth_input.DEPTH_TIMEOUT", DEADLINE)
     threading.Timer(0.1, received.put, [depth(11.0)]).start()
     assert received.nearest(stamp(11.0), 0.05)[0].header.stamp == stamp(11.0)
 
@@ -96,12 +97,13 @@ def test_a_clock_that_starts_again_forgets_the_old_images(received: DepthInput) 
 
 
 @pytest.mark.parametrize(
-    ("encoding", "dtype", "unit"), [("32FC1", np.float32, 1.0), ("16UC1", np.uint16, 0.001)]
+    ("encoding", "dtype", "unit"),
+    [("32FC1", np.float32, 1.0), ("16UC1", np.uint16, 0.001), ("mono16", np.uint16, 0.001)],
 )
-def test_both_encodings_of_rep_118_are_read(encoding: str, dtype: type, unit: float) -> None:
+def test_the_encodings_of_rep_118_are_read(encoding: str, dtype: type, unit: float) -> None:
     values: NDArray = np.arange(WIDTH * HEIGHT, dtype=dtype).reshape(HEIGHT, WIDTH)
     image = from_array(values, Header())
-    assert image.encoding == encoding
+    image.encoding = encoding
     seen = depth_view(image, PINHOLE)
     np.testing.assert_array_equal(seen.depth, values)
     assert (seen.unit, seen.intrinsics.fx, seen.intrinsics.cx) == (unit, 60, 31.5)
@@ -121,6 +123,50 @@ def test_what_can_not_be_used_says_what_to_do(
 ) -> None:
     with pytest.raises(error, match=reason):
         depth_view(image, info)
+
+
+@pytest.mark.parametrize("field", ["p", "k", "d"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_calibration_that_is_not_finite_is_refused(field: str, value: float) -> None:
+    info = CameraInfo(width=WIDTH, height=HEIGHT, p=PINHOLE.p, d=[0.0] * 5)
+    getattr(info, field)[2] = value
+    with pytest.raises(Uncalibrated, match="NaN or infinity"):
+        depth_view(depth(1), info)
+
+
+def lens(model: str, *d: float) -> CameraInfo:
+    return CameraInfo(
+        width=640,
+        height=480,
+        distortion_model=model,
+        d=d,
+        k=[500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("info", "pixels"),
+    [
+        (lens("plumb_bob"), 0),
+        (lens("plumb_bob", 0.0, 0.0, 0.0, 0.0, 0.0), 0),
+        # At a corner r² = 0.6375, and the lens moves a point by k1·r² of its distance, 399 pixels.
+        (lens("plumb_bob", 0.1, 0.0, 0.0, 0.0, 0.0), 0.1 * 0.6375 * 399.3),
+        (lens("rational_polynomial", 0.1, *[0.0] * 7), 0.1 * 0.6375 * 399.3),
+        (lens("equidistant", 0.0, 0.0, 0.0, 0.1), 60),
+    ],
+)
+def test_the_distortion_is_measured_in_pixels(info: CameraInfo, pixels: float) -> None:
+    assert distortion(info) == pytest.approx(pixels, rel=0.2)
+
+
+def test_an_unknown_lens_counts_as_distorted() -> None:
+    assert distortion(lens("mei", 0.1, 0.2, 0.3)) == np.inf
+
+
+@pytest.mark.parametrize("sec", [0, -1])
+def test_images_without_a_usable_stamp_say_so(received: DepthInput, sec: int) -> None:
+    with pytest.raises(DepthUnavailable, match="stamp is zero" if sec == 0 else "younger"):
+        received.nearest(Time(sec=sec), 0.05)
 
 
 class DepthCamera:

@@ -20,7 +20,7 @@ BLUE_FIRST = RGB[..., ::-1]
 GRAY_AS_RGB = GRAY.repeat(3, axis=2)
 
 
-def compressed(pixels: NDArray[np.uint8], suffix: str, form: str) -> CompressedImage:
+def compressed(pixels: NDArray, suffix: str, form: str) -> CompressedImage:
     image = CompressedImage(format=form)
     image.data.frombytes(cv2.imencode(suffix, pixels)[1].tobytes())
     return image

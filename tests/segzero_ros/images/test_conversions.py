@@ -111,7 +111,7 @@ def test_packed_yuv_gives_its_colour(encoding: str) -> None:
     np.testing.assert_allclose(rgb, np.broadcast_to([red, green, blue], rgb.shape), atol=1)
 
 
-def scene(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+def scene(height: int = 48, width: int = 64) -> NDArray:
     """Coloured shapes as (H, W, 3) RGB, smooth so that halved chroma loses little."""
     v, u = np.mgrid[:height, :width].astype(np.float32)
     colour = np.stack([u / width, v / height, 0.5 + 0.4 * np.sin(u / 9)], axis=2)
@@ -119,14 +119,14 @@ def scene(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
     return cv2.GaussianBlur((colour * 255).astype(np.uint8), (5, 5), 0)
 
 
-def ycbcr(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def ycbcr(rgb: NDArray) -> NDArray[np.uint8]:
     """ITU-R BT.601 with limited range, (H, W, 3), written out."""
     matrix = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112], [112, -93.786, -18.214]])
     values = rgb / 255 @ matrix.T + [16, 128, 128]
     return np.rint(values).astype(np.uint8)
 
 
-def semi_planar(encoding: str, rgb: NDArray[np.uint8], padding: int = 0) -> Image:
+def semi_planar(encoding: str, rgb: NDArray, padding: int = 0) -> Image:
     """The message of a semi-planar encoding, with rubbish behind each row of both planes."""
     yuv, halved = ycbcr(rgb), encoding != "nv24"
     chroma = yuv[..., 1:]
