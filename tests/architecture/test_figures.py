@@ -22,8 +22,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
-MEASURED = [ROOT / "docs" / "performance.md"]
-"""Pages on which every decimal number is a figure, unless its block says that it is an estimate."""
+MEASURED = {"performance.md": ".*", "robot.md": "How exact", "training.md": "Watch"}
+"""Sections in which every decimal number is a figure, unless its block tells of an estimate."""
 
 _COMMENT = re.compile(r"<!-- figures: (\S+)\n(.*?)-->", re.DOTALL)
 _DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
@@ -79,12 +79,18 @@ def test_a_figure_is_that_of_its_json(figure: Figure) -> None:
     assert float(rounded(value(figure), figure.stated)) == float(stated.replace("−", "-"))
 
 
-@pytest.mark.parametrize("page", MEASURED, ids=lambda page: page.name)
-def test_every_decimal_of_a_page_of_measurements_names_its_json(page: Path) -> None:
-    named = {
-        (figure.block, figure.stated.rstrip(" %")) for figure in ALL if figure.page == page.name
-    }
-    text = re.sub(r"```.*?```", "", _COMMENT.sub("", page.read_text()), flags=re.DOTALL)
+def section(page: str, heading: str) -> str:
+    """The sections of a page whose headings match."""
+    _, *parts = re.split(r"^## (?:\d+\. )?", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE)
+    found = [part for part in parts if re.fullmatch(heading, part.partition("\n")[0])]
+    assert found, f"{page} has no section {heading}"
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize(("page", "heading"), MEASURED.items())
+def test_every_decimal_of_measurements_names_its_json(page: str, heading: str) -> None:
+    named = {(figure.block, figure.stated.rstrip(" %")) for figure in ALL if figure.page == page}
+    text = re.sub(r"```.*?```", "", _COMMENT.sub("", section(page, heading)), flags=re.DOTALL)
     unnamed = [
         f"{number} in: {block[:60]}"
         for block in _BLOCKS.split(text)

@@ -27,9 +27,10 @@ def names(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
-def test_lines_are_wrapped_outside_tables_links_and_code(page: Path) -> None:
+def test_lines_are_wrapped_outside_tables_and_links(page: Path) -> None:
     table_or_link = re.compile(r"\s*\||.*(\]\(|https?:)")
-    long = [line for line in prose(page) if len(line) > 100 and not table_or_link.match(line)]
+    lines = page.read_text().splitlines()
+    long = [line for line in lines if len(line) > 100 and not table_or_link.match(line)]
     assert long == []
 
 
