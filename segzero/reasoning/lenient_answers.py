@@ -10,8 +10,11 @@ MAX_COORDINATE = 1e6
 """Largest magnitude of a coordinate; no image is that large."""
 MAX_POINTS = 2
 """Most points of one object; further ones are left out."""
+MAX_LABEL = 100
+"""Longest label, in characters."""
 _MOST_REASONS = 8
 _NUMBERS = re.compile(r"(?=\D*+\d)[\s\d.,;，、．()\[\]+−-]++")
+_LABEL_KEYS = ("label", "name")
 _BOX_KEYS = ("box", "boundingbox", "bounding_box", "bounding box")
 _CORNERS = (
     ("x1", "y1", "x2", "y2"),
@@ -119,13 +122,23 @@ def _objects(entry: Pairs | list[Value]) -> tuple[list[GroundedObject], tuple[st
     points = tuple(Point(*row) for row in rows)
     if not boxes:
         raise ValueError("has no box")
+    label = _label(entry)
     if len(boxes) == 1:
         more = len(points) - MAX_POINTS
-        left_out = (f"has {more} points more than {MAX_POINTS}",) if more > 0 else ()
-        return [GroundedObject(boxes[0], points[:MAX_POINTS])], left_out
+        left_out = (f"has {len(points)} points, of which {MAX_POINTS} count",) if more > 0 else ()
+        return [GroundedObject(boxes[0], points[:MAX_POINTS], label)], left_out
     if points and len(points) != len(boxes):
         raise ValueError(f"has {len(boxes)} boxes and {len(points)} points")
     return [GroundedObject(box, points[index : index + 1]) for index, box in enumerate(boxes)], ()
+
+
+def _label(entry: Pairs) -> str:
+    """The model's own name of the object in one line, as terminals and messages can show it."""
+    for key, value in entry.items:
+        if key.lower() in _LABEL_KEYS and isinstance(value, str):
+            shown = "".join(c if c.isprintable() else " " for c in value[: 4 * MAX_LABEL])
+            return " ".join(shown.split())[:MAX_LABEL]
+    return ""
 
 
 def _box(row: Sequence[float]) -> Box:

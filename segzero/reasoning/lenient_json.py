@@ -5,6 +5,7 @@ curly punctuation, full-width digits, unquoted keys, comments, and values that s
 between words. Missing and wrong brackets are mended. The time is linear in the length of the text.
 """
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -170,5 +171,14 @@ def _scalar(kind: str, text: str) -> Value:
     if kind == "number":
         return read_number(text)
     if kind == "text":
-        return text[1:-1]
+        return _unescape(text[1:-1])
     return None if text in ("None", "null", "NULL", "nil") else text
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
