@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segzero import __version__
 from segzero.errors import BadImage, BadQuestion, CheckpointError, SegZeroError
 from segzero.hub_names import is_hub_name
-from segzero.profiles import load_profile, profile_names
+from segzero.profiles import load_profile, profile_names, resource_root
 from segzero.reasoning.server_url import split_credentials
 from segzero.types import Segmentation
 
@@ -116,6 +116,7 @@ def _profiles(arguments: argparse.Namespace) -> None:
         profile = load_profile(name)
         server = f" ({split_credentials(profile.server)[0]})" if profile.server else ""
         print(f"{name:{max(map(len, names))}}  {profile.summary}{server}")
+    print(f"\nTo change one, copy its file from {resource_root() / 'config' / 'profiles'}")
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
@@ -157,9 +158,11 @@ def _summary(result: Segmentation) -> dict[str, Any]:
                 "points": [[point.x, point.y] for point in item.points],
                 "score": item.score,
                 "area": int(item.mask.sum()),
+                "label": item.label,
             }
             for item in result.objects
         ],
+        "dropped": list(result.dropped),
     }
 
 
@@ -171,8 +174,9 @@ def _text(result: Segmentation) -> str:
         x1, y1, x2, y2 = (round(v) for v in (item.box.x1, item.box.y1, item.box.x2, item.box.y2))
         lines.append(
             f"{item.id}: box {x1},{y1} to {x2},{y2}, {int(item.mask.sum())} pixels, "
-            f"score {item.score:.2f}"
+            f"score {item.score:.2f}{item.label and f', {item.label}'}"
         )
+    lines += [f"left out: {line}" for line in result.dropped]
     return "\n".join(lines)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from segzero.cli import main
+from tests.segzero import tiny_checkpoints
+from tests.segzero.profile_files import write_profile
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +59,30 @@ def test_ask_writes_the_picture(picture, profile, tmp_path):
     assert drawn is not None and drawn.shape[0] > 120 and drawn.shape[1] == 160
 
 
+@pytest.fixture(scope="module")
+def half_good(tmp_path_factory: pytest.TempPathFactory, sam2: Path) -> Path:
+    """A profile whose model writes a labelled box, and one without width."""
+    folder = tmp_path_factory.mktemp("half_good")
+    script = ("<answer>", '[{"bbox_2d": [100,200,500,600], "label": "cup"}, ', '{"bbox_2d": [7,7,7')
+    reasoner = tiny_checkpoints.save_qwen3_vl(folder / "reasoner", (*script, ",9]}]", "</answer>"))
+    return write_profile(folder / "p.yaml", reasoner, sam2, image_size=224, max_new_tokens=64)
+
+
+def test_ask_says_what_was_left_out(picture, half_good, capsys):
+    assert main(ask(picture, half_good)) == 0
+    (found, left_out) = capsys.readouterr().out.splitlines()
+    assert found.startswith("1: box 16,24 to 80,72, ") and found.endswith(", cup")
+    assert left_out == "left out: object 2 has a box without width or height"
+
+
+def test_ask_says_so_in_json_too(picture, half_good, capsys):
+    assert main(ask(picture, half_good, "--json")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["dropped"] == ["object 2 has a box without width or height"]
+    (item,) = result["objects"]
+    assert (item["label"], item["points"]) == ("cup", [])
+
+
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     """The exit code and the one line on stderr."""
     code = main(arguments)
@@ -103,9 +129,10 @@ def test_a_picture_that_cannot_be_written_is_told_before_the_models_run(
 
 def test_profiles_are_listed(capsys):
     assert main(["profiles"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, blank, folder = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines][:2] == ["demo", "qwen2.5-vl-3b"]
     assert lines[-1].endswith("(http://localhost:8000/v1)")
+    assert blank == "" and (Path(folder.split()[-1]) / "demo.yaml").is_file()
 
 
 def test_fetch_without_network(monkeypatch, tmp_path, capsys):
