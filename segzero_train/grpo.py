@@ -8,6 +8,7 @@ DeepSpeed if the launch configuration says so.
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,7 +47,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
 
     Args:
         options: The recipe's own keys.
-        config: Those of TRL; its `reward_weights` are set.
+        config: Those of TRL; its `reward_weights` are set, and its types fit the processor.
 
     Returns:
         A trainer that is ready to train.
@@ -57,29 +58,35 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     from transformers import AutoProcessor
 
     from segzero.pretrained import load_pretrained
-    from segzero.weights import resolve_weights
-    from segzero_train.datasets.loading import load_rows
     from segzero_train.errors import BadRecipe
-    from segzero_train.rewards import build_rewards
+    from segzero_train.rewards import build_rewards, check_rewards
+    from segzero_train.training import preflight
     from segzero_train.training.model import base_profile, lora, prepare_model
+    from segzero_train.training.precision import fit_precision
     from segzero_train.training.preprocessing import model_space, training_rows
     from segzero_train.training.trainer import SegZeroGRPOTrainer
     from segzero_train.training.vllm_prompts import check_prompt_ids, require_server
 
+    # All that can be checked comes before weights are loaded, and what takes longest last.
     if not options.rewards:
         raise BadRecipe("the recipe names no rewards, such as `rewards: [vision_reasoner]`")
     require_server(config)
+    preflight.check_machine(options, config)
     profile = base_profile(options)
-    folder = resolve_weights(profile.reasoner, profile.name)
+    check_rewards(options.rewards, profile.completion_format)
+    preflight.check_rewards_fit(options.rewards, profile)
+    with config.main_process_first():
+        found = _load(options)
+    for dataset in found:
+        preflight.check_style(dataset, profile)
+    folder, _ = preflight.check_weights(profile)
     processor = load_pretrained(AutoProcessor, folder, padding_side="left")
     space = model_space(profile, processor)
-
-    def rows(source: str, split: str, size: int | None) -> "Dataset":
-        loaded = load_rows(source, split, size)
-        return training_rows(loaded, space, processor, options.max_prompt_length)
-
-    with config.main_process_first():
-        train_rows = rows(options.dataset, options.dataset_split, options.dataset_size)
+    once = partial(preflight.computed_once, config=config)
+    train_rows, *held_out = (
+        training_rows(dataset, space, processor, options.max_prompt_length, once)
+        for dataset in found
+    )
     context = _reward_context(options, config, profile, space)
     functions, config.reward_weights = build_rewards(options.rewards, context)
     trainer = SegZeroGRPOTrainer(
@@ -91,14 +98,25 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         peft_config=lora(options),
     )
     prepare_model(trainer, freeze_vision=options.freeze_vision)
-    held_out = None
-    if options.held_out_size:
-        source = options.held_out or options.dataset
-        held_out = rows(source, options.held_out_split, options.held_out_size)
-    _add_callbacks(trainer, options, context, space.prompt, held_out)
+    _add_callbacks(trainer, options, context, space.prompt, *held_out)
     if config.use_vllm:
         check_prompt_ids(trainer, train_rows[0])
     return trainer
+
+
+def _load(options: GrpoOptions) -> "list[Dataset]":
+    """The rows to train on and, if the recipe wants any, those held out, not yet checked."""
+    from segzero_train.datasets.loading import load_rows
+    from segzero_train.training.preflight import check_has_masks
+
+    found = [load_rows(options.dataset, options.dataset_split, options.dataset_size)]
+    if any(spec.startswith("mask_iou") for spec in options.rewards):
+        check_has_masks(found[0], "the reward mask_iou", "leave this reward out")
+    if options.held_out_size:
+        source = options.held_out or options.dataset
+        found.append(load_rows(source, options.held_out_split, options.held_out_size))
+        check_has_masks(found[1], "the greedy evaluation of held_out", "set held_out_size to 0")
+    return found
 
 
 def _reward_context(
@@ -121,7 +139,7 @@ def _add_callbacks(
     options: GrpoOptions,
     context: "RewardContext",
     prompt: str,
-    held_out: "Dataset | None",
+    held_out: "Dataset | None" = None,
 ) -> None:
     from segzero_train.training.completions_callback import SampledCompletions
     from segzero_train.training.eval_callback import GreedyEvaluation

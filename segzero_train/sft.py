@@ -10,7 +10,7 @@ has no thinking texts, so that by default the target is `<answer>…</answer>` a
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +61,10 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     from trl import SFTTrainer
 
     from segzero.pretrained import load_pretrained
-    from segzero.weights import resolve_weights
     from segzero_train.datasets.loading import load_rows
+    from segzero_train.training import preflight
     from segzero_train.training.model import base_profile, lora, prepare_model
+    from segzero_train.training.precision import fit_precision
     from segzero_train.training.preprocessing import model_space
 
     if config.max_length is not None:
@@ -73,16 +74,15 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
         )
     config.remove_unused_columns = False  # examples are made of other columns when they are read
     config.completion_only_loss = True
+    preflight.check_machine(options, config)
     profile = base_profile(options)
-    folder = resolve_weights(profile.reasoner, profile.name)
-    processor = load_pretrained(AutoProcessor, folder)
     with config.main_process_first():
-        rows = example_rows(
-            load_rows(options.dataset, options.dataset_split, options.dataset_size),
-            model_space(profile, processor),
-            processor,
-            options,
-        )
+        found = load_rows(options.dataset, options.dataset_split, options.dataset_size)
+    preflight.check_style(found, profile)
+    folder, _ = preflight.check_weights(profile)
+    processor = load_pretrained(AutoProcessor, folder)
+    once = partial(preflight.computed_once, config=config)
+    rows = example_rows(found, model_space(profile, processor), processor, options, once)
     try:
         trainer = SFTTrainer(
             model=str(folder),
@@ -98,7 +98,11 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
 
 
 def example_rows(
-    dataset: "Dataset", space: "ModelSpace", processor: Any, options: SftOptions
+    dataset: "Dataset",
+    space: "ModelSpace",
+    processor: Any,
+    options: SftOptions,
+    once: Callable[[Callable[[], list[int]]], list[int]] = lambda check: check(),
 ) -> "Dataset":
     """The dataset with every row made an `example` when it is read.
 
@@ -107,6 +111,7 @@ def example_rows(
         space: What the trained model reads and writes.
         processor: The model's, of transformers.
         options: The recipe; its `thinking` and `max_prompt_length` count.
+        once: As for `training_rows`.
 
     Returns:
         A dataset with a transform.
@@ -118,7 +123,7 @@ def example_rows(
 
     if options.thinking:
         _check_thinking(dataset)
-    rows = training_rows(dataset, space, processor, options.max_prompt_length)
+    rows = training_rows(dataset, space, processor, options.max_prompt_length, once)
     return rows.with_transform(partial(_examples, space=space, thinking=options.thinking))
 
 

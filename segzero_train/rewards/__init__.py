@@ -12,7 +12,9 @@ Single rewards that need one: `mask_iou`, `empty_answer`, `short_thinking`.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from segzero.reasoning.completion_format import CompletionFormat
 from segzero_train.errors import BadRecipe
 from segzero_train.rewards import seg_zero, vision_reasoner
 from segzero_train.rewards.base import RewardFunction
@@ -26,6 +28,7 @@ __all__ = [
     "RewardContext",
     "RewardFunction",
     "build_rewards",
+    "check_rewards",
     "current_spec",
 ]
 
@@ -76,6 +79,12 @@ def build_rewards(
     if not functions:
         raise BadRecipe(f"no rewards: name some of {_names(sets)}")
     return functions, list(weights.values())
+
+
+def check_rewards(specs: Sequence[str], completion_format: CompletionFormat) -> None:
+    """Raise BadRecipe as `build_rewards` does, before there is a segmenter or an image."""
+    later: Any = object()  # is asked for masks only when completions are scored
+    build_rewards(specs, RewardContext((1, 1), completion_format, later))
 
 
 def current_spec(spec: str) -> str:

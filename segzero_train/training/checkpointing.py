@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +41,9 @@ _FREE = frozenset(
         "run_name",
     }
 )
+
+_PATIENCE = 10.0
+"""Seconds that a later process waits for the launcher."""
 
 
 def train_to_end(trainer: Any, recipe: Sequence[Any]) -> bool:
@@ -150,12 +155,15 @@ class Outcome:
 def reported() -> Iterator[Outcome]:
     """Turn what ends a training command early into one line and an exit status.
 
+    Of several processes that fail together, only the first one says it.
+
     Yields:
         The outcome; complete after the block.
     """
     outcome = Outcome()
     try:
-        yield outcome
+        with _first_speaks():
+            yield outcome
     except SegZeroError as error:
         outcome.status = 1
         print(f"error: {error}", file=sys.stderr)
@@ -176,6 +184,20 @@ def reported() -> Iterator[Outcome]:
     if outcome.stopped:
         outcome.status = 130
         print(f"interrupted. {_goes_on(outcome.folder)}", file=sys.stderr)
+
+
+@contextmanager
+def _first_speaks() -> Iterator[None]:
+    """Hold an error of a later process back until the launcher has ended this process.
+
+    It ends all as soon as one has failed. If this one lives on, it alone failed, and speaks.
+    """
+    try:
+        yield
+    except Exception:
+        if int(os.environ.get("RANK", "0")):
+            time.sleep(_PATIENCE)
+        raise
 
 
 def _goes_on(folder: Path | None) -> str:

@@ -5,7 +5,7 @@ that the profile's model writes, so that rewards compare like with like.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -83,7 +83,11 @@ def model_space(profile: Profile, processor: Any) -> ModelSpace:
 
 
 def training_rows(
-    dataset: "Dataset", space: ModelSpace, processor: Any, max_prompt_length: int
+    dataset: "Dataset",
+    space: ModelSpace,
+    processor: Any,
+    max_prompt_length: int,
+    once: Callable[[Callable[[], list[int]]], list[int]] = lambda check: check(),
 ) -> "Dataset":
     """The dataset with every row rewritten when it is read; see `training_row`.
 
@@ -94,6 +98,7 @@ def training_rows(
         space: What the trained model reads and writes.
         processor: The model's, of transformers.
         max_prompt_length: In tokens, image included.
+        once: Calls its argument, on one of several processes, and returns the result to all.
 
     Returns:
         A dataset of the same columns, with a transform.
@@ -101,7 +106,7 @@ def training_rows(
     Raises:
         BadData: Some rows can't be used, which the message names; or no prompt is short enough.
     """
-    lengths = _check_all(dataset, space, processor)
+    lengths = once(partial(_check_all, dataset, space, processor))
     fitting = [number for number, length in enumerate(lengths) if length <= max_prompt_length]
     if not fitting:
         raise BadData(
