@@ -56,7 +56,7 @@ def _with_weights(options: TaskOptions, profile: Profile) -> Profile:
     folder = Path(options.weights).expanduser()
     if folder.is_dir():
         return replace(profile, reasoner=str(folder.resolve()), server="")
-    if not is_hub_name(options.weights):
+    if not is_hub_name(options.weights.partition("@")[0]):
         raise BadRecipe(missing_weights(options.weights))
     return replace(profile, reasoner=options.weights, server="")
 

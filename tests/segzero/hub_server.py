@@ -31,8 +31,9 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
 }
 """Status, error code and message by owner."""
 _PATH = re.compile(
-    r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<kind>revision|tree)/(?P<rev>[^?/]+))?(?:\?.*)?"
-    r"|/(?P<from>[^/]+/[^/]+)/resolve/(?P<commit>[^/]+)/(?P<file>.+)"
+    r"/api/(?:models|datasets)/(?P<repo>[^/]+/[^/]+)"
+    r"(?:/(?P<kind>revision|tree|paths-info)/(?P<rev>[^?/]+))?(?:[/?].*)?"
+    r"|(?:/datasets)?/(?P<from>[^/]+/[^/]+)/resolve/(?P<commit>[^/]+)/(?P<file>.+)"
 )
 
 
@@ -74,6 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "EntryNotFound", f"no {self.path}")
         elif match["kind"] == "tree":
             self._json([_entry(name, path) for name, path in self.server.files.items()])
+        elif match["kind"] == "paths-info":
+            self._json([])
         elif match["repo"]:
             self._info(match["repo"].partition("/")[0], "main")
         else:

@@ -1,12 +1,7 @@
 """`segzero fetch` takes what a model needs from the Hub, and says what to do when it can't."""
 
 import errno
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +11,8 @@ from safetensors.torch import load_file
 from segzero import hub, weights
 from segzero.errors import CheckpointError
 from tests.segzero import hub_server
+from tests.segzero.fetching import Fetch, fetching
 from tests.segzero.tiny_checkpoints import write_shards
-
-LOOP = """
-import contextlib, io, json, os, sys
-from segzero.cli import main
-for line in sys.stdin:
-    words, token = json.loads(line)
-    os.environ.pop("HF_TOKEN", None)
-    os.environ |= {"HF_TOKEN": token} if token else {}
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(words)
-    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
-"""
-"""huggingface_hub reads HF_ENDPOINT when it is imported, so that fetching is a process."""
-
-Fetch = Callable[..., tuple[int, str, str]]
-
-
-@contextmanager
-def fetching(cache: Path, endpoint: str, **variables: str) -> Iterator[Fetch]:
-    """A process whose Hub is at `endpoint`: calls of `segzero fetch` in it."""
-    environment = {
-        name: value for name, value in os.environ.items() if "proxy" not in name.lower()
-    } | {
-        "HF_HOME": str(cache),
-        "HF_ENDPOINT": endpoint,
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        **variables,
-    }
-    with subprocess.Popen(
-        [sys.executable, "-c", LOOP],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment,
-    ) as process:
-        assert process.stdin and process.stdout
-
-        def fetch(what: str, token: str = "") -> tuple[int, str, str]:
-            assert process.stdin and process.stdout
-            process.stdin.write(json.dumps([["fetch", what], token]) + "\n")
-            process.stdin.flush()
-            code, out, err = json.loads(process.stdout.readline())
-            return code, out, err
-
-        yield fetch
-        process.stdin.close()
 
 
 @pytest.fixture(scope="module")
