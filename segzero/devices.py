@@ -1,5 +1,6 @@
 """Which device the models run on, and what to say when its memory is full."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from segzero.errors import CheckpointError, DeviceOutOfMemory
+
+_LOG = logging.getLogger(__name__)
 
 # A CPU allocator's failure is a plain RuntimeError, told by its text alone.
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
@@ -39,8 +42,39 @@ def resolve_device(name: str) -> torch.device:
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device has bfloat16 instructions; a CPU without takes twenty times as long."""
+    """Whether PyTorch has fast bfloat16 kernels there; without, training takes 20 times as long.
+
+    GPUs have them, and CPUs with AVX-512, AVX-NE-CONVERT or Arm's BF16.
+    """
     return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def computes_float16(device: torch.device) -> bool:
+    """Whether PyTorch has fast float16 kernels there; few CPUs do, and without, SAM 2 crawls."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
+def choose_dtype(wanted: str, device: torch.device, what: str) -> str:
+    """Choose the type to compute in, and log it in one line.
+
+    Args:
+        wanted: `float32`, `bfloat16` or `float16`.
+        device: Where the model computes.
+        what: Names the model in the log, such as "reasoner".
+
+    Returns:
+        `wanted`; `float32` on a CPU without fast kernels for it.
+    """
+    slow = (wanted == "bfloat16" and not computes_bfloat16(device)) or (
+        wanted == "float16" and not computes_float16(device)
+    )
+    if slow:
+        _LOG.warning(
+            "the %s computes in float32: this processor has no fast kernels for %s", what, wanted
+        )
+        return "float32"
+    _LOG.info("the %s computes in %s on %s", what, wanted, device)
+    return wanted
 
 
 @contextmanager

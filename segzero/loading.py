@@ -42,6 +42,7 @@ def load_reasoner(
             max_new_tokens=profile.max_new_tokens,
             coordinates=profile.coordinates,
         )
+    from segzero.devices import choose_dtype
     from segzero.reasoning.local import LocalReasoner
 
     return LocalReasoner.load(
@@ -49,7 +50,7 @@ def load_reasoner(
         prompt=prompt or profile.prompt,
         image_size=profile.image_size,
         max_new_tokens=profile.max_new_tokens,
-        dtype=profile.reasoner_dtype,
+        dtype=choose_dtype(profile.reasoner_dtype, device, "reasoner"),
         attention=profile.attention,
         device=device,
         decoding_weights=profile.decoding_weights,
@@ -70,11 +71,14 @@ def load_segmenter(profile: Profile, device: "torch.device") -> Segmenter:
         CheckpointError: The weights are missing, damaged or of another kind.
         DeviceOutOfMemory: They don't fit.
     """
+    from segzero.devices import choose_dtype
+
     folder = resolve_weights(profile.segmenter, profile.name)
+    dtype = choose_dtype(profile.segmenter_dtype, device, "segmenter")
     if profile.segmenter_adapter == "meta":
         from segzero.segmentation.sam2_meta import MetaSegmenter
 
-        return MetaSegmenter.load(folder, dtype=profile.segmenter_dtype, device=device)
+        return MetaSegmenter.load(folder, dtype=dtype, device=device)
     from segzero.segmentation.sam2_transformers import TransformersSegmenter
 
-    return TransformersSegmenter.load(folder, dtype=profile.segmenter_dtype, device=device)
+    return TransformersSegmenter.load(folder, dtype=dtype, device=device)

@@ -72,6 +72,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         raise BadRecipe("the recipe names no rewards, such as `rewards: [vision_reasoner]`")
     require_server(config)
     preflight.check_machine(options, config)
+    fit_precision(config)
     profile = base_profile(options)
     check_rewards(options.rewards, profile.completion_format)
     preflight.check_rewards_fit(options.rewards, profile)

@@ -75,6 +75,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     config.remove_unused_columns = False  # examples are made of other columns when they are read
     config.completion_only_loss = True
     preflight.check_machine(options, config)
+    fit_precision(config)
     profile = base_profile(options)
     with config.main_process_first():
         found = load_rows(options.dataset, options.dataset_split, options.dataset_size)

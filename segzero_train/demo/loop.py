@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from segzero.devices import computes_bfloat16
+from segzero.devices import choose_dtype, computes_bfloat16
 from segzero.files import written_whole
 
 _SAVE_EVERY = 250
@@ -46,6 +46,7 @@ def train(
     Raises:
         FloatingPointError: The loss isn't finite.
     """
+    choose_dtype("bfloat16", next(model.parameters()).device, name)  # logs it
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / f"{name}.pt"
     decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
