@@ -43,9 +43,9 @@ Supervised training, unlike the published Seg-Zero: this is a base to run and to
 
 ## What they score
 
-{questions} questions of the tabletop's test split, scenes of two to five objects, with 95 %
-intervals, convention `{convention}`
-(`python -m segzero_train.evaluate --profile demo --split test -n {questions}`):
+{questions} questions of the tabletop's test split, of scenes with two to five objects
+(`python -m segzero_train.evaluate --profile demo --split test -n {questions}`). Intervals are of
+95 %, the convention is `{convention}`:
 
 | | n | gIoU | cIoU |
 | --- | --- | --- | --- |
@@ -58,8 +58,9 @@ How well the memory follows: `python benchmarks/follow_tabletop.py`.
 
 ## What they can't do
 
-Anything off this tabletop; objects other than the five shapes and six colours; more than five
-objects reliably; questions in other words than `segzero_sim.questions` uses.
+- Anything off this tabletop, and other objects than the five shapes in six colours.
+- More than five objects reliably.
+- Questions in other words than `segzero_sim.questions` uses.
 """
 
 
