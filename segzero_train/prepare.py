@@ -8,11 +8,10 @@ import argparse
 import errno
 import hashlib
 import os
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from segzero_train.datasets.columns import SOLUTION_STYLES, SolutionStyle
 from segzero_train.datasets.items import Format, Item, features, make_row
 from segzero_train.datasets.shards import write_split
 from segzero_train.datasets.skipped import Skipped, Unusable
+from segzero_train.datasets.splits import read_shares, split_by_picture
 from segzero_train.datasets.store import Report, shards
 from segzero_train.errors import BadData
 
@@ -39,7 +39,7 @@ class Options:
     Attributes:
         dataset: One of `refer.REFS`, `reasonseg`, `folder` or `tabletop`.
         out: Folder of the prepared dataset.
-        split: Of the dataset.
+        split: Of the dataset; for `folder` perhaps with shares, as `splits.read_shares` reads it.
         limit: Only the first items; None for all.
         workers: How many processes.
         source: Folder with the original files; none for the tabletop.
@@ -73,12 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     escape_unprintable()
     options = Options(**vars(_parser().parse_args(arguments)))
     try:
-        if not re.fullmatch(r"\w+", options.split):
-            raise BadData(f"a split's name has letters, digits and _ only, not {options.split!r}")
-        report = _RUN.get(options.dataset, _refer)(options)
-        print(_summary(options, report))
-        if not report.rows:
-            raise BadData("nothing of it can be used")
+        shares = read_shares(options.split)
+        if len(shares) > 1 and options.dataset != "folder":
+            raise BadData(f"{options.dataset} has splits of its own: name one as --split")
+        parts = _folder(options) if options.dataset == "folder" else [_prepare(options)]
+        for part, report in parts:
+            print(_summary(part, report))
+            if not report.rows:
+                raise BadData("nothing of it can be used")
     except SegZeroError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -107,7 +109,13 @@ def _parser() -> argparse.ArgumentParser:
         _add_format(command, "seg_zero")
     command = _add(commands, "reasonseg", "ReasonSeg's pictures and json files")
     _add_format(command, "vision_reasoner")
-    command = _add(commands, "folder", "your own pictures, masks and questions", folder.__doc__)
+    command = _add(
+        commands,
+        "folder",
+        "your own pictures, masks and questions",
+        f"{folder.__doc__}\nWith --split train=0.9,val=0.1 all questions about a picture go to one "
+        "split.",
+    )
     _add_format(command, "vision_reasoner")
     command = _add(commands, "tabletop", "the simulated tabletop, rendered", source=False)
     command.set_defaults(limit=_TABLETOP_SIZE)
@@ -148,6 +156,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _prepare(options: Options) -> tuple[Options, Report]:
+    return options, _RUN.get(options.dataset, _refer)(options)
+
+
 def _refer(options: Options) -> Report:
     rows = options.rows or ("ref" if options.split == "train" else "sentence")
     if rows == "image" and options.style == "seg_zero":
@@ -162,8 +174,13 @@ def _reasonseg(options: Options) -> Report:
     return _write_items(options, *reasonseg.items(options.source, options.split))
 
 
-def _folder(options: Options) -> Report:
-    return _write_items(options, *folder.items(options.source))
+def _folder(options: Options) -> Iterator[tuple[Options, Report]]:
+    found, skipped = folder.items(options.source)
+    parts = split_by_picture(found[: options.limit], read_shares(options.split))
+    for split, items in parts.items():
+        part = replace(options, split=split)
+        yield part, _write_items(part, items, skipped)
+        skipped = []  # stands in the report of the first
 
 
 def _write_items(options: Options, found: list[Item], skipped: list[Skipped]) -> Report:
@@ -232,11 +249,12 @@ def _summary(options: Options, report: Report) -> str:
 
 
 def _kept(options: Options) -> str:
-    finished = len(shards(options.out, options.split))
+    splits = [part.partition("=")[0] for part in options.split.split(",")]
+    finished = sum(len(shards(options.out, split)) for split in splits)
     return f"; {finished} finished shards are kept, the same command goes on after them"
 
 
-_RUN = {"reasonseg": _reasonseg, "folder": _folder, "tabletop": _tabletop}
+_RUN = {"reasonseg": _reasonseg, "tabletop": _tabletop}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A user's own pictures, masks and questions, as items.
 
-There are two layouts:
+There are three layouts:
 
 - `questions.jsonl` or `questions.csv` (UTF-8; the csv with column names in its first line), one
   question a line: `image` and `mask` (files, relative to the folder; the mask by default the PNG of
@@ -11,6 +11,8 @@ There are two layouts:
 - `annotations.json` in COCO's format, pictures in the folder or its `images/`. A question is an
   annotation's `caption` or else its category's name, and means all annotations of the picture that
   have it; crowds aren't counted.
+- LabelMe's json files, beside the pictures or in `images/`. Each label of a picture is a question,
+  and means all shapes with that label; shapes with one `group_id` are one object.
 """
 
 import csv
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from segzero.metrics import IGNORE
-from segzero_train.datasets import coco
+from segzero_train.datasets import coco, labelme_folder
 from segzero_train.datasets.columns import row_category
 from segzero_train.datasets.items import GroundTruth, Item
 from segzero_train.datasets.masks import read_mask
@@ -40,7 +42,7 @@ def items(source: Path) -> tuple[list[Item], list[Skipped]]:
     """Read the items of a folder.
 
     Args:
-        source: Holds exactly one of the files above.
+        source: Holds exactly one of the files above, or LabelMe's.
 
     Returns:
         The items in the order of the file, and what can't be one.
@@ -49,10 +51,13 @@ def items(source: Path) -> tuple[list[Item], list[Skipped]]:
         BadData: There is none of the files, or more than one, or it can't be read.
     """
     files = [source / name for name in (*_QUESTIONS, _COCO) if (source / name).is_file()]
+    if not files and (annotated := labelme_folder.find_files(source)):
+        return labelme_folder.items(annotated)
     if len(files) != 1:
         there = "more than one" if files else "none"
         raise BadData(
-            f"{source} must hold one of {', '.join((*_QUESTIONS, _COCO))}; there is {there}"
+            f"{source} must hold one of {', '.join((*_QUESTIONS, _COCO))}, or LabelMe's json "
+            f"files; there is {there}"
         )
     if files[0].name == _COCO:
         return _coco_items(files[0])

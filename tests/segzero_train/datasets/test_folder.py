@@ -312,3 +312,107 @@ def test_a_file_of_questions_in_another_code_is_named(
     (tmp_path / "questions.jsonl").write_bytes('{"text": "café"}'.encode("latin-1"))
     assert run("folder", "--source", tmp_path, "--out", tmp_path / "out") == 1
     assert "questions.jsonl isn't a readable UTF-8 file" in capsys.readouterr().err
+
+
+def labelme(folder: Path, name: str, *shapes: dict[str, Any], size: tuple[int, int] = SIZE) -> None:
+    """A picture with LabelMe's json file beside it."""
+    save(noise(), folder / f"{name}.png")
+    content = {"imagePath": f"{name}.png", "imageWidth": size[0], "imageHeight": size[1]}
+    (folder / f"{name}.json").write_text(json.dumps(content | {"shapes": list(shapes)}))
+
+
+def shape(label: str, x: int, y: int, width: int, height: int, **more: Any) -> dict[str, Any]:
+    corners = [[x, y], [x + width - 1, y + height - 1]]
+    return {"label": label, "shape_type": "rectangle", "points": corners, **more}
+
+
+def test_labels_of_labelme_are_questions(tmp_path: Path) -> None:
+    left, right, other = (5, 5, 10, 20), (30, 8, 20, 12), (0, 30, 5, 5)
+    labelme(tmp_path, "a", shape("Cup", *left), shape("Cup", *right), shape("box", *other))
+    cup, box = prepare(tmp_path)
+    assert [row["problem"] for row in (cup, box)] == ["Cup", "box"]
+    assert np.array_equal(cup["mask"], filled(*left) + 2 * filled(*right))
+    assert np.array_equal(box["mask"], filled(*other).astype("u1"))
+
+
+def test_shapes_of_a_labelme_group_are_one_object(tmp_path: Path) -> None:
+    left, right = (5, 5, 10, 20), (30, 8, 20, 12)
+    labelme(tmp_path, "a", *(shape("cup", *place, group_id=3) for place in (left, right)))
+    (row,) = prepare(tmp_path)
+    assert np.array_equal(row["mask"], filled(*left).astype("u1") + filled(*right))
+
+
+def test_what_of_labelme_can_not_be_used_is_reported(tmp_path: Path) -> None:
+    good = shape("cup", 5, 5, 10, 20)
+    labelme(tmp_path, "a", good, {"label": "line", "shape_type": "line", "points": [[0, 0]]})
+    labelme(tmp_path, "b", good, size=(9, 9))
+    (tmp_path / "c.json").write_text('{"shapes": []}')
+    assert len(prepare(tmp_path)) == 1
+    assert skipped(tmp_path / "out") == {
+        "a.json shape 2": "malformed annotation",
+        "b-cup": "size mismatch",
+        "c.json": "malformed annotation",
+    }
+
+
+def pictures(folder: Path, count: int) -> Path:
+    """Two questions about each of some pictures; the last two pictures are equal."""
+    lines = []
+    for k in range(count):
+        save(noise(seed=min(k, count - 2)), folder / f"{k}.png")
+        save(Image.fromarray(IDS), folder / "masks" / f"{k}.png")
+        lines += [{"image": f"{k}.png", "text": text, "id": f"{k}-{text}"} for text in "ab"]
+    (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("split", "counts"),
+    [
+        ("train=0.9,val=0.1", (18, 2)),
+        ("train=0.5,val=0.3,test=0.2", (10, 6, 4)),
+        ("train=0.99,val=0.01", (18, 2)),
+    ],
+)
+def test_pictures_are_shared_out_whole(split: str, counts: tuple[int, ...], tmp_path: Path) -> None:
+    source, out = pictures(tmp_path, 11), tmp_path / "out"
+    assert run("folder", "--source", source, "--out", out, "--split", split, "--workers", 1) == 0
+    names = [part.partition("=")[0] for part in split.split(",")]
+    parts = [[row["id"].split("-")[0] for row in rows(out, name)] for name in names]
+    # Two pictures are equal and count as one; both questions about one stay together.
+    assert sum(map(len, parts)) == 22
+    assert [len(part) - 2 * ("9" in part) for part in parts] == list(counts)
+    assert sum(len(set(part)) for part in parts) == 11
+    assert sum({"9", "10"} <= set(part) for part in parts) == 1
+
+
+def test_the_same_pictures_are_shared_out_alike_again(tmp_path: Path) -> None:
+    source = pictures(tmp_path, 6)
+    shares = ("--split", "train=0.5,val=0.5", "--workers", 1)
+    for out in ("one", "two"):
+        assert run("folder", "--source", source, "--out", tmp_path / out, *shares) == 0
+    one, two = ([row["id"] for row in rows(tmp_path / out, "val")] for out in ("one", "two"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("folder", "train=0.9"), "add up to 1"),
+        (("folder", "train=0.9,val=0.2"), "add up to 1"),
+        (("folder", "train=1.1,val=-0.1"), "above 0"),
+        (("folder", "train=most,val=0.1"), "must be a number"),
+        (("folder", "train=0.5,train=0.5"), "names train twice"),
+        (("folder", "a/b=0.5,val=0.5"), "letters, digits and _ only"),
+        (("folder", "a=0.2,b=0.2,c=0.6"), "2 pictures can't be shared out to 3 splits"),
+        (("reasonseg", "train=0.9,val=0.1"), "has splits of its own"),
+    ],
+)
+def test_shares_that_can_not_be_are_one_clear_line(
+    words: tuple[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, split = words
+    source, out = pictures(tmp_path, 3), tmp_path / "out"
+    assert run(dataset, "--source", source, "--out", out, "--split", split) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
