@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segzero.reasoning.squash import squash
 from segzero_sim.motion import PERIOD, Leave, Motion, set_in_motion
 from segzero_sim.scene import COLOURS, MAX_OBJECTS, SHAPES
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -143,7 +144,7 @@ def _render_shard(shard: int) -> tuple[NDArray, ...]:
         motion = set_in_motion(scene)
         for k, seconds in enumerate(clip_times(motion, np.random.default_rng(seed))):
             frame = renderer.render(motion.at(float(seconds)), depth=False)
-            rgb[row, k] = cv2.resize(frame.rgb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+            rgb[row, k] = squash(frame.rgb, SIDE)
             ids[row, k] = cv2.resize(frame.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     for renderer in renderers.values():
         renderer.close()

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segzero.reasoning.squash import squash
 from segzero_sim.questions import SeenObject, look
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -82,7 +83,7 @@ def _render_shard(shard: int) -> tuple[NDArray, ...]:
         seed = FIRST_SEED + shard * SHARD + row
         renderer = renderers[_CAMERAS[row % len(_CAMERAS)]]
         scene, frame = draw_usable(renderer, seed, OBJECTS, depth=False)
-        rgb[row] = cv2.resize(frame.rgb, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        rgb[row] = squash(frame.rgb, SIDE)
         ids[row] = cv2.resize(frame.ids, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
         seeds[row] = scene.seed
     for renderer in renderers.values():

@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segzero.reasoning.squash import squash
+from segzero_sim.tabletop import TabletopRenderer, draw_usable
 from segzero_train.demo import frames as frames_module
-from segzero_train.demo.frames import SIDE, Frames, render_frames
+from segzero_train.demo.frames import FIRST_SEED, OBJECTS, SIDE, Frames, render_frames
 
 
 def test_every_frame_shows_the_objects_that_it_names(frames: Frames) -> None:
@@ -13,6 +15,12 @@ def test_every_frame_shows_the_objects_that_it_names(frames: Frames) -> None:
         rgb, ids = frames.picture(index)
         assert rgb.shape == (SIDE, SIDE, 3)
         assert {item.id for item in frames.seen(index)} == set(np.unique(ids)) - {0}
+
+
+def test_a_picture_is_squashed_as_it_is_at_inference(frames: Frames) -> None:
+    with TabletopRenderer(320, 240) as renderer:
+        _, frame = draw_usable(renderer, FIRST_SEED, OBJECTS, depth=False)
+    assert (frames.picture(0)[0] == squash(frame.rgb, SIDE)).all()
 
 
 def test_shards_that_exist_are_not_rendered_again(
