@@ -81,7 +81,13 @@ def _ask(arguments: argparse.Namespace) -> None:
 
         disable_progress_bar()  # type: ignore[no-untyped-call]
     segzero = SegZero.load(arguments.profile, arguments.device)
-    result = segzero.ask(image, arguments.question)
+    try:
+        result = segzero.ask(image, arguments.question)
+    except SegZeroError:
+        raise
+    except Exception:
+        segzero.warm_up()  # raises CheckpointError if a file beside the weights is wrong
+        raise
     if arguments.out:
         from segzero import overlay
 

@@ -43,18 +43,21 @@ def load_reasoner(
             coordinates=profile.coordinates,
         )
     from segzero.devices import choose_dtype
+    from segzero.pretrained import translate_errors
     from segzero.reasoning.local import LocalReasoner
 
-    return LocalReasoner.load(
-        resolve_weights(profile.reasoner, profile.name),
-        prompt=prompt or profile.prompt,
-        image_size=profile.image_size,
-        max_new_tokens=profile.max_new_tokens,
-        dtype=choose_dtype(profile.reasoner_dtype, device, "reasoner"),
-        attention=profile.attention,
-        device=device,
-        decoding_weights=profile.decoding_weights,
-    )
+    folder = resolve_weights(profile.reasoner, profile.name)
+    with translate_errors(f"can't load {folder}"):
+        return LocalReasoner.load(
+            folder,
+            prompt=prompt or profile.prompt,
+            image_size=profile.image_size,
+            max_new_tokens=profile.max_new_tokens,
+            dtype=choose_dtype(profile.reasoner_dtype, device, "reasoner"),
+            attention=profile.attention,
+            device=device,
+            decoding_weights=profile.decoding_weights,
+        )
 
 
 def load_segmenter(profile: Profile, device: "torch.device") -> Segmenter:
@@ -72,13 +75,15 @@ def load_segmenter(profile: Profile, device: "torch.device") -> Segmenter:
         DeviceOutOfMemory: They don't fit.
     """
     from segzero.devices import choose_dtype
+    from segzero.pretrained import translate_errors
 
     folder = resolve_weights(profile.segmenter, profile.name)
     dtype = choose_dtype(profile.segmenter_dtype, device, "segmenter")
-    if profile.segmenter_adapter == "meta":
-        from segzero.segmentation.sam2_meta import MetaSegmenter
+    with translate_errors(f"can't load {folder}"):
+        if profile.segmenter_adapter == "meta":
+            from segzero.segmentation.sam2_meta import MetaSegmenter
 
-        return MetaSegmenter.load(folder, dtype=dtype, device=device)
-    from segzero.segmentation.sam2_transformers import TransformersSegmenter
+            return MetaSegmenter.load(folder, dtype=dtype, device=device)
+        from segzero.segmentation.sam2_transformers import TransformersSegmenter
 
-    return TransformersSegmenter.load(folder, dtype=dtype, device=device)
+        return TransformersSegmenter.load(folder, dtype=dtype, device=device)

@@ -1,6 +1,7 @@
 """SegZero: image + question → reasoning, objects and masks."""
 
 import gc
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.errors import BadImage, Cancelled, MalformedAnswer
+from segzero.errors import BadImage, Cancelled, CheckpointError, MalformedAnswer
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
@@ -79,12 +80,21 @@ class SegZero:
         """Use both models once, so that the first question is as fast as the next ones.
 
         Raises:
+            CheckpointError: They can't compute, or compute no finite numbers.
             DeviceOutOfMemory: The memory is full.
         """
+        from segzero.pretrained import translate_errors
+
         reasoner, segmenter = self._models()
-        reasoner.warm_up()
         thing = GroundedObject(box=Box(8, 8, 24, 24), points=(Point(16, 16),))
-        segmenter.segment(np.zeros((32, 32, 3), np.uint8), [thing])
+        with translate_errors("the models can't compute: a file beside their weights is wrong"):
+            reasoner.warm_up()
+            ((_, score),) = segmenter.segment(np.zeros((32, 32, 3), np.uint8), [thing])
+        if not math.isfinite(score):
+            raise CheckpointError(
+                "the segmenter computes NaN or infinity: set segmenter_dtype to bfloat16 or "
+                "float32, or copy its weights again"
+            )
 
     def ask(
         self,

@@ -73,6 +73,7 @@ class Profile:
         return CompletionFormat(self.answer_format, self.coordinates, self.rounding)
 
 
+_LARGEST = {"image_size": 4096, "max_new_tokens": 32768}
 _PATCHES = 28
 """Qwen2.5-VL's processor makes the sides of an image multiples of this, in pixels."""
 
@@ -138,6 +139,10 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
         if type(value) is not expected or (isinstance(value, int) and value < 1):
             kind = "a positive whole number" if expected is int else "a text"
             raise CheckpointError(f"{key} in the profile {path} must be {kind}, not {value!r}")
+        if isinstance(value, int) and value > _LARGEST[key]:
+            raise CheckpointError(
+                f"{key} in the profile {path} is {value}: at most {_LARGEST[key]} is possible"
+            )
         choices = tuple(PROMPTS) if key == "prompt" else get_args(known[key])
         if choices and value not in choices:
             raise CheckpointError(

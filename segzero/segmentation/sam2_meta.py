@@ -18,7 +18,7 @@ from transformers import AutoConfig
 
 from segzero.devices import cuda_side_stream, translate_oom
 from segzero.errors import CheckpointError
-from segzero.pretrained import load_pretrained
+from segzero.pretrained import load_pretrained, require_finite
 from segzero.segmentation.segmenter import ScoredMask, batches
 from segzero.types import GroundedObject, SegmentedObject
 
@@ -123,6 +123,7 @@ class MetaSegmenter:
             raise CheckpointError(f"{folder} doesn't fit Meta's sam2 package: {error}") from error
         if missing := sorted(set(missing) - _UNUSED):
             raise CheckpointError(f"the weights in {folder} lack {missing[0]} for Meta's package")
+        require_finite(model, folder)
         with translate_oom():
             predictor = SAM2ImagePredictor(model.to(device).eval())
         # The package knows these sizes for 1024 px only.
