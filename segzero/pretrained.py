@@ -39,7 +39,7 @@ def load_pretrained(loader: Any, folder: Path, **options: Any) -> Any:
         CheckpointError: It failed; the message names the folder.
         DeviceOutOfMemory: The memory is full.
     """
-    with translate_load_errors(folder):
+    with translate_errors(f"can't load {folder}"):
         return loader.from_pretrained(folder, local_files_only=True, **options)
 
 
@@ -67,7 +67,7 @@ def load_model(
         DeviceOutOfMemory: The model doesn't fit.
     """
     config = load_pretrained(AutoConfig, folder)
-    with translate_load_errors(folder):
+    with translate_errors(f"can't load {folder}"):
         model, info = _model_class(loader, config).from_pretrained(
             None,
             config=config,
@@ -110,17 +110,17 @@ def require_finite(model: torch.nn.Module, folder: Path) -> None:
 
 
 @contextmanager
-def translate_load_errors(folder: Path) -> Iterator[None]:
+def translate_errors(failed: str) -> Iterator[None]:
     """Turn whatever a library raises over a checkpoint's files into a CheckpointError.
 
     Args:
-        folder: The checkpoint.
+        failed: What couldn't be done, for the error.
 
     Yields:
         Nothing.
 
     Raises:
-        CheckpointError: Something failed inside the block; the message names the folder.
+        CheckpointError: Something failed inside the block; the message is one line.
         DeviceOutOfMemory: The memory is full.
     """
     try:
@@ -132,7 +132,7 @@ def translate_load_errors(folder: Path) -> Iterator[None]:
         reason = " ".join(str(error).split())
         if len(reason) > _LONGEST_REASON:
             reason = f"{reason[:_LONGEST_REASON]}…"
-        raise CheckpointError(f"can't load {folder}: {type(error).__name__}: {reason}") from error
+        raise CheckpointError(f"{failed}: {type(error).__name__}: {reason}") from error
 
 
 def _model_class(loader: Any, config: Any) -> Any:

@@ -1,6 +1,5 @@
 """A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and others)."""
 
-import copy
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
+    GenerationConfig,
     StoppingCriteria,
     StoppingCriteriaList,
 )
@@ -25,6 +25,15 @@ from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
 from segzero.reasoning.prompts import PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion
 from segzero.reasoning.squash import squash
+
+_SCORE_SETTINGS = (
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+)
+"""Of a checkpoint's generation settings, those that also hold for a single greedy completion."""
 
 
 class LocalReasoner:
@@ -150,12 +159,27 @@ class LocalReasoner:
 
     def warm_up(self) -> None:
         """See `Reasoner.warm_up`: a few tokens about a black picture."""
-        if not supports(self._model):
-            return
         with translate_oom(), torch.inference_mode():
             inputs = self._prepare([np.zeros((8, 8, 3), np.uint8)], [self._chat("thing")])
-            for _ in itertools.islice(self._decode(inputs), 3):
-                pass
+            self._require_finite(inputs)
+            if supports(self._model):
+                for _ in itertools.islice(self._decode(inputs), 3):
+                    pass
+
+    def _require_finite(self, inputs: Any) -> None:
+        """Raise CheckpointError if the model computes no numbers, such as beyond float16."""
+        output = self._model.generate(
+            **inputs,
+            generation_config=self._generation,
+            max_new_tokens=1,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        if not output.logits[0].isfinite().all():
+            raise CheckpointError(
+                f"the reasoner computes NaN or infinity in {self._model.dtype}: set reasoner_dtype "
+                f"to bfloat16 or float32, or copy its weights again"
+            )
 
     def complete_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
@@ -236,20 +260,17 @@ class LocalReasoner:
 
 
 def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """The checkpoint's own generation settings without the sampling."""
-    config = copy.deepcopy(model.generation_config)
-    ends = config.eos_token_id if config.eos_token_id is not None else []
-    ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id}
-    config.update(
+    """Greedy search with what the checkpoint's generation settings say of scores and of the end."""
+    theirs = model.generation_config
+    ends = theirs.eos_token_id if isinstance(theirs.eos_token_id, list) else [theirs.eos_token_id]
+    kept = {key: getattr(theirs, key, None) for key in _SCORE_SETTINGS}
+    return GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False,
-        temperature=None,
-        top_p=None,
-        top_k=None,
         max_new_tokens=max_new_tokens,
-        eos_token_id=sorted(ends),
+        eos_token_id=sorted({*ends, tokenizer.eos_token_id} - {None}),
         pad_token_id=tokenizer.pad_token_id,
+        **kept,
     )
-    return config
 
 
 class _PushTokens(StoppingCriteria):
