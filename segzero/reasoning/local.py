@@ -1,5 +1,6 @@
 """A reasoning model in this process, through transformers (Qwen2.5-VL, Qwen3-VL and others)."""
 
+import copy
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +63,7 @@ class LocalReasoner:
         self._processor = processor
         self._prompt = prompt
         self._image_size = image_size
-        self._generation = _greedy(model, processor.tokenizer, max_new_tokens)
+        self._generation = greedy_config(model, processor.tokenizer, max_new_tokens)
         self._eos_ids = frozenset(self._generation.eos_token_id)
         self._four_bits = decoding_weights == "int4"
         self._decoder: Decoder | None = None  # made at the first use: it rearranges weights
@@ -168,13 +169,9 @@ class LocalReasoner:
 
     def _require_finite(self, inputs: Any) -> None:
         """Raise CheckpointError if the model computes no numbers, such as beyond float16."""
-        output = self._model.generate(
-            **inputs,
-            generation_config=self._generation,
-            max_new_tokens=1,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
+        config = copy.deepcopy(self._generation)
+        config.update(max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+        output = self._model.generate(**inputs, generation_config=config)
         if not output.logits[0].isfinite().all():
             raise CheckpointError(
                 f"the reasoner computes NaN or infinity in {self._model.dtype}: set reasoner_dtype "
@@ -259,8 +256,14 @@ class LocalReasoner:
         return [token for token in ids if token in self._control_ids]
 
 
-def _greedy(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Greedy search with what the checkpoint's generation settings say of scores and of the end."""
+def greedy_config(model: Any, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
+    """Greedy search with what the checkpoint's generation settings say of scores and of the end.
+
+    Args:
+        model: Of transformers.
+        tokenizer: Its tokenizer.
+        max_new_tokens: The longest completion.
+    """
     theirs = model.generation_config
     ends = theirs.eos_token_id if isinstance(theirs.eos_token_id, list) else [theirs.eos_token_id]
     kept = {key: getattr(theirs, key, None) for key in _SCORE_SETTINGS}
