@@ -186,9 +186,10 @@ class MetaSegmenter:
         boxes = [[item.box.x1, item.box.y1, item.box.x2, item.box.y2] for item in objects]
         # (N, P, 2)
         points = np.array([[[point.x, point.y] for point in item.points] for item in objects])
+        pointed = points.size > 0
         masks, ious, _ = self._predictor.predict(
-            point_coords=points,
-            point_labels=np.ones(points.shape[:2], np.int32),
+            point_coords=points if pointed else None,
+            point_labels=np.ones(points.shape[:2], np.int32) if pointed else None,
             box=np.array(boxes),
             multimask_output=True,
         )

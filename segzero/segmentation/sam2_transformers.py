@@ -125,9 +125,12 @@ class TransformersSegmenter:
         """Masks of N objects that have equally many points, P."""
         boxes = [[item.box.x1, item.box.y1, item.box.x2, item.box.y2] for item in objects]
         points = [[[point.x, point.y] for point in item.points] for item in objects]
-        # input_boxes: (1, N, 4); input_points: (1, N, P, 2)
+        # input_boxes: (1, N, 4); input_points: (1, N, P, 2), None without points
         prompts = self._processor(
-            original_sizes=[shape], input_boxes=[boxes], input_points=[points], return_tensors="pt"
+            original_sizes=[shape],
+            input_boxes=[boxes],
+            input_points=[points] if points[0] else None,
+            return_tensors="pt",
         ).to(self._model.device)
         # The learnt embedding tells SAM 2 that there is no earlier frame.
         no_memory = self._model.no_memory_embedding.view(1, -1, 1, 1)
@@ -136,7 +139,7 @@ class TransformersSegmenter:
         output = self._model(
             image_embeddings=[high_res_0, high_res_1, image_embed + no_memory],
             input_boxes=prompts["input_boxes"],
-            input_points=prompts["input_points"],
+            input_points=prompts.get("input_points"),
             multimask_output=True,
         )
         ious, best = output.iou_scores[0].max(dim=-1)  # (1, N, M) -> (N,)

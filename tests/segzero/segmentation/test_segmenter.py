@@ -29,6 +29,7 @@ OBJECTS = (
     GroundedObject(Box(10, 10, 60, 60), (Point(30, 30),)),
     GroundedObject(Box(50, 20, 90, 100), (Point(60, 50), Point(70, 60))),
     GroundedObject(Box(100, 5, 150, 110), (Point(120, 50),)),
+    GroundedObject(Box(15, 60, 70, 110), ()),  # untrained models give the box alone
 )
 
 
@@ -51,7 +52,7 @@ def segmenter(request: pytest.FixtureRequest, sam2: Path) -> Segmenter:
 
 def test_each_object_gets_a_mask_of_the_images_size_and_a_score(segmenter, image):
     found = segmenter.segment(image, OBJECTS)
-    assert len(found) == 3
+    assert len(found) == len(OBJECTS)
     for mask, score in found:
         assert (mask.shape, mask.dtype) == (image.shape[:2], np.dtype(bool))
         assert isinstance(score, float) and 0 <= score <= 1
@@ -82,7 +83,7 @@ def test_more_objects_than_decode_at_once_keep_their_order(segmenter, image):
     found = segmenter.segment(image, many)
     first = segmenter.segment(image, OBJECTS)
     for index, (mask, _) in enumerate(found):
-        assert iou(mask, first[index % 3][0]) > 0.999
+        assert iou(mask, first[index % len(OBJECTS)][0]) > 0.999
 
 
 def test_a_read_only_image_raises_no_warning(segmenter, image, recwarn):
