@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero.errors import BadImage, Cancelled, CheckpointError, MalformedAnswer
+from segzero.format_check import FormatCheck
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
@@ -37,6 +38,7 @@ class SegZero:
         reasoner: Reasoner,
         segmenter: Segmenter,
         completion_format: CompletionFormat,
+        profile: str = "",
     ) -> None:
         """Use models that are loaded already; `load` loads those of a profile.
 
@@ -44,10 +46,12 @@ class SegZero:
             reasoner: Writes the completions.
             segmenter: Draws the masks.
             completion_format: How the reasoner was trained to write.
+            profile: A name for the warning that the answers have another format.
         """
         self._reasoner: Reasoner | None = reasoner
         self._segmenter: Segmenter | None = segmenter
         self._completion_format = completion_format
+        self._format_check = FormatCheck(completion_format.answer_format, profile)
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="segzero-ahead")
 
     @classmethod
@@ -74,7 +78,8 @@ class SegZero:
             profile = load_profile(profile)
         where = resolve_device(device)
         segmenter = load_segmenter(profile, where)  # the small one first: it may be missing
-        return cls(load_reasoner(profile, where), segmenter, profile.completion_format)
+        reasoner = load_reasoner(profile, where)
+        return cls(reasoner, segmenter, profile.completion_format, profile.name)
 
     def warm_up(self) -> None:
         """Use both models once, so that the first question is as fast as the next ones.
@@ -262,7 +267,14 @@ class SegZero:
 
     def _read(self, image: NDArray[np.uint8], completion: Completion) -> Answer:
         height, width = image.shape[:2]
-        return self._completion_format.read(completion.text, completion.model_size, (width, height))
+        text, read = completion.text, self._completion_format.read
+        try:
+            answer = read(text, completion.model_size, (width, height))
+        except MalformedAnswer:
+            self._format_check.see(text, malformed=True)
+            raise
+        self._format_check.see(text, malformed=False)
+        return answer
 
     def _segment(
         self, image: NDArray[np.uint8], objects: Sequence[GroundedObject], encoded: Any

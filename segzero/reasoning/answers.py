@@ -30,6 +30,12 @@ MAX_ANSWER = 50_000
 _STRING = re.compile(r""""(?:[^"\\]|\\.)*+"?|'((?:[^'\\]|\\.)*+)'?""", re.DOTALL)
 _BRACKET = re.compile(r"[\[{]")
 
+_KEYS: dict[AnswerFormat, re.Pattern[str]] = {
+    "seg_zero": re.compile(r"\bpoints_[12]\b"),
+    "vision_reasoner": re.compile(r"\b(?:bbox|point)_2d\b"),
+}
+"""Keys that only one layout has."""
+
 
 def parse(text: str, answer_format: AnswerFormat, *, strict: bool = False) -> Answer:
     """Parse a completion. Without answer tags, the text after the thinking is the answer.
@@ -89,6 +95,20 @@ def format_answer(
     else:
         body = _write_single(objects[0]) if objects else "[]"
     return f"<think> {reasoning.strip()} </think><answer>{body}</answer>"
+
+
+def written_format(text: str) -> AnswerFormat | None:
+    """Tell from its keys in which layout a completion is written.
+
+    Args:
+        text: The completion.
+
+    Returns:
+        The layout; None if it has the keys of none or of several.
+    """
+    answer = text.rpartition("</think>")[2]
+    found = [layout for layout, keys in _KEYS.items() if keys.search(answer)]
+    return found[0] if len(found) == 1 else None
 
 
 def _split_thinking(text: str) -> tuple[str, str]:

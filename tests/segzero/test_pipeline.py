@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from segzero import overlay
 from segzero.errors import (
     BadImage,
     BadQuestion,
@@ -204,6 +205,21 @@ def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, ima
     assert isinstance(third, Segmentation) and third.objects == ()
 
 
+def test_the_caller_is_warned_of_another_checkpoints_prompt_and_still_gets_the_objects(
+    segzero, image, caplog
+):
+    class FixedCompletions(Unused):
+        def complete_batch(self, images: Any, questions: Any) -> list[Completion]:
+            return [Completion(ANSWER, (224, 224), 9) for _ in questions]
+
+    form = CompletionFormat("seg_zero", "relative_1000")
+    wrong = SegZero(FixedCompletions(), segzero._segmenter, form, "a wrong one")
+    found = wrong.ask_batch([image] * 2, ["a", "b"])
+    assert all(isinstance(item, Segmentation) and len(item.objects) == 1 for item in found)
+    (record,) = caplog.records
+    assert "the profile a wrong one asks for seg_zero" in record.getMessage()
+
+
 def test_a_batch_with_a_bad_image_or_question_is_refused_before_any_model_runs(untouched, image):
     with pytest.raises(BadImage):
         untouched.ask_batch([image, image[..., 0]], ["a", "b"])
@@ -301,3 +317,13 @@ def test_out_of_memory_while_encoding_is_told_and_the_next_call_answers(
         with pytest.raises(DeviceOutOfMemory, match=r"2\.00 GiB"):
             segzero.ask(image, "the red ball")
     assert segzero.ask(image, "the red ball").objects
+
+
+def test_a_box_without_points_is_segmented_followed_and_drawn(segzero, image):
+    found = segzero.segment(image, [GroundedObject(Box(16, 24, 80, 72), ())])
+    assert found[0].points == ()
+    tracker = segzero.track(image, found)
+    assert [item.id for item in tracker.step(image)] == [1]
+    tracker.close()
+    drawn = overlay.draw(image, Segmentation("a cup", "", "", (160, 120), found))
+    assert (drawn[:120] != image).any()

@@ -43,3 +43,21 @@ def test_another_formats_text_is_malformed() -> None:
 def test_every_profile_has_a_format(name: str) -> None:
     profile = load_profile(name)
     assert profile.completion_format.answer_format == profile.answer_format
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ('{"bbox_2d": [7,7,7,9], "point_2d": [7,8]}', "object 2 has a box without width or height"),
+        ('{"bbox_2d": [1100,7,1200,9], "point_2d": [7,8]}', "a box covers nothing of the image"),
+        ('{"bbox_2d": [7,7,', "object 2 is cut off"),
+    ],
+)
+def test_a_bad_object_leaves_the_good_ones_and_is_named(bad: str, reason: str) -> None:
+    text = f'<answer>[{{"bbox_2d": [100,200,500,600], "point_2d": [300,400]}}, {bad}'
+    form = CompletionFormat("vision_reasoner", "relative_1000")
+    answer = form.read(text, (224, 224), (160, 120))
+    assert answer.objects == (GroundedObject(Box(16, 24, 80, 72), (Point(48, 48),)),)
+    assert answer.dropped == (reason,)
+    with pytest.raises(MalformedAnswer):
+        form.read(text, (224, 224), (160, 120), strict=True)
