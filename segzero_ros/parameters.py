@@ -14,6 +14,8 @@ from segzero.errors import SegZeroError
 Values = TypeVar("Values")
 
 ImageTransport = Literal["raw", "compressed"]
+DepthTransport = Literal["raw", "compressedDepth"]
+MaskEncoding = Literal["mono8", "mono16"]
 Reask = Literal["never", "on_lost", "every"]
 
 
@@ -93,6 +95,23 @@ class Parameters:
         "Seconds that a query waits for the camera's first frame before it fails.",
         span=(0.0, 60.0),
     )
+    max_frame_age: float = parameter(
+        1.0,
+        "Seconds since its arrival after which the newest image is too old for a question; a newer "
+        "one is then waited for as long as first_frame_timeout says.",
+        span=(0.01, 3600.0),
+    )
+    max_goals: int = parameter(
+        8,
+        "Most goals that have a question or followed objects; a question for one more fails.",
+        span=(1, 100),
+    )
+    mask_encoding: MaskEncoding = parameter(  # noqa: RUF009
+        "mono8",
+        "Encoding of masks: mono8 has ids from 1 to 255, mono16 from 1 to 65535. An object gets "
+        "the lowest id that is free.",
+        choices=get_args(MaskEncoding),
+    )
     camera_timeout: float = parameter(
         2.0,
         "Seconds without a frame after which /diagnostics reports the camera as silent.",
@@ -126,6 +145,18 @@ class Parameters:
         "Subscribe to `depth` (registered to the image) and `camera_info`, and publish the "
         "objects' 3D geometry.",
         fixed=Fixed.ACTIVE,
+    )
+    depth_transport: DepthTransport = parameter(  # noqa: RUF009
+        "raw",
+        "raw subscribes to sensor_msgs/Image on `depth`; compressedDepth to "
+        "sensor_msgs/CompressedImage on `depth`/compressedDepth, as image_transport does.",
+        choices=get_args(DepthTransport),
+        fixed=Fixed.ACTIVE,
+    )
+    max_pixels: int = parameter(
+        40_000_000,
+        "Most pixels of an image or depth image; one with more is refused before it is decoded.",
+        span=(1, 170_000_000),
     )
     depth_tolerance: float = parameter(
         0.05,

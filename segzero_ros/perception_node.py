@@ -15,8 +15,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
@@ -27,6 +25,7 @@ from segzero_ros.images import camera
 from segzero_ros.images.frames import LatestFrame
 from segzero_ros.parameters import Parameters
 from segzero_ros.qos import RELIABLE_QOS
+from segzero_ros.questions.query_inputs import QueryInputs
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
 from segzero_ros.results.diagnostics import DiagnosticsCollector, status
@@ -72,7 +71,7 @@ class PerceptionNode(LifecycleNode):
         self._watchdog = Watchdog(self, self.frames)
         self._reporter = Reporter(self, self._diagnostics)
         self._action = SegmentAction(self, lambda: self._processor, self._next_id)
-        self.create_service(Trigger, "~/clear", self._on_clear)
+        self._queries = QueryInputs(self, lambda: self._processor, self._next_id)
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, "/diagnostics", RELIABLE_QOS
         )
@@ -121,7 +120,7 @@ class PerceptionNode(LifecycleNode):
         self._processor = QueryProcessor(self._segzero, self.frames, self.params, self._reporter)
         self._inputs = [
             camera.subscribe(self, self.frames),
-            self.create_subscription(String, "~/query", self._on_query, RELIABLE_QOS),
+            *self._queries.subscribe(self),
         ]
         return outcome
 
@@ -183,40 +182,23 @@ class PerceptionNode(LifecycleNode):
             response.success = False
             return response
 
-    # Queries
-
-    def _on_query(self, message: String) -> None:
-        if not self._processor:
-            return
-        query = self._processor.make_query(self._next_id(), message.data)
-        if not message.data.strip() and any(self._processor.stop("stopped by an empty question")):
-            return
-        self._processor.ask(query)
-
     def _next_id(self) -> int:
         self._query_count += 1
         return self._query_count
-
-    def _on_clear(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if not self._processor:
-            response.message = "the node isn't active: there is nothing to clear"
-            return response
-        unanswered, followed = self._processor.stop("stopped by ~/clear")
-        stopped = [f"stopped question {query.id}" for query in unanswered]
-        if followed:
-            stopped.append(f"forgot the objects of question {followed.id}")
-        response.success, response.message = True, ", ".join(stopped) or "nothing was under way"
-        return response
 
     # Parameters and diagnostics
 
     def _update_parameters(self) -> None:
         self._values = parameters.read(self, Parameters)
+        self.frames.max_pixels = self.params().max_pixels
         if self._reporter.locator:
             self._reporter.locator.update_parameters(self._depth_settings())
 
     def _depth_settings(self) -> DepthSettings:
-        return DepthSettings(self.params().depth_tolerance, self.params().target_frame)
+        params = self.params()
+        return DepthSettings(
+            params.depth_tolerance, params.target_frame, params.depth_transport, params.max_pixels
+        )
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         reason = parameters.rejection_reason(

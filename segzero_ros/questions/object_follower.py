@@ -1,20 +1,20 @@
-"""Follows the objects of an answer, from the frame that was asked about to the present and on."""
+"""Follows the objects of all goals through the camera's frames, in one thread and one tracker."""
 
+import threading
 import time
-from collections.abc import Callable, Sequence
-from threading import Event
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.errors import BadImage
-from segzero.pipeline import SegZero
-from segzero.types import Segmentation, SegmentedObject
+from segzero.types import TrackedObject
 from segzero_ros.images.conversions import ConversionError
-from segzero_ros.images.frames import Frame, History, LatestFrame, sample_evenly
+from segzero_ros.images.frames import Frame, LatestFrame
 from segzero_ros.parameters import Parameters
-from segzero_ros.query import Query
+from segzero_ros.query import FollowedAnswer, FollowingEnded
+from segzero_ros.questions.track_ids import TrackIds
 from segzero_ros.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -25,161 +25,260 @@ LOST_TIMEOUT = 1.0
 
 
 class ObjectFollower:
-    """Follows the objects of one query until `stop` is set; for the worker's thread.
+    """A thread that follows what it is given, until it is told to forget it.
 
-    Each frame that comes meanwhile is followed, tracked to catch up, or counted as skipped.
+    Each frame that comes meanwhile is followed or counted as skipped.
 
     Args:
-        segzero: The loaded models.
         frames: The camera's newest frame.
         params: Returns the current parameters.
-        reporter: Gets every followed frame.
-        query: The answered query.
-        stop: Set when the query is replaced or stopped.
+        reporter: Gets every followed frame, from the thread.
+        ids: Gets back the ids of objects that are followed no longer.
+        threads: Returns a context in which to compute.
+        reask: Called from the thread with an answer whose question is due again, the frame and the
+            answer's objects as seen in it; says whether it is asked.
     """
 
     def __init__(
         self,
-        segzero: SegZero,
         frames: LatestFrame,
         params: Callable[[], Parameters],
         reporter: Reporter,
-        query: Query,
-        stop: Event,
+        ids: TrackIds,
+        *,
+        threads: Callable[[], AbstractContextManager[object]] = nullcontext,
+        reask: Callable[[FollowedAnswer, Frame, tuple[TrackedObject, ...]], bool],
     ) -> None:
         self.params = params
-        self._segzero = segzero
         self._frames = frames
         self._reporter = reporter
-        self._query = query
-        self._stop = stop
+        self._ids = ids
+        self._threads = threads
+        self._reask = reask
+        self._lock = threading.Lock()
+        # By the lock: what is followed, by goal; what joins it before the next frame.
+        self._answers: dict[str, list[FollowedAnswer]] = {}
+        self._joining: list[tuple[FollowedAnswer, Tracker, bool]] = []
+        self._found: tuple[TrackedObject, ...] = ()  # in the last frame
+        self._closed = False
+        self._changed = threading.Event()  # wakes the thread
+        # The thread's own:
         self._tracker: Tracker | None = None
-        self._shape: tuple[int, ...] = ()
+        self._frame: Frame | None = None
         self._last_number = 0  # of the newest frame that was used
         self._last_seen: dict[int, float] = {}  # by object id
-        self._asked_at = time.monotonic()
-        self._reasked_at = 0.0
+        self._answered_at: dict[str, float] = {}  # by goal
+        self._reasked_at: dict[str, float] = {}  # by goal
+        self._thread = threading.Thread(target=self._run, name="segzero-follower", daemon=True)
+        self._thread.start()
 
-    def run(self, objects: Sequence[SegmentedObject]) -> None:
-        """Follow objects; errors are reported, not raised.
+    @property
+    def active(self) -> bool:
+        """Whether anything is followed."""
+        return bool(self._answers)
+
+    def goals(self) -> set[str]:
+        """Names of the goals whose objects are followed."""
+        with self._lock:
+            return self._answers.keys() | {answer.query.goal for answer, *_ in self._joining}
+
+    def last_found(self, goal: str) -> tuple[TrackedObject, ...]:
+        """The objects of a goal in the last followed frame, those that were seen."""
+        with self._lock:
+            ids = {track.id for answer in self._answers.get(goal, ()) for track in answer.tracks}
+            return tuple(item for item in self._found if item.id in ids and item.box)
+
+    def follow(
+        self, answer: FollowedAnswer, tracker: "Tracker", frame: Frame, *, beside: bool = False
+    ) -> None:
+        """Follow an answer's objects from now on; not if its query was stopped meanwhile.
 
         Args:
-            objects: What the answer found in the query's frame.
+            answer: Its objects take the place of those of its goal.
+            tracker: Follows them; it stands at `frame`.
+            frame: The newest frame that was used.
+            beside: Let the objects join those of the goal instead.
         """
-        frame = self._query.frame
-        assert frame is not None  # it was answered
-        try:
-            self._reporter.set_followed_query(self._query)
-            self._start(frame, frame.pixels(), objects)
-            self._catch_up(self._query.history)
-            while newest := self._frames.wait(self._stop, after=self._last_number):
-                frame = newest
-                if not self.params().follow:
-                    break
-                self._track(frame)
-        except Exception as error:
-            if not self._stop.is_set():
-                self._reporter.fail_following(self._query, frame, error)
-        finally:
-            self._close_tracker()
-            self._reporter.set_followed_query(None)
+        with self._lock:
+            stopped = self._closed or answer.query.stop.is_set()
+            if not stopped:
+                self._joining.append((answer, tracker, beside))
+                if not self._answers:
+                    self._last_number = max(self._last_number, frame.number)
+                    self._frame = frame
+        if stopped:
+            tracker.close()
+            self._ids.release(answer.tracks)
+        self._wake()
 
-    def _start(
-        self, frame: Frame, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]
-    ) -> None:
+    def forget(self, goal: str | None = None) -> list[FollowedAnswer]:
+        """Follow the objects of a goal no longer, or all of them; return what was followed."""
+        with self._lock:
+            goals = [goal] if goal is not None else [*self._answers]
+            forgotten = [answer for name in goals for answer in self._answers.pop(name, [])]
+            kept = []
+            for joining in self._joining:
+                if goal is None or joining[0].query.goal == goal:
+                    forgotten.append(joining[0])
+                else:
+                    kept.append(joining)
+            self._joining = kept
+        self._ids.release(track for answer in forgotten for track in answer.tracks)
+        self._tell()
+        self._wake()
+        return forgotten
+
+    def remove(self, track_ids: Collection[int]) -> set[int]:
+        """Follow single objects no longer; return the track ids of those that were followed."""
+        removed = []
+        with self._lock:
+            for goal, answers in list(self._answers.items()):
+                left = []
+                for answer in answers:
+                    kept = tuple(t for t in answer.tracks if t.track_id not in track_ids)
+                    removed += [track for track in answer.tracks if track not in kept]
+                    if kept:
+                        left.append(FollowedAnswer(answer.query, kept, answer.reasoning))
+                self._answers[goal] = left
+                if not left:
+                    del self._answers[goal]
+        self._ids.release(removed)
+        self._tell()
+        self._wake()
+        return {track.track_id for track in removed}
+
+    def close(self) -> None:
+        """Forget everything and wait until the thread has ended."""
+        self.forget()
+        with self._lock:
+            self._closed = True
+        self._wake()
+        self._thread.join()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._frames.wake()
+
+    def _tell(self) -> None:
+        with self._lock:
+            answers = [answer for group in self._answers.values() for answer in group]
+        self._reporter.set_followed(answers)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._changed.clear()
+            try:
+                self._join()
+                if not self._answers:
+                    self._changed.wait()
+                elif frame := self._frames.wait(self._changed, after=self._last_number):
+                    self._frame = frame
+                    if self.params().follow:
+                        self._track(frame)
+                    else:
+                        self.forget()
+            except Exception as error:
+                self._fail(error)
         self._close_tracker()
-        self._tracker = self._segzero.track(image, objects)
-        self._shape = image.shape
-        self._last_number = max(self._last_number, frame.number)
-        self._last_seen = dict.fromkeys((item.id for item in objects), time.monotonic())
+
+    def _fail(self, error: Exception, *, all_but: Collection[str] = ()) -> None:
+        """Forget the goals and publish why."""
+        for goal in self.goals() - set(all_but):
+            for answer in self.forget(goal):
+                self._reporter.fail_following(answer.query, self._frame, error)
+
+    def _join(self) -> None:
+        """Let the tracker follow exactly what is to be followed."""
+        with self._lock:
+            joining, self._joining = self._joining, []
+            dropped = []
+            for answer, _, beside in joining:
+                goal, now = answer.query.goal, time.monotonic()
+                group = self._answers.get(goal, [])
+                if not beside:
+                    kept = {track.track_id for track in answer.tracks}
+                    dropped += [t for old in group for t in old.tracks if t.track_id not in kept]
+                    group = []
+                self._answers[goal] = [*group, answer]
+                self._answered_at[goal] = now
+                self._last_seen.update((track.id, now) for track in answer.tracks)
+            ids = {t.id for group in self._answers.values() for a in group for t in a.tracks}
+        self._ids.release(dropped)
+        for answer, tracker, _ in joining:
+            if self._tracker and self._tracker.shape == tracker.shape:
+                self._tracker.remove(tracker.ids)
+                self._tracker.join(tracker)
+            else:
+                if self._tracker:
+                    self._end_for_size(tracker.shape, newest=answer.query.goal)
+                self._tracker = tracker
+        if self._tracker:
+            self._tracker.remove(set(self._tracker.ids) - ids)
+            if not self._tracker.ids:
+                self._close_tracker()
+        if joining:
+            self._tell()
 
     def _close_tracker(self) -> None:
         if self._tracker:
             self._tracker.close()
             self._tracker = None
-
-    def _catch_up(self, history: History | None) -> None:
-        """Track through some of the frames between the answered frame and the present."""
-        newest = self._frames.newest()
-        if history is None or newest is None:
-            return
-        behind = [
-            frame
-            for frame in self._frames.recorded(history)
-            if self._last_number < frame.number < newest.number
-        ]
-        self._frames.release(history)
-        for frame in sample_evenly(behind, self.params().catch_up):
-            if self._stop.is_set():
-                return
-            image = self._decode(frame)
-            if self._tracker and image is not None and image.shape == self._shape:
-                self._tracker.step(image)
+        self._found = ()
 
     def _track(self, frame: Frame) -> None:
-        """Track the objects into the newest frame and publish them; ask again if it is time."""
-        image = self._decode(frame)
-        if image is None:
-            return
-        if image.shape != self._shape:
-            self._restart_for_size(image)
-        found = self._tracker.step(image) if self._tracker else ()
-        if self._stop.is_set():
-            return
-        seen = [item for item in found if item.box]
-        self._last_seen.update(dict.fromkeys((item.id for item in seen), frame.received))
-        lost = self._last_seen.keys() - {item.id for item in seen}
-        height, width = image.shape[:2]
-        self._reporter.publish_tracked(self._query, frame, (width, height), seen, sorted(lost))
-        if self._reask_due():
-            self._reask(frame, image)
-
-    def _decode(self, frame: Frame) -> NDArray[np.uint8] | None:
-        """Return the frame's pixels and count the frames skipped before it; None if unusable."""
+        """Track the objects into a frame and publish them; ask again if it is time."""
         self._reporter.count_skipped(frame.number - self._last_number - 1)
         self._last_number = frame.number
         try:
-            return frame.pixels()
+            image = frame.pixels()
         except ConversionError as error:
             self._reporter.report_bad_image(error)
-            return None
+            return
+        found = self._step(image)
+        with self._lock:
+            self._found = found
+            answers = [answer for group in self._answers.values() for answer in group]
+        if not answers:
+            return
+        seen = [item for item in found if item.box]
+        self._last_seen.update(dict.fromkeys((item.id for item in seen), frame.received))
+        height, width = image.shape[:2]
+        self._reporter.publish_tracked(answers, frame, (width, height), seen)
+        for answer in answers:
+            if self._is_due(answer):
+                ids = {track.id for track in answer.tracks}
+                known = tuple(item for item in seen if item.id in ids)
+                if self._reask(answer, frame, known):
+                    self._reasked_at[answer.query.goal] = time.monotonic()
 
-    def _restart_for_size(self, image: NDArray[np.uint8]) -> None:
+    def _step(self, image: NDArray[np.uint8]) -> tuple[TrackedObject, ...]:
+        if self._tracker and self._tracker.shape != image.shape:
+            self._end_for_size(image.shape)
+        if self._tracker is None:
+            return ()
+        with self._threads():
+            return self._tracker.step(image)
+
+    def _end_for_size(self, shape: tuple[int, ...], *, newest: str | None = None) -> None:
         """Close the tracker: it can't follow from one image size to another."""
-        (height, width), (rows, columns) = self._shape[:2], image.shape[:2]
+        assert self._tracker
+        (height, width), (rows, columns) = self._tracker.shape[:2], shape[:2]
         reason = f"the images changed from {width}x{height} to {columns}x{rows} pixels"
-        if self.params().reask == "never":
-            raise BadImage(f"{reason}, objects can't be followed so: ask again")
-        self._reporter.log_event(self._query, f"{reason}; it is asked again")
+        others = self.goals() - {newest}
         self._close_tracker()
-        self._shape = image.shape
-        self._last_seen = dict.fromkeys(self._last_seen, 0.0)
+        if self.params().reask == "never":
+            error = FollowingEnded(f"{reason}, objects can't be followed so: ask again")
+            self._fail(error, all_but=[newest] if newest is not None else [])
+        elif others:
+            self._reporter.log(f"{reason}; it is asked again")
+            self._last_seen = dict.fromkeys(self._last_seen, 0.0)
 
-    def _reask_due(self) -> bool:
+    def _is_due(self, answer: FollowedAnswer) -> bool:
         params, now = self.params(), time.monotonic()
-        if params.reask == "on_lost":
-            lost = any(now - seen >= LOST_TIMEOUT for seen in self._last_seen.values())
-            return lost and now - self._reasked_at >= params.reask_period
-        return params.reask == "every" and now - self._asked_at >= params.reask_period
-
-    def _reask(self, frame: Frame, image: NDArray[np.uint8]) -> None:
-        """Ask about this frame; without objects in the answer, the following goes on unchanged."""
-        history = self._frames.record(self.params().history)
-        try:
-            self._reporter.begin_inference(frame)
-            result = self._ask(image)
-            if self._stop.is_set():
-                return
-            self._reporter.publish_reask(self._query, frame, result)
-            if isinstance(result, Segmentation) and result.objects:
-                self._start(frame, image, result.objects)
-            self._asked_at = self._reasked_at = time.monotonic()
-            self._catch_up(history)
-        finally:
-            self._frames.release(history)
-
-    def _ask(self, image: NDArray[np.uint8]) -> Segmentation | Exception:
-        try:
-            return self._segzero.ask(image, self._query.text, stop=self._stop)
-        except Exception as error:
-            return error
+        goal, earliest = answer.query.goal, now - params.reask_period
+        if not answer.query.text or self._reasked_at.get(goal, 0.0) > earliest:
+            return False
+        if params.reask == "every":
+            return self._answered_at[goal] <= earliest
+        seen = [self._last_seen.get(track.id, 0.0) for track in answer.tracks]
+        return params.reask == "on_lost" and any(now - at >= LOST_TIMEOUT for at in seen)

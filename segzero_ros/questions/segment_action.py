@@ -62,7 +62,13 @@ class SegmentAction:
         processor, request = self._processor(), goal.request
         assert processor  # else the goal would have been rejected a moment ago
         image = request.image if request.image.width else None
-        query = processor.make_query(self._next_id(), request.query, image)
+        query = processor.make_query(
+            self._next_id(),
+            request.query,
+            image,
+            goal=request.goal,
+            request_id=request.request_id,
+        )
         ended, executor = Future(), self._node.executor
         assert executor  # this very callback runs in it
 
@@ -77,12 +83,10 @@ class SegmentAction:
         processor.ask(query)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
-        query, ended = self._goals.get(_key(goal), (None, None))
+        query, _ = self._goals.get(_key(goal), (None, None))
         processor = self._processor()
-        if processor is None or ended is None or ended.done():
-            return CancelResponse.REJECT
-        unanswered, _ = processor.stop("the goal was cancelled")
-        return CancelResponse.ACCEPT if query in unanswered else CancelResponse.REJECT
+        stopped = processor is not None and query is not None and processor.cancel(query)
+        return CancelResponse.ACCEPT if stopped else CancelResponse.REJECT
 
     async def _execute(self, goal: ServerGoalHandle) -> Segment.Result:
         _, ended = self._goals[_key(goal)]

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.time import Time
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header, String
 
 from segzero import overlay
@@ -19,14 +20,16 @@ from segzero.reasoning.thinking import ThinkingStream
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero_ros.depth.locator import LocatedObjects, Locator
 from segzero_ros.images import camera
+from segzero_ros.images.compressed import to_jpeg
 from segzero_ros.images.conversions import ConversionError, from_array
 from segzero_ros.images.frames import Frame
 from segzero_ros.msg import ReasoningText
 from segzero_ros.msg import Segmentation as SegmentationMessage
-from segzero_ros.qos import RELIABLE_QOS, TEXT_QOS
-from segzero_ros.query import NoFrame, Query, Replaced, Stopped
+from segzero_ros.qos import LATCHED_QOS, RELIABLE_QOS, TEXT_QOS
+from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped, Track
 from segzero_ros.results import messages
 from segzero_ros.results.diagnostics import DiagnosticsCollector, QueryEnd
+from segzero_ros.results.error_codes import error_code
 from segzero_ros.results.watchdog import why_silent
 
 _LOG_PERIOD = 5.0
@@ -54,18 +57,24 @@ class Reporter:
         self._log = node.get_logger()
         self._text_lock = threading.Lock()
         self._streams: dict[int, ThinkingStream] = {}  # by query id
+        self._lost: dict[int, Track] = {}  # in the last followed frame, by id
+        self._warned_of_stamps = False
         publisher = node.create_lifecycle_publisher
         self._segmentation = publisher(SegmentationMessage, "~/segmentation", RELIABLE_QOS)
         self._mask = publisher(Image, "~/mask", RELIABLE_QOS)
         self._reasoning = publisher(String, "~/reasoning", RELIABLE_QOS)
         self._stream = publisher(ReasoningText, "~/reasoning/stream", TEXT_QOS)
         self._overlay = publisher(Image, "~/overlay", RELIABLE_QOS)
+        self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", RELIABLE_QOS)
+        self._answer = publisher(SegmentationMessage, "~/answer", LATCHED_QOS)
         self._points = publisher(PointCloud2, "~/points", RELIABLE_QOS)
 
     # Queries
 
     def begin_query(self, query: Query) -> None:
         """Expect reasoning for an accepted query; `finish_query` ends it."""
+        goal = f" for goal {query.goal!r}" if query.goal else ""
+        self._log.info(f"Question {query.id}{goal}: {query.text.strip()!r}")
         with self._text_lock:
             self._streams[query.id] = ThinkingStream()
 
@@ -86,12 +95,15 @@ class Reporter:
             if stream and not stream.ended:
                 self._publish_text(query, stream.feed(piece), stream.ended)
 
-    def finish_query(self, query: Query, result: Segmentation | Exception) -> None:
+    def finish_query(
+        self, query: Query, result: Segmentation | Exception, tracks: Sequence[Track] = ()
+    ) -> None:
         """Publish and count the end of a query.
 
         Args:
             query: The query; call it once for each.
             result: The answer, or what prevented it.
+            tracks: Of the answer's objects.
         """
         with self._text_lock:
             stream = self._streams.pop(query.id, ThinkingStream())
@@ -100,16 +112,13 @@ class Reporter:
         if isinstance(result, Segmentation):
             try:
                 assert query.frame is not None  # it was answered
-                message = self._publish_answer(query, query.frame, result)
+                message = self._publish_answer(query, query.frame, result, tracks)
                 latency = time.monotonic() - query.received
                 end = QueryEnd.ANSWERED if result.objects else QueryEnd.NOTHING
                 self._diagnostics.count_query(end, latency=latency)
+                self._log_answer(query, result, latency, message.latency)
             except Exception as error:
                 message = self._fail(query, error)
-        elif isinstance(result, Replaced):
-            self._diagnostics.count_query(QueryEnd.REPLACED)
-            self._log.info(f"Question {query.id} was {result}.")
-            message = messages.failed(query, str(result), query.header)
         else:
             message = self._fail(query, result)
         if query.on_end:
@@ -121,67 +130,102 @@ class Reporter:
             return
         self._publish(
             self._stream,
-            ReasoningText(header=query.header, query_id=query.id, text=text, end=end),
+            ReasoningText(
+                header=query.header, query_id=query.id, goal=query.goal, text=text, end=end
+            ),
         )
         if text and query.on_text:
             with self._until_shutdown():
                 query.on_text(text)
 
     def _publish_answer(
-        self, query: Query, frame: Frame, answer: Segmentation
+        self, query: Query, frame: Frame, answer: Segmentation, tracks: Sequence[Track]
     ) -> SegmentationMessage:
         mask, located = self._publish_mask(frame, answer)
-        message = messages.answered(query, answer, mask, located)
+        message = messages.answered(
+            query, answer, tracks, mask, located=located, latency=self._age(frame)
+        )
         self._publish_result(message, located)
+        self._publish(self._answer, message)
         self._publish(self._reasoning, String(data=message.reasoning))
         return message
 
+    def _log_answer(self, query: Query, answer: Segmentation, seconds: float, age: float) -> None:
+        count = len(answer.objects)
+        found = "nothing" if not count else f"{count} object{'s' if count > 1 else ''}"
+        self._log.info(
+            f"Question {query.id} was answered: {found}, after {seconds:.1f} s, on an image "
+            f"{age:.1f} s old."
+        )
+        for reason in answer.dropped:
+            self._log.warning(f"Question {query.id}, a part of the answer was left out: {reason}")
+
     def _fail(self, query: Query, error: Exception) -> SegmentationMessage:
         reason = self.explain(error)
-        end = QueryEnd.STOPPED if isinstance(error, Stopped) else QueryEnd.FAILED
-        self._diagnostics.count_query(end, error=reason)
-        self._log.warning(f"Question {query.id} failed: {reason}")
-        message = messages.failed(query, reason, query.header)
+        end = QueryEnd.FAILED
+        if isinstance(error, Stopped):
+            end = QueryEnd.REPLACED if isinstance(error, Replaced) else QueryEnd.STOPPED
+            self._diagnostics.count_query(end)
+            self._log.info(f"Question {query.id} was stopped: {reason}.")
+        else:
+            self._diagnostics.count_query(end, error=reason)
+            self._log.warning(f"Question {query.id} failed: {reason}")
+        message = messages.failed(
+            query, error_code(error), reason, query.header, latency=self._age(query.frame)
+        )
         self._publish(self._segmentation, message)
         return message
 
     # Following
 
-    def set_followed_query(self, query: Query | None) -> None:
-        """Report the query whose objects are followed from now on; None for no query."""
-        self._diagnostics.set_followed_query(f"{query.id}: {query.text}" if query else "")
+    def set_followed(self, answers: Sequence[FollowedAnswer]) -> None:
+        """Report the answers whose objects are followed from now on."""
+        texts = [f"{answer.query.id}: {answer.query.text}" for answer in answers]
+        self._diagnostics.set_followed_query(", ".join(texts))
+
+    def log_stopped(self, queries: Sequence[Query], reason: str) -> None:
+        """Log that the objects of queries are followed no longer."""
+        for query in queries:
+            self._log.info(f"The objects of question {query.id} are forgotten: {reason}.")
 
     def publish_tracked(
         self,
-        query: Query,
+        answers: Sequence[FollowedAnswer],
         frame: Frame,
         size: tuple[int, int],
         seen: Sequence[TrackedObject],
-        lost: Sequence[int],
     ) -> None:
         """Publish the objects in a later frame.
 
         Args:
-            query: The followed query.
+            answers: The followed answers.
             frame: The later frame.
             size: Its (width, height) in pixels.
-            seen: Objects that have a box.
-            lost: Ids of the others.
+            seen: Their objects that have a box; others are left out.
         """
+        tracks = {track.id: track for answer in answers for track in answer.tracks}
         objects = tuple(
-            SegmentedObject(item.id, item.box, (), item.mask, item.score)
+            SegmentedObject(item.id, item.box, (), item.mask, item.score, tracks[item.id].label)
             for item in seen
-            if item.box
+            if item.box and item.id in tracks
         )
-        segmentation = Segmentation(query.text, "", "", size, objects)
+        texts = " · ".join(dict.fromkeys(answer.query.text.strip() for answer in answers))
+        newest = max(answers, key=lambda answer: answer.query.id)
+        segmentation = Segmentation(texts, newest.reasoning, "", size, objects)
         mask, located = self._publish_mask(frame, segmentation)
-        self._publish_result(messages.tracked(query, segmentation, lost, mask, located), located)
+        age = self._age(frame)
+        message = messages.tracked(answers, segmentation, mask, located=located, latency=age)
+        self._publish_result(message, located)
+        self._log_lost({track.id: track for track in tracks.values() if track.id in message.lost})
         self._diagnostics.count_frame(
-            time.monotonic() - frame.received,
-            self._age(mask.header),
-            seen=len(objects),
-            lost=len(lost),
+            time.monotonic() - frame.received, age, seen=len(objects), lost=len(message.lost)
         )
+
+    def _log_lost(self, lost: dict[int, Track]) -> None:
+        for number, track in lost.items():
+            if self._lost.get(number) != track:
+                self._log.info(f"Object {number} ({track.label[:80]}) is not seen any more.")
+        self._lost = lost
 
     def count_skipped(self, count: int) -> None:
         """Count frames that came but were not tracked."""
@@ -192,26 +236,33 @@ class Reporter:
         self._diagnostics.count_bad_image(str(error))
         self._log.warning(f"A frame was skipped: {error}", throttle_duration_sec=_LOG_PERIOD)
 
-    def publish_reask(self, query: Query, frame: Frame, result: Segmentation | Exception) -> None:
+    def publish_reask(
+        self, query: Query, result: Segmentation | Exception, tracks: Sequence[Track]
+    ) -> None:
         """Publish the answer to a repeated query; without objects, only log it.
 
         Args:
-            query: The followed query.
-            frame: The frame that it was asked about again.
+            query: The repeated query.
             result: The answer, or what prevented it.
+            tracks: Of the answer's objects.
         """
         if isinstance(result, Exception):
             self._log.warning(f"Asking question {query.id} again failed: {self.explain(result)}")
         elif not result.objects:
             self._log.info(f"Asking question {query.id} again found nothing.")
         else:
-            self._publish_answer(query, frame, result)
+            assert query.frame is not None  # it was answered
+            self._publish_answer(query, query.frame, result, tracks)
 
-    def log_event(self, query: Query, text: str) -> None:
-        """Log what happened to a followed query."""
-        self._log.info(f"Question {query.id}: {text}.")
+    def log(self, text: str) -> None:
+        """Log what happened."""
+        self._log.info(text)
 
-    def fail_following(self, query: Query, frame: Frame, error: Exception) -> None:
+    def report_error(self, error: Exception) -> None:
+        """Log and diagnose an error that belongs to no query."""
+        self._log.error(f"A result was lost: {self.explain(error)}")
+
+    def fail_following(self, query: Query, frame: Frame | None, error: Exception) -> None:
         """Publish why the following ended.
 
         Args:
@@ -221,7 +272,14 @@ class Reporter:
         """
         reason = f"following ended: {self.explain(error)}"
         self._log.warning(f"Question {query.id}: {reason}")
-        self._publish(self._segmentation, messages.failed(query, reason, frame.message.header))
+        message = messages.failed(
+            query,
+            SegmentationMessage.ERROR_FOLLOWING_ENDED,
+            reason,
+            frame.message.header if frame else Header(),
+            latency=self._age(frame),
+        )
+        self._publish(self._segmentation, message)
 
     def explain(self, error: Exception) -> str:
         """Return an error's text; an unexpected error is logged with its traceback."""
@@ -240,13 +298,24 @@ class Reporter:
     ) -> tuple[Image, LocatedObjects | None]:
         """Publish overlay and mask; return the mask and, where there is depth, the geometry."""
         header = frame.message.header
-        if self._overlay.get_subscription_count():
-            picture = overlay.draw(frame.pixels(), segmentation)
-            self._publish(self._overlay, from_array(picture, header))
-        ids = segmentation.mask()  # (H, W)
+        self._publish_overlay(frame, segmentation)
+        wide = self._node.get_parameter("mask_encoding").value == "mono16"
+        ids = segmentation.mask(np.uint16 if wide else np.uint8)  # (H, W)
         mask = from_array(ids, header)
+        if wide:
+            mask.encoding = "mono16"  # 16UC1 would be depth
         self._publish(self._mask, mask)
         return mask, self.locator.locate(ids, header) if self.locator else None
+
+    def _publish_overlay(self, frame: Frame, segmentation: Segmentation) -> None:
+        raw, jpeg = (p.get_subscription_count() for p in (self._overlay, self._overlay_jpeg))
+        if not (raw or jpeg):
+            return
+        picture = overlay.draw(frame.pixels(), segmentation)
+        if raw:
+            self._publish(self._overlay, from_array(picture, frame.message.header))
+        if jpeg:
+            self._publish(self._overlay_jpeg, to_jpeg(picture, frame.message.header))
 
     def _publish_result(self, message: SegmentationMessage, located: LocatedObjects | None) -> None:
         self._publish(self._segmentation, message)
@@ -266,7 +335,18 @@ class Reporter:
             if self._node.context.ok():
                 raise
 
-    def _age(self, header: Header) -> float:
-        """Seconds since the header's stamp, by the node's clock."""
+    def _age(self, frame: Frame | None) -> float:
+        """Seconds since the frame's stamp by the node's clock, or since it came without one."""
+        if frame is None:
+            return 0.0
+        stamp = frame.message.header.stamp
+        if stamp.sec < 0 or (stamp.sec, stamp.nanosec) == (0, 0):
+            if not self._warned_of_stamps:
+                self._warned_of_stamps = True
+                self._log.warning(
+                    "The images have no usable stamps: ages are counted from their arrival, and "
+                    "results can't be paired with images. Let the camera's driver stamp them."
+                )
+            return time.monotonic() - frame.received
         now = self._node.get_clock().now()
-        return float((now - Time.from_msg(header.stamp, now.clock_type)).nanoseconds / 1e9)
+        return float((now - Time.from_msg(stamp, now.clock_type)).nanoseconds / 1e9)

@@ -46,26 +46,21 @@ class Models(SegZero):
         return super().ask(image, question, on_text=on_text, stop=stop)
 
     def track(self, image, objects):
-        return Steps(self, super().track(image, objects))
+        tracker = super().track(image, objects)
+        real_step = tracker.step
 
+        def step(image: NDArray[np.uint8]) -> tuple[TrackedObject, ...]:
+            if self.step_errors:
+                raise self.step_errors.pop(0)
+            found = real_step(image)
+            self.on_step()
+            if not self.blind:
+                return found
+            nothing = np.zeros(image.shape[:2], bool)
+            return tuple(TrackedObject(item.id, None, nothing, 0.0) for item in found)
 
-class Steps:
-    """A real tracker's steps, with the faults of its models."""
-
-    def __init__(self, models: Models, tracker) -> None:
-        self._models = models
-        self._tracker = tracker
-        self.close = tracker.close
-
-    def step(self, image: NDArray[np.uint8]) -> tuple[TrackedObject, ...]:
-        models = self._models
-        if models.step_errors:
-            raise models.step_errors.pop(0)
-        found = self._tracker.step(image)
-        models.on_step()
-        if not models.blind:
-            return found
-        return tuple(TrackedObject(item.id, None, np.zeros_like(item.mask), 0.0) for item in found)
+        tracker.step = step
+        return tracker
 
 
 class Watched:

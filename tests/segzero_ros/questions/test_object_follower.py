@@ -151,4 +151,7 @@ def test_a_new_question_takes_the_place_of_the_followed_one(follower) -> None:
     while (result := robot.operator.result()).query != "the blue ball":
         assert result.state in FOLLOWED
     assert (result.state, result.query_id) == (Segmentation.ANSWERED, 2)
-    assert followed_on(robot, picture(3)).query_id == 2
+    second = 3
+    while (result := followed_on(robot, picture(second))).query_id == 1:
+        second += 1  # the old objects go on until the new ones are followed
+    assert (result.state in FOLLOWED, result.query_id) == (True, 2)

@@ -28,8 +28,10 @@ def test_a_bad_question_fails_and_the_node_goes_on(
     robot.see(picture(1))
     result = robot.operator.answer(question)
     assert result.state == Segmentation.FAILED
+    assert result.error_code == Segmentation.ERROR_BAD_QUESTION
     assert reason in result.error
-    assert result.query == question
+    assert result.query[:4096] == question[:4096]
+    assert len(result.query) < 5000
     assert robot.operator.answer("the red ball").state == Segmentation.ANSWERED
 
 
@@ -66,8 +68,11 @@ def test_a_newer_question_really_stops_the_running_one(make_watched) -> None:
     robot.operator.ask("second")
     assert reasoner.cancelled.get(timeout=DEADLINE) == "first"
     assert reasoner.started.get(timeout=DEADLINE) == "second"
-    wait_until(lambda: robot.operator.count("replaced") == 1, "the count of replaced questions")
+    result = robot.operator.result()
+    assert (result.state, result.query, result.query_id) == (Segmentation.FAILED, "first", 1)
+    assert result.error_code == Segmentation.ERROR_REPLACED
     assert robot.operator.results.empty()
+    wait_until(lambda: robot.operator.count("replaced") == 1, "the count of replaced questions")
 
 
 def test_an_empty_question_stops_the_running_one(make_watched) -> None:
@@ -77,6 +82,7 @@ def test_an_empty_question_stops_the_running_one(make_watched) -> None:
     reasoner.started.get(timeout=DEADLINE)
     result = robot.operator.answer("")
     assert (result.state, result.query) == (Segmentation.FAILED, "first")
+    assert result.error_code == Segmentation.ERROR_STOPPED
     assert result.error == "stopped by an empty question"
     assert reasoner.cancelled.get(timeout=DEADLINE) == "first"
 
@@ -89,6 +95,9 @@ def test_of_ten_questions_at_once_only_the_last_is_answered(
     robot.see(picture(1))
     for number in range(10):
         robot.operator.ask(f"ball {number}")
+    replaced = [robot.operator.result() for _ in range(9)]
+    assert {item.error_code for item in replaced} == {Segmentation.ERROR_REPLACED}
+    assert {item.query_id for item in replaced} == set(range(1, 10))
     result = robot.operator.result()
     assert (result.state, result.query, result.query_id) == (Segmentation.ANSWERED, "ball 9", 10)
     wait_until(lambda: robot.operator.count("answered") == 1, "the count of answers")

@@ -1,0 +1,93 @@
+"""Ids that keep their meaning: one object, one id, as long as it is followed."""
+
+import threading
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from segzero_ros.query import Track
+
+MIN_IOU = 0.5
+"""Least IoU of two masks of the same object, now and a moment ago."""
+
+
+class TrackIds:
+    """Gives ids to objects; for any thread.
+
+    An object's `id` is the lowest number that no other object has, so that it fits the mask. Its
+    `track_id` is given once in the node's life.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used: dict[int, Track] = {}  # by id
+        self._count = 0
+
+    def assign(
+        self, goal: str, labels: Sequence[str], kept: Sequence[int | None], limit: int
+    ) -> list[Track | None]:
+        """Give ids to the objects of an answer.
+
+        Args:
+            goal: The answer's goal.
+            labels: A short name for each object.
+            kept: For each object, the id of the followed object that it is; None for a new one.
+            limit: The highest id.
+
+        Returns:
+            A track for each object; None where no id is left.
+        """
+        with self._lock:
+            return [
+                self._assign(goal, label, number, limit)
+                for label, number in zip(labels, kept, strict=True)
+            ]
+
+    def release(self, tracks: Iterable[Track]) -> None:
+        """Take back the ids of objects that are followed no longer."""
+        with self._lock:
+            for track in tracks:
+                known = self._used.get(track.id)
+                if known and known.track_id == track.track_id:
+                    del self._used[track.id]
+
+    def _assign(self, goal: str, label: str, kept: int | None, limit: int) -> Track | None:
+        known = self._used.get(kept) if kept is not None else None
+        if known and known.goal == goal:  # not forgotten meanwhile
+            track = Track(known.id, known.track_id, goal, label)
+        else:
+            number = next((n for n in range(1, limit + 1) if n not in self._used), None)
+            if number is None:
+                return None
+            self._count += 1
+            track = Track(number, self._count, goal, label)
+        self._used[track.id] = track
+        return track
+
+
+def match_masks(
+    found: Sequence[NDArray[np.bool_]], known: Sequence[NDArray[np.bool_]]
+) -> list[int | None]:
+    """Find which known object each found one is, by the IoU of their masks (Hungarian method).
+
+    Args:
+        found: (H, W) bool each.
+        known: (H, W) bool each; of another size than `found`, none matches.
+
+    Returns:
+        For each found mask the index of a known one, or None; no index comes twice.
+    """
+    matches: list[int | None] = [None] * len(found)
+    if not found or not known or found[0].shape != known[0].shape:
+        return matches
+    one = np.stack([mask.ravel() for mask in found]).astype(np.float32)
+    other = np.stack([mask.ravel() for mask in known]).astype(np.float32)
+    both = one @ other.T  # (found, known) pixels in both
+    either = one.sum(1)[:, None] + other.sum(1) - both
+    ious = both / np.maximum(either, 1)
+    for row, column in zip(*linear_sum_assignment(ious, maximize=True), strict=True):
+        if ious[row, column] >= MIN_IOU:
+            matches[row] = int(column)
+    return matches

@@ -1,0 +1,86 @@
+"""Ids: given once, kept by the object, matched by masks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segzero_ros.questions.track_ids import TrackIds, match_masks
+
+
+def block(left: int, width: int = 4, size: int = 16) -> np.ndarray:
+    mask = np.zeros((8, size), bool)
+    mask[2:6, left : left + width] = True
+    return mask
+
+
+def test_objects_get_the_lowest_free_ids_and_new_track_ids() -> None:
+    ids = TrackIds()
+    first = ids.assign("a", ["mug", "ball"], [None, None], 255)
+    assert [(t.id, t.track_id, t.goal, t.label) for t in first if t] == [
+        (1, 1, "a", "mug"),
+        (2, 2, "a", "ball"),
+    ]
+    ids.release([t for t in first[:1] if t])
+    (again,) = ids.assign("b", ["cup"], [None], 255)
+    assert again and (again.id, again.track_id) == (1, 3)
+
+
+def test_a_known_object_keeps_both_ids_and_takes_the_new_label() -> None:
+    ids = TrackIds()
+    ids.assign("a", ["mug", "ball"], [None, None], 255)
+    kept, new = ids.assign("a", ["the blue ball", "box"], [2, None], 255)
+    assert kept and (kept.id, kept.track_id, kept.label) == (2, 2, "the blue ball")
+    assert new and (new.id, new.track_id) == (3, 3)
+
+
+@pytest.mark.parametrize("case", ["forgotten", "of another goal"])
+def test_an_id_that_is_not_the_goals_any_more_is_not_kept(case: str) -> None:
+    ids = TrackIds()
+    (old,) = ids.assign("a", ["mug"], [None], 255)
+    assert old
+    ids.release([old])
+    if case == "of another goal":
+        ids.assign("b", ["ball"], [None], 255)
+    (new,) = ids.assign("a", ["mug"], [1], 255)
+    assert new and new.track_id != old.track_id
+
+
+def test_without_a_free_id_there_is_no_track() -> None:
+    ids = TrackIds()
+    tracks = ids.assign("a", ["x"] * 4, [None] * 4, 3)
+    assert [track.id if track else None for track in tracks] == [1, 2, 3, None]
+
+
+def test_a_late_release_does_not_free_the_id_of_another_object() -> None:
+    ids = TrackIds()
+    (old,) = ids.assign("a", ["mug"], [None], 255)
+    assert old
+    ids.release([old])
+    ids.assign("b", ["ball"], [None], 255)
+    ids.release([old])
+    (new,) = ids.assign("c", ["box"], [None], 255)
+    assert new and new.id == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "matches"),
+    [
+        pytest.param([block(0), block(8)], [block(8), block(0)], [1, 0], id="swapped"),
+        pytest.param([block(1)], [block(0)], [0], id="moved a little"),
+        pytest.param([block(3)], [block(0)], [None], id="moved away"),
+        pytest.param([block(0), block(1)], [block(0)], [0, None], id="each once"),
+        pytest.param([block(0)], [], [None], id="none known"),
+        pytest.param([], [block(0)], [], id="none found"),
+        pytest.param([block(0)], [block(0, size=32)], [None], id="another size"),
+        pytest.param([np.zeros((8, 16), bool)], [np.zeros((8, 16), bool)], [None], id="empty"),
+    ],
+)
+def test_masks_are_matched_by_iou(found, known, matches) -> None:
+    assert match_masks(found, known) == matches
+
+
+@given(st.permutations(range(4)))
+def test_the_same_masks_in_any_order_are_all_found_again(order: list[int]) -> None:
+    known = [block(4 * place) for place in range(4)]
+    assert match_masks([known[place] for place in order], known) == order
