@@ -47,7 +47,7 @@ def segmenter() -> Segmenter:
 
 
 def test_the_promised_recipes_are_there() -> None:
-    assert set(RECIPES) == {*LARGE, "demo"}
+    assert set(RECIPES) == {*LARGE, "demo", "own_7b_lora"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
