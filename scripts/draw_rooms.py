@@ -6,6 +6,7 @@ inside a function. `python scripts/draw_rooms.py --write` renews the drawing.
 
 import ast
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -82,8 +83,10 @@ def drawing(graph: Mapping[str, set[str]]) -> str:
             ]
             far = sorted({t.partition(".")[0] for t in targets} - {package})
             arrows = ", ".join([*near, *far])
-            label = _short(room, package)
-            lines.append(f"    {label:{width}}  → {arrows}" if arrows else f"    {label}")
+            name = f"    {_short(room, package)}"
+            if arrows:
+                name = f"{name:{width + 4}}  → "
+            lines += textwrap.wrap(name + arrows, 100, subsequent_indent=" " * len(name))
     return "\n".join([*lines, "```"])
 
 
