@@ -99,7 +99,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         peft_config=lora(options),
     )
     prepare_model(trainer, freeze_vision=options.freeze_vision)
-    _add_callbacks(trainer, options, context, space.prompt, *held_out)
+    _add_callbacks(trainer, options, context, profile, *held_out)
     if config.use_vllm:
         check_prompt_ids(trainer, train_rows[0])
     return trainer
@@ -139,14 +139,16 @@ def _add_callbacks(
     trainer: "SegZeroGRPOTrainer",
     options: GrpoOptions,
     context: "RewardContext",
-    prompt: str,
+    profile: "Profile",
     held_out: "Dataset | None" = None,
 ) -> None:
     from segzero_train.training.completions_callback import SampledCompletions
     from segzero_train.training.eval_callback import GreedyEvaluation
 
     if options.samples_every:
-        trainer.add_callback(SampledCompletions(trainer, context, prompt, options.samples_every))
+        trainer.add_callback(
+            SampledCompletions(trainer, context, profile.prompt, options.samples_every)
+        )
     if held_out is not None:
         evaluation = GreedyEvaluation(
             trainer,
@@ -154,6 +156,7 @@ def _add_callbacks(
             context,
             every=options.held_out_every,
             batch=options.held_out_batch,
+            max_new_tokens=profile.max_new_tokens,
         )
         trainer.add_callback(evaluation)
 

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +21,9 @@ from transformers import (
 from segzero.devices import translate_oom
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
 from segzero.pretrained import load_model, load_pretrained
-from segzero.reasoning.completion_text import CompletionText
+from segzero.reasoning.completion_text import CompletionBuffer
 from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
+from segzero.reasoning.decoder_check import checked_decoder
 from segzero.reasoning.prompts import PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion
 from segzero.reasoning.squash import squash
@@ -35,6 +36,9 @@ _SCORE_SETTINGS = (
     "begin_suppress_tokens",
 )
 """Of a checkpoint's generation settings, those that also hold for a single greedy completion."""
+
+_CHECK_SIDE = 64
+"""Sides of the picture that the decoder is checked with, in pixels."""
 
 
 class LocalReasoner:
@@ -66,7 +70,9 @@ class LocalReasoner:
         self._generation = greedy_config(model, processor.tokenizer, max_new_tokens)
         self._eos_ids = frozenset(self._generation.eos_token_id)
         self._four_bits = decoding_weights == "int4"
-        self._decoder: Decoder | None = None  # made at the first use: it rearranges weights
+        # Made and checked at the first use: it rearranges weights. None if `generate` decodes.
+        self._decoder: Decoder | None = None
+        self._decodes = supports(model)
         self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
         self._template_controls = self._controls(self._chat("thing"))
 
@@ -145,12 +151,13 @@ class LocalReasoner:
         chat = self._checked_chat(question)
         if stop is not None and stop.is_set():
             raise Cancelled("stopped before the model started")
-        if not supports(self._model):
-            return self._generate([image], [chat], on_text, stop)[0]
         with translate_oom(), torch.inference_mode():
-            inputs = self._prepare([image], [chat])
+            decoder = self._checked_decoder()
+            if decoder is None:
+                return self._generate([image], [chat], on_text, stop)[0]
+            inputs = self._prepare([squash(image, self._image_size)], [chat])
             buffer = CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text)
-            for token in self._decode(inputs):
+            for token in decoder.decode(inputs, self._generation):
                 buffer.push(token)
                 if stop is not None and stop.is_set():
                     raise Cancelled(f"stopped after {buffer.new_tokens} tokens")
@@ -161,10 +168,11 @@ class LocalReasoner:
     def warm_up(self) -> None:
         """See `Reasoner.warm_up`: a few tokens about a black picture."""
         with translate_oom(), torch.inference_mode():
-            inputs = self._prepare([np.zeros((8, 8, 3), np.uint8)], [self._chat("thing")])
+            black = np.zeros((self._image_size, self._image_size, 3), np.uint8)
+            inputs = self._prepare([black], [self._chat("thing")])
             self._require_finite(inputs)
-            if supports(self._model):
-                for _ in itertools.islice(self._decode(inputs), 3):
+            if decoder := self._checked_decoder():
+                for _ in itertools.islice(decoder.decode(inputs, self._generation), 3):
                     pass
 
     def _require_finite(self, inputs: Any) -> None:
@@ -197,7 +205,8 @@ class LocalReasoner:
     ) -> list[Completion]:
         """Through transformers, which knows every model and batches of prompts."""
         with translate_oom(), torch.inference_mode():
-            inputs = self._prepare(images, chats)
+            squashed = [squash(image, self._image_size) for image in images]
+            inputs = self._prepare(squashed, chats)
             buffers = [
                 CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text) for _ in chats
             ]
@@ -211,16 +220,22 @@ class LocalReasoner:
             raise Cancelled(f"stopped after {buffers[0].new_tokens} tokens")
         return self._completions(inputs, buffers)
 
-    def _decode(self, inputs: Any) -> Iterator[int]:
-        if self._decoder is None:
-            self._decoder = Decoder(self._model, four_bits=self._four_bits)
-        return self._decoder.decode(inputs, self._generation)
+    def _checked_decoder(self) -> Decoder | None:
+        """The decoder of one prompt at a time; None where `generate` has to do."""
+        if self._decoder is None and self._decodes:
+            small = np.zeros((_CHECK_SIDE, _CHECK_SIDE, 3), np.uint8)
+            inputs = self._prepare([small], [self._chat("thing")])
+            self._decoder = checked_decoder(
+                self._model, inputs, self._generation, four_bits=self._four_bits
+            )
+            self._decodes = self._decoder is not None
+        return self._decoder
 
     def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
-        """The model's inputs, on its device."""
+        """The model's inputs for squashed pictures, on its device."""
         inputs = self._processor(
             text=chats,
-            images=[squash(image, self._image_size) for image in images],
+            images=list(images),
             padding=True,
             padding_side="left",  # so that all prompts end together
             return_tensors="pt",
@@ -228,7 +243,7 @@ class LocalReasoner:
         )
         return inputs.to(self._model.device)
 
-    def _completions(self, inputs: Any, buffers: Sequence["CompletionBuffer"]) -> list[Completion]:
+    def _completions(self, inputs: Any, buffers: Sequence[CompletionBuffer]) -> list[Completion]:
         patch = self._processor.image_processor.patch_size
         grids = inputs["image_grid_thw"].tolist()
         return [
@@ -256,13 +271,16 @@ class LocalReasoner:
         return [token for token in ids if token in self._control_ids]
 
 
-def greedy_config(model: Any, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
+def greedy_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
     """Greedy search with what the checkpoint's generation settings say of scores and of the end.
 
     Args:
         model: Of transformers.
         tokenizer: Its tokenizer.
         max_new_tokens: The longest completion.
+
+    Returns:
+        A GenerationConfig.
     """
     theirs = model.generation_config
     ends = theirs.eos_token_id if isinstance(theirs.eos_token_id, list) else [theirs.eos_token_id]
@@ -281,7 +299,7 @@ class _PushTokens(StoppingCriteria):
 
     def __init__(
         self,
-        buffers: Sequence["CompletionBuffer"],
+        buffers: Sequence[CompletionBuffer],
         prompt_length: int,
         stop: threading.Event | None,
     ) -> None:
@@ -301,66 +319,3 @@ class _PushTokens(StoppingCriteria):
         self.cancelled = self._stop is not None and self._stop.is_set()
         done = [self.cancelled or buffer.is_done for buffer in self._buffers]
         return cast(torch.BoolTensor, torch.tensor(done, device=input_ids.device))  # (B,)
-
-
-class CompletionBuffer:
-    """One completion while it is generated: from tokens to text.
-
-    Args:
-        tokenizer: The model's own.
-        eos_ids: Tokens that end a completion.
-        on_text: Called with each piece of the text.
-
-    Attributes:
-        new_tokens: How many tokens came, the one that ended it included.
-        is_done: Whether the completion has ended.
-    """
-
-    def __init__(
-        self, tokenizer: Any, eos_ids: frozenset[int], on_text: Callable[[str], None] | None
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._eos_ids = eos_ids
-        self._text = CompletionText(on_text)
-        self._pending: list[int] = []
-        self.new_tokens = 0
-        self.is_done = False
-
-    def push(self, token: int) -> None:
-        """Add the next token; after the end these are padding and are ignored.
-
-        Args:
-            token: Its id.
-        """
-        if self.is_done:
-            return
-        self.new_tokens += 1
-        self._pending.append(token)
-        whole = self._whole_tokens()
-        self._text.append(self._decode(self._pending[:whole]))
-        self._pending = self._pending[whole:]
-        self.is_done = token in self._eos_ids or self._text.is_complete
-
-    def finish(self) -> str:
-        """The whole text, after the last token."""
-        self._text.append(self._decode(self._pending))
-        self._pending = []
-        return self._text.text
-
-    def _whole_tokens(self) -> int:
-        """How many of the pending tokens end with a whole character, or with what is none."""
-        text, count = self._decode(self._pending), len(self._pending)
-        # A character of several tokens decodes to U+FFFD until it is complete.
-        if not text.endswith("\ufffd"):
-            return count
-        # It has four bytes at most, so that only the last three tokens can be a part of it.
-        for cut in range(count - 1, max(0, count - 4), -1):
-            if self._decode(self._pending[:cut]) + self._decode(self._pending[cut:]) == text:
-                return cut
-        return 0
-
-    def _decode(self, tokens: list[int]) -> str:
-        text = self._tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return cast(str, text)

@@ -19,8 +19,12 @@ from transformers import GenerationConfig, Trainer, TrainerCallback
 from trl.data_utils import prepare_multimodal_messages
 from trl.models import unwrap_model_for_generation
 
+from segzero.errors import MalformedAnswer
 from segzero.files import write_text_whole
 from segzero.metrics import Overlap, bootstrap, overlap, summarize
+from segzero.reasoning.completion_text import ANSWER_END
+from segzero.reasoning.local import greedy_config
+from segzero_train.datasets.columns import row_to_sample
 from segzero_train.errors import BadData
 from segzero_train.rewards import RewardContext
 
@@ -51,8 +55,9 @@ class Scored:
 class GreedyEvaluation(TrainerCallback):
     """Evaluates before the first step, every so many steps and at the end; logs `eval_greedy/…`.
 
-    Each question's scores go to `RUN/greedy/<step>.json`, and the model with the highest gIoU so
-    far to `RUN/best`.
+    gIoU is that of `segzero_train.evaluate`: with the profile's longest completion, on the original
+    size of picture and mask. Each question's scores go to `RUN/greedy/<step>.json`, and the model
+    with the highest gIoU so far to `RUN/best`.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class GreedyEvaluation(TrainerCallback):
         *,
         every: int,
         batch: int,
+        max_new_tokens: int,
     ) -> None:
         """Remember what to ask.
 
@@ -72,6 +78,7 @@ class GreedyEvaluation(TrainerCallback):
             context: With a segmenter.
             every: Steps from one evaluation to the next.
             batch: Questions at a time, on each process.
+            max_new_tokens: The longest completion: the profile's, as at inference.
 
         Raises:
             BadData: The rows have no masks.
@@ -83,9 +90,11 @@ class GreedyEvaluation(TrainerCallback):
             )
         self._trainer: Any = trainer
         self._rows = rows
+        self._originals = rows.with_format(None)
         self._context = context
         self._every = every
         self._batch = batch
+        self._max_new_tokens = max_new_tokens
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Evaluate the model before its first step."""
@@ -139,13 +148,16 @@ class GreedyEvaluation(TrainerCallback):
 
     def _answer(self, numbers: Sequence[int], step: int) -> list[str]:
         trainer = self._trainer
-        greedy = {
-            "do_sample": False,
-            "max_new_tokens": trainer.args.max_completion_length,
-            "pad_token_id": trainer.processing_class.tokenizer.pad_token_id,
-            "eos_token_id": trainer.eos_token_ids,
-            "suppress_tokens": [trainer.model.config.image_token_id],
-        }
+        greedy = greedy_config(
+            trainer.accelerator.unwrap_model(trainer.model_wrapped),
+            trainer.processing_class.tokenizer,
+            self._max_new_tokens,
+        )
+        # A picture's token in the text would be taken for a picture.
+        greedy.suppress_tokens = [
+            *(greedy.suppress_tokens or ()),
+            trainer.model.config.image_token_id,
+        ]
         training = trainer.model.training
         texts: list[str] = []
         with (
@@ -153,7 +165,7 @@ class GreedyEvaluation(TrainerCallback):
                 trainer.model_wrapped,
                 trainer.accelerator,
                 gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
-                generation_kwargs=greedy,
+                generation_kwargs=greedy.to_diff_dict(),
                 gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
             ) as model,
             torch.no_grad(),
@@ -161,9 +173,7 @@ class GreedyEvaluation(TrainerCallback):
         ):
             model.eval()
             for start in self._starts(f"greedy evaluation at step {step}"):
-                texts += self._complete(
-                    model, numbers[start : start + self._batch], GenerationConfig(**greedy)
-                )
+                texts += self._complete(model, numbers[start : start + self._batch], greedy)
             model.train(training)
         return texts
 
@@ -204,18 +214,24 @@ class GreedyEvaluation(TrainerCallback):
         for function, weight in zip(self._trainer.reward_funcs, weights, strict=True):
             totals += weight * np.array(function(completions=conversations, **columns))
         return [
-            Scored(row["id"], row["category"], text, self._overlap(row, text), float(total))
-            for row, text, total in zip(rows, texts, totals, strict=True)
+            Scored(row["id"], row["category"], text, self._overlap(number, text), float(total))
+            for number, row, text, total in zip(numbers, rows, texts, totals, strict=True)
         ]
 
-    def _overlap(self, row: dict[str, Any], text: str) -> Overlap:
-        image, ids = np.asarray(row["image"]), np.asarray(row["mask"])
-        objects = self._context.placed(text, (image.shape[1], image.shape[0]))
-        if objects is None:
-            return overlap(None, ids)
+    def _overlap(self, number: int, text: str) -> Overlap:
+        """As `segzero_train.evaluate` scores it: on the original picture and mask."""
+        sample = row_to_sample(self._originals[number])
+        height, width = sample.image.shape[:2]
+        text = text.partition(ANSWER_END)[0]  # where generation ends at inference
+        try:
+            answer = self._context.completion_format.read(
+                text, self._context.model_size, (width, height)
+            )
+        except MalformedAnswer:
+            return overlap(None, sample.mask)
         segmenter: Any = self._context.segmenter
-        masks = [mask for mask, _ in segmenter.segment(image, objects)]
-        return overlap(np.logical_or.reduce([np.zeros(ids.shape, bool), *masks]), ids)
+        masks = [mask for mask, _ in segmenter.segment(sample.image, answer.objects)]
+        return overlap(np.logical_or.reduce([np.zeros((height, width), bool), *masks]), sample.mask)
 
 
 def summary(scored: Sequence[Scored]) -> dict[str, float]:
