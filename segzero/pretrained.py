@@ -1,6 +1,9 @@
 """Load transformers' models and processors from a checked folder."""
 
-from collections.abc import Iterator
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,10 @@ from segzero.errors import CheckpointError, SegZeroError
 from segzero.weights import weight_files
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+_MOST, _COUNTS = 10_000, re.compile("layers|depth|blocks|heads|outputs|experts|levels|stages")
+"""How many modules of a kind a model may have, and what such numbers are called."""
+_SLACK = 10**8
+"""Elements of buffers that no file holds, such as positions."""
 _LONGEST_REASON = 300
 """Characters of another library's message that an error repeats."""
 
@@ -66,12 +73,15 @@ def load_model(
             would draw that at random), or a weight is NaN or infinite.
         DeviceOutOfMemory: The model doesn't fit.
     """
+    _refuse_huge_counts(json.loads((folder / "config.json").read_text()), folder)
     config = load_pretrained(AutoConfig, folder)
+    model_class, tensors = _model_class(loader, config), _unread_tensors(folder)
     with translate_errors(f"can't load {folder}"):
-        model, info = _model_class(loader, config).from_pretrained(
+        _require_same_size(model_class, config, tensors, folder)
+        model, info = model_class.from_pretrained(
             None,
             config=config,
-            state_dict=_unread_tensors(folder),
+            state_dict=tensors,
             output_loading_info=True,
             dtype=getattr(torch, dtype),
             # Tensors go to a device one by one. Without the map all would first be in host memory.
@@ -146,6 +156,38 @@ def _model_class(loader: Any, config: Any) -> Any:
     return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
 
 
+def _refuse_huge_counts(content: Any, folder: Path, key: str = "") -> None:
+    """Raise CheckpointError for a configuration whose modules it would take hours to make."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            _refuse_huge_counts(value, folder, name)
+    elif isinstance(content, list):
+        for value in content:
+            _refuse_huge_counts(value, folder, key)
+    elif isinstance(content, int | float) and content > _MOST and _COUNTS.search(key):
+        raise CheckpointError(f"{folder / 'config.json'} is damaged: {key} is {content}")
+
+
+def _require_same_size(
+    model_class: Any, config: Any, tensors: Mapping[str, "_Unread"], folder: Path
+) -> None:
+    """Raise CheckpointError for a configuration of a larger model than the files hold.
+
+    transformers would first draw what is missing at random, which can fill the memory.
+    """
+    if getattr(config, "quantization_config", None):
+        return  # packed
+    with torch.device("meta"):
+        model = model_class(config)
+    described = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if described > _SLACK + 1.2 * held:
+        raise CheckpointError(
+            f"{folder / 'config.json'} describes a model of {described:.3g} parameters, and the "
+            f"weights beside it hold {held:.3g}: they don't belong together, or it is damaged"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Unread:
     """A tensor that transformers reads by `[...]` when it places it on a device."""
@@ -156,6 +198,10 @@ class _Unread:
     def __getitem__(self, part: Any) -> torch.Tensor:
         tensor: torch.Tensor = self.file.get_tensor(self.name)  # half the time of get_slice
         return tensor[part]
+
+    def numel(self) -> int:
+        """As the file's header says."""
+        return math.prod(self.file.get_slice(self.name).get_shape())
 
 
 def _unread_tensors(folder: Path) -> dict[str, _Unread]:
