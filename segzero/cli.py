@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero import __version__
+from segzero.checkpoint_check import CheckpointReport, check_checkpoint
 from segzero.errors import BadImage, BadQuestion, CheckpointError, SegZeroError
 from segzero.hub_names import is_hub_name
 from segzero.profiles import load_profile, profile_names, resource_root
@@ -63,7 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     fetch.set_defaults(run=_fetch)
 
-    profiles = commands.add_parser("profiles", help="list the profiles")
+    profiles = commands.add_parser("profiles", help="list the profiles, or find a checkpoint's")
+    profiles.add_argument(
+        "--check",
+        type=Path,
+        metavar="FOLDER",
+        help="say for which prompt, coordinates and segmenter a checkpoint was made",
+    )
+    profiles.add_argument("--json", action="store_true", help="print what --check says as JSON")
     profiles.set_defaults(run=_profiles)
     return parser
 
@@ -117,6 +126,10 @@ def _weights(what: str) -> tuple[str, ...]:
 
 
 def _profiles(arguments: argparse.Namespace) -> None:
+    if arguments.check is not None:
+        report = check_checkpoint(arguments.check)
+        print(json.dumps(asdict(report), default=str) if arguments.json else _report(report))
+        return
     names = profile_names()
     for name in names:
         profile = load_profile(name)
@@ -183,6 +196,18 @@ def _text(result: Segmentation) -> str:
             f"score {item.score:.2f}{item.label and f', {item.label}'}"
         )
     lines += [f"left out: {line}" for line in result.dropped]
+    return "\n".join(lines)
+
+
+def _report(report: CheckpointReport) -> str:
+    lines = [f"{report.folder}: {report.kind}, {report.model}"]
+    for key, finding in report.settings.items():
+        value = "unknown" if finding.value is None else finding.value
+        lines.append(f"  {key}: {value} ({finding.evidence})")
+    lines += [f"  note: {note}" for note in report.notes]
+    if report.kind in ("reasoner", "adapter"):
+        fitting = ", ".join(report.profiles) or "none of the shipped ones can be told to fit"
+        lines.append(f"  profiles that fit: {fitting}")
     return "\n".join(lines)
 
 
