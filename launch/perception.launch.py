@@ -1,10 +1,21 @@
 """Start the perception node. `ros2 launch segzero_ros perception.launch.py --show-args`"""
 
+import time
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import matches_action
+from launch.events.process import ProcessExited, ShutdownProcess
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
@@ -12,6 +23,10 @@ CONFIG = Path(get_package_share_directory("segzero_ros"), "config")
 FAST_DDS = "FASTRTPS_DEFAULT_PROFILES_FILE"
 RESPAWN_DELAY = 2.0
 """Seconds; a node that can't start must not use the processor all the time."""
+RESPAWN_LIMIT, RESPAWN_PERIOD = 5, 300.0
+"""A node that ended more often than this in so many seconds is not started again."""
+CONFIGURATION_ERROR = 2
+"""Exit status of a node whose settings can't be used: another start would not help."""
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
@@ -57,7 +72,8 @@ ARGUMENTS = [
         "respawn",
         default_value="true",
         choices=["true", "false"],
-        description="Start the node again when its process ends.",
+        description=f"Start the node again when its process ends, at most {RESPAWN_LIMIT} times in "
+        f"{RESPAWN_PERIOD:g} s; never after an error in its settings.",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -75,31 +91,54 @@ ARGUMENTS = [
 ]
 
 
-def perception_node(context: LaunchContext) -> list[LifecycleNode]:
+def respawn_end(node: LifecycleNode) -> RegisterEventHandler:
+    """What ends the respawning of a node that can't work."""
+    ends: list[float] = []
+
+    def give_up(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        now = time.monotonic()
+        ends[:] = [end for end in ends if now - end < RESPAWN_PERIOD] + [now]
+        if event.returncode == CONFIGURATION_ERROR:
+            reason = "its settings can't be used"
+        elif len(ends) > RESPAWN_LIMIT:
+            reason = f"it ended {len(ends)} times in {RESPAWN_PERIOD:g} s"
+        else:
+            return []
+        return [
+            LogInfo(msg=f"{event.process_name} is not started again: {reason}."),
+            EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node))),
+        ]
+
+    return RegisterEventHandler(OnProcessExit(target_action=node, on_exit=give_up))
+
+
+def perception_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The node, with what the arguments say."""
     given = {
         argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS
     }
+    if not Path(given["params_file"]).is_file():  # launch_ros would only warn
+        raise RuntimeError(f"the params_file {given['params_file']} doesn't exist")
     overrides: dict[str, str | bool] = {
         name: given[name] for name in ("profile", "device") if given[name]
     }
     switches = [name for name in ("autostart", "use_depth", "use_sim_time") if given[name]]
     overrides |= {name: given[name] == "true" for name in switches}
-    return [
-        LifecycleNode(
-            package="segzero_ros",
-            executable="perception_node",
-            name="segzero",
-            namespace=given["namespace"],
-            parameters=[given["params_file"], overrides],
-            remappings=[(name, given[name]) for name in ("image", "depth", "camera_info")],
-            ros_arguments=["--log-level", given["log_level"]],
-            prefix=given["python"] or None,
-            respawn=given["respawn"] == "true",
-            respawn_delay=RESPAWN_DELAY,
-            output="screen",
-        )
-    ]
+    respawn = given["respawn"] == "true"
+    node = LifecycleNode(
+        package="segzero_ros",
+        executable="perception_node",
+        name="segzero",
+        namespace=given["namespace"],
+        parameters=[given["params_file"], overrides],
+        remappings=[(name, given[name]) for name in ("image", "depth", "camera_info")],
+        ros_arguments=["--log-level", given["log_level"]],
+        prefix=given["python"] or None,
+        respawn=respawn,
+        respawn_delay=RESPAWN_DELAY,
+        output="screen",
+    )
+    return [respawn_end(node), node] if respawn else [node]
 
 
 def generate_launch_description() -> LaunchDescription:

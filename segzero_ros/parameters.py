@@ -1,11 +1,13 @@
 """Parameters as frozen dataclasses: declared with descriptors, checked with reasons."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Literal, TypeVar, get_args
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -17,6 +19,9 @@ ImageTransport = Literal["raw", "compressed"]
 DepthTransport = Literal["raw", "compressedDepth"]
 MaskEncoding = Literal["mono8", "mono16"]
 Reask = Literal["never", "on_lost", "every"]
+
+_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+"""Beginnings of the names of parameters that every node may have."""
 
 
 class Fixed(Enum):
@@ -178,26 +183,49 @@ class Parameters:
 def declare(node: Node, kind: type) -> None:
     """Declare every field of a dataclass as a parameter with its descriptor.
 
+    A whole number is taken for a parameter with a decimal point, at the start and later.
+
     Args:
         node: Gets the parameters.
         kind: A dataclass whose fields `parameter` made.
+
+    Raises:
+        BadParameter: The node was started with a parameter that doesn't exist or can't have its
+            value.
     """
-    for item in fields(kind):
-        about = item.metadata
-        descriptor = ParameterDescriptor(
-            description=about["description"],
-            read_only=about["read_only"],
-            additional_constraints=_one_of(about["choices"]),
-        )
-        if about["span"]:
-            low, high = about["span"]
-            if isinstance(item.default, int):
-                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-            else:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=low, to_value=high)
-                ]
+    given = node._parameter_overrides
+    known = {item.name: item for item in fields(kind)}
+    for name in given:
+        if name not in known and not name.startswith(_ROS_PARAMETERS):
+            raise BadParameter(_unknown(name, known))
+    given.update({item.name: item for item in _fit_numbers(kind, list(given.values()))})
+    for item in known.values():
+        if item.name in given and type(given[item.name].value) is not type(item.default):
+            raise BadParameter(_wrong_type(item.name, given[item.name].value, item.default))
+        _declare_one(node, item)
+    current = [node.get_parameter(name) for name in known]
+    if reason := rejection_reason(current, kind):
+        raise BadParameter(reason)
+    node.add_pre_set_parameters_callback(lambda changes: _fit_numbers(kind, changes))
+
+
+def _declare_one(node: Node, item: Field[Any]) -> None:
+    about = item.metadata
+    descriptor = ParameterDescriptor(
+        description=about["description"],
+        read_only=about["read_only"],
+        additional_constraints=_one_of(about["choices"]),
+    )
+    if about["span"]:
+        low, high = about["span"]
+        if isinstance(item.default, int):
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    try:
         node.declare_parameter(item.name, item.default, descriptor)
+    except InvalidParameterValueException as error:
+        raise BadParameter(f"{item.name} must be from {low:g} to {high:g}") from error
 
 
 def read(node: Node, kind: type[Values]) -> Values:
@@ -249,3 +277,25 @@ def rejection_reason(
 
 def _one_of(choices: Sequence[str]) -> str:
     return f"one of {', '.join(choices)}" if choices else ""
+
+
+def _fit_numbers(kind: type, changes: list[Parameter]) -> list[Parameter]:
+    """Write whole numbers with the type of their parameters, 10 as 10.0."""
+    defaults = {item.name: item.default for item in fields(kind)}
+    return [
+        Parameter(change.name, value=float(change.value))
+        if type(change.value) is int and type(defaults.get(change.name)) is float
+        else change
+        for change in changes
+    ]
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"there is no parameter {name}: {advice}"
+
+
+def _wrong_type(name: str, value: object, default: object) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return f"{name} must be {words[type(default)]}, not {value!r}"

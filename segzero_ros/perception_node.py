@@ -3,12 +3,12 @@
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
@@ -18,6 +18,7 @@ from rclpy.subscription import Subscription
 
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
+from segzero.profiles import load_profile
 from segzero_ros import parameters
 from segzero_ros.depth import transforms
 from segzero_ros.depth.locator import DepthSettings, Locator
@@ -28,10 +29,12 @@ from segzero_ros.qos import RELIABLE_QOS
 from segzero_ros.questions.query_inputs import QueryInputs
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
-from segzero_ros.results.diagnostics import DiagnosticsCollector, status
+from segzero_ros.results.diagnostics import DiagnosticsCollector, resident_bytes, status
 from segzero_ros.results.reporter import Reporter
 from segzero_ros.results.watchdog import Watchdog
-from segzero_ros.shutdown import until_shutdown
+from segzero_ros.services import guard_services
+from segzero_ros.shutdown import ignore_signals, until_shutdown
+from segzero_ros.startup import init_ros, refuse_bad_configuration
 
 
 class PerceptionNode(LifecycleNode):
@@ -52,9 +55,6 @@ class PerceptionNode(LifecycleNode):
         self, *, load: Callable[[str, str], SegZero] = SegZero.load, **node_options: Any
     ) -> None:
         super().__init__("segzero", **node_options)
-        self._change_state = self._service_change_state.callback
-        self._service_change_state.callback = self._on_change_state
-
         self.frames = LatestFrame()
         self._load = load
         self._segzero: SegZero | None = None
@@ -77,6 +77,7 @@ class PerceptionNode(LifecycleNode):
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self.create_timer(1.0, self._report, clock=steady)
+        guard_services(self)
 
     def params(self) -> Parameters:
         """Return the current parameters."""
@@ -93,8 +94,14 @@ class PerceptionNode(LifecycleNode):
         """Load the models."""
         self._diagnostics.set_model_state("loading")
         self._report()  # the timer does not run meanwhile
+        began = time.monotonic()
         try:
             params = parameters.read(self, Parameters)
+            profile = load_profile(params.profile)
+            self.get_logger().info(
+                f"Loading {params.profile} on {params.device}: reasoner {profile.reasoner}"
+                f"{' (at its server)' if profile.server else ''}, segmenter {profile.segmenter}."
+            )
             self._segzero = self._load(params.profile, params.device)
             self._segzero.warm_up()
         except Exception as error:
@@ -104,6 +111,10 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().error(f"Can't load the models: {reason}")
             return TransitionCallbackReturn.FAILURE
         self._diagnostics.set_model_state(f"{params.profile} is ready")
+        self.get_logger().info(
+            f"{params.profile} is ready after {time.monotonic() - began:.1f} s, the process has "
+            f"{resident_bytes() / 2**20:.0f} MiB."
+        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -122,6 +133,10 @@ class PerceptionNode(LifecycleNode):
             camera.subscribe(self, self.frames),
             *self._queries.subscribe(self),
         ]
+        topics = [item.topic_name for item in self._inputs]
+        if self._reporter.locator:
+            topics += self._reporter.locator.topics()
+        self.get_logger().info(f"Listening to {', '.join(topics)}.")
         return outcome
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,16 +187,6 @@ class PerceptionNode(LifecycleNode):
             self._segzero = None
             self._diagnostics.set_model_state("not loaded")
 
-    def _on_change_state(
-        self, request: ChangeState.Request, response: ChangeState.Response
-    ) -> ChangeState.Response:
-        try:
-            return self._change_state(request, response)
-        except RuntimeError as error:  # an impossible transition; rclpy would end the process
-            self.get_logger().error(f"Refused a transition: {error}")
-            response.success = False
-            return response
-
     def _next_id(self) -> int:
         self._query_count += 1
         return self._query_count
@@ -231,14 +236,16 @@ def main(args: list[str] | None = None) -> None:
     """
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they garble log files
-    rclpy.init(args=args)
-    node = PerceptionNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    if node.get_parameter("autostart").value:
-        executor.create_task(node.start)
+    init_ros(args)
     with until_shutdown():
+        with refuse_bad_configuration():
+            node = PerceptionNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if node.get_parameter("autostart").value:
+            executor.create_task(node.start)
         executor.spin()
+    ignore_signals()  # a second ctrl-C would only interrupt the clean-up
     executor.shutdown()
     node.close()
     node.destroy_node()

@@ -1,5 +1,6 @@
 """Ending on ctrl-C and SIGTERM."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,3 +24,9 @@ def until_shutdown() -> Iterator[None]:
         # rclpy raises then depends on where it was.
         if rclpy.ok():
             raise
+
+
+def ignore_signals() -> None:
+    """Ignore ctrl-C and SIGTERM from now on: the process ends already."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -15,9 +15,10 @@ from std_msgs.msg import Header
 
 from segzero_ros import parameters
 from segzero_ros.images.conversions import from_array
-from segzero_ros.parameters import BadParameter, parameter
+from segzero_ros.parameters import parameter
 from segzero_ros.qos import CAMERA_QOS, RELIABLE_QOS
-from segzero_ros.shutdown import until_shutdown
+from segzero_ros.shutdown import ignore_signals, until_shutdown
+from segzero_ros.startup import init_ros, refuse_bad_configuration
 from segzero_sim.motion import Motion, set_in_motion
 from segzero_sim.scene import Scene, sample_scene
 from segzero_sim.tabletop import NoOpenGL, TabletopRenderer, is_usable
@@ -162,16 +163,18 @@ def main(args: list[str] | None = None) -> int:
         args: ROS arguments; None takes those of the process.
 
     Returns:
-        0, or 1 if it can't start; stderr says why.
+        0, or 1 if this machine can't render; stderr says why.
     """
-    rclpy.init(args=args)
-    try:
-        camera = TabletopCamera()
-    except (NoOpenGL, BadParameter) as error:
-        print(f"tabletop_camera: {error}", file=sys.stderr)
-        return 1
+    init_ros(args)
     with until_shutdown():
+        try:
+            with refuse_bad_configuration():
+                camera = TabletopCamera()
+        except NoOpenGL as error:
+            print(f"tabletop_camera: {error}", file=sys.stderr)
+            return 1
         rclpy.spin(camera)
+    ignore_signals()
     camera.destroy_node()
     rclpy.try_shutdown()
     return 0

@@ -104,5 +104,5 @@ def _distort(
     rays = np.empty((len(points), 1, 3))
     rays[:, 0] = np.c_[points, np.ones(len(points))] @ np.linalg.inv(camera).T
     project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
-    seen, _ = project(rays, np.zeros(3), np.zeros(3), camera, d)
-    return seen.reshape(-1, 2)
+    seen: NDArray = project(rays, np.zeros(3), np.zeros(3), camera, d)[0].reshape(-1, 2)
+    return seen

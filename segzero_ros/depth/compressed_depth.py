@@ -39,7 +39,7 @@ def decompress_depth(
     if len(message.data) <= _HEADER.size + _SIZE.size:
         raise _unusable(message, f"it has only {len(message.data)} bytes")
     if codec == "compressedDepth rvl":
-        values = _decode_rvl(message, max_pixels)
+        values: NDArray = _decode_rvl(message, max_pixels)
     elif codec in ("compressedDepth png", "compressedDepth", ""):
         values = decode(message, max_pixels, cv2.IMREAD_UNCHANGED, start=_HEADER.size)
     else:
@@ -47,7 +47,7 @@ def decompress_depth(
     if values.ndim != 2 or values.dtype != np.uint16:
         raise _unusable(message, "its PNG has not one channel of 16 bits")
     if encoding != "32FC1":
-        return values  # type: ignore[return-value]
+        return values
     _, scale, offset = _HEADER.unpack_from(message.data)
     if not (np.isfinite([scale, offset]).all() and scale > 0):
         raise _unusable(message, "the parameters in its header are not those of depth")

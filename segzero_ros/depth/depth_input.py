@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from builtin_interfaces.msg import Time as Stamp
 from rclpy.node import Node
@@ -19,7 +20,7 @@ DEPTH_TIMEOUT = 0.01
 CLOCK_RESET_NS = 1_000_000_000
 """Nanoseconds back in time after which the clock counts as restarted."""
 
-DepthImage = Image | CompressedImage
+DepthImage: TypeAlias = Image | CompressedImage
 
 
 class DepthInput:
@@ -42,6 +43,10 @@ class DepthInput:
             node.create_subscription(kind, topic, self.put, CAMERA_QOS),
             node.create_subscription(CameraInfo, "camera_info", self.calibrate, CAMERA_QOS),
         ]
+
+    def topics(self) -> list[str]:
+        """Return the full names of the subscribed topics."""
+        return [subscription.topic_name for subscription in self._subscriptions]
 
     def stop(self, node: Node) -> None:
         """End the subscriptions and forget the images."""

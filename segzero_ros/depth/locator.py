@@ -124,6 +124,10 @@ class Locator:
         """Return the DiagnosticStatus level and text of the last `locate`."""
         return self._state
 
+    def topics(self) -> list[str]:
+        """Return the full names of the topics of depth and calibration."""
+        return self._depth.topics()
+
     def close(self) -> None:
         """End the subscriptions."""
         self._depth.stop(self._node)

@@ -55,15 +55,15 @@ def semi_planar_to_rgb(
     luma = data[: step * height].reshape(height, step)[:, :width]  # (H, W)
     chroma = data[step * height :].reshape(rows, layout.chroma_step(step))[:, : 2 * pairs]
     chroma = np.ascontiguousarray(chroma).reshape(rows, pairs, 2)
-    rgb: NDArray
     if layout.subsampling == 2:
         code = cv2.COLOR_YUV2RGB_NV21 if layout.v_first else cv2.COLOR_YUV2RGB_NV12
-        rgb = cv2.cvtColorTwoPlane(np.ascontiguousarray(luma), chroma, code)
-        return rgb
+        two_planes: NDArray = cv2.cvtColorTwoPlane(np.ascontiguousarray(luma), chroma, code)
+        return two_planes
     # OpenCV has no code for 4:4:4. In packed 4:2:2 two pixels share their chroma: here each pixel
     # is written twice.
     packed = np.empty((height, width, 2, 2), np.uint8)
     packed[..., 0] = luma[..., None]
     packed[..., 1] = chroma[..., ::-1] if layout.v_first else chroma
-    rgb = cv2.cvtColor(packed.reshape(height, 2 * width, 2), cv2.COLOR_YUV2RGB_YUY2)
-    return np.ascontiguousarray(rgb[:, ::2])
+    rgb: NDArray = cv2.cvtColor(packed.reshape(height, 2 * width, 2), cv2.COLOR_YUV2RGB_YUY2)
+    pixels: NDArray = np.ascontiguousarray(rgb[:, ::2])
+    return pixels

@@ -143,7 +143,7 @@ class DiagnosticsCollector:
         level, text = self._models
         if self._model_error:
             level, text = DiagnosticStatus.ERROR, f"{text}, but failed: {self._model_error}"
-        values = {"process memory [MiB]": f"{_resident_bytes() / 2**20:.0f}"}
+        values = {"process memory [MiB]": f"{resident_bytes() / 2**20:.0f}"}
         if torch.cuda.is_initialized():
             values["device memory [MiB]"] = f"{torch.cuda.memory_allocated() / 2**20:.0f}"
             values["device memory reserved [MiB]"] = f"{torch.cuda.memory_reserved() / 2**20:.0f}"
@@ -219,6 +219,7 @@ def _percentiles(what: str, seconds: deque[float]) -> dict[str, str]:
     return {f"{what} p50 [s]": f"{p50:.3f}", f"{what} p95 [s]": f"{p95:.3f}"}
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,13 +1,13 @@
 """Parameters: declared with descriptors, checked with reasons."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import rclpy
 import yaml
-from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -66,13 +66,67 @@ def test_rclpy_refuses_what_the_descriptors_forbid(
     assert reason in result.reason
 
 
-def test_an_override_out_of_range_is_refused() -> None:
-    node = rclpy.create_node(
-        "overridden", parameter_overrides=[Parameter("first_frame_timeout", value=1e9)]
-    )
-    with pytest.raises(InvalidParameterValueException):
-        parameters.declare(node, Parameters)
-    node.destroy_node()
+@pytest.fixture
+def declare_overridden() -> Iterator[Callable[[str, object], Node]]:
+    """Declare the parameters of a node that was started with a value for one of them."""
+    nodes = []
+
+    def declare(name: str, value: object) -> Node:
+        override = Parameter(name, value=value)
+        nodes.append(rclpy.create_node("overridden", parameter_overrides=[override]))
+        parameters.declare(nodes[-1], Parameters)
+        return nodes[-1]
+
+    yield declare
+    for node in nodes:
+        node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("proflie", "demo", "no parameter proflie: did you mean profile?"),
+        ("reask-period", 1.0, "did you mean reask_period?"),
+        ("zzz", 1, "no parameter zzz: there are profile, device, "),
+        ("history", "many", "history must be a whole number, not 'many'"),
+        ("history", 5.5, "history must be a whole number, not 5.5"),
+        ("profile", 3, "profile must be text, not 3"),
+        ("follow", "true", "follow must be true or false, not 'true'"),
+        ("follow", 1, "follow must be true or false, not 1"),
+        ("reask_period", True, "reask_period must be a number, not True"),
+        ("reask_period", "10", "reask_period must be a number, not '10'"),
+        ("first_frame_timeout", 1e9, "first_frame_timeout must be from 0 to 60"),
+        ("history", 1, "history must be from 2 to 1000"),
+        ("reask", "sometimes", "reask must be one of never"),
+        ("device", " ", "device must not be empty"),
+    ],
+)
+def test_a_node_does_not_start_with_what_it_can_not_use(
+    declare_overridden: Callable[[str, object], Node], name: str, value: object, reason: str
+) -> None:
+    with pytest.raises(BadParameter, match=re.escape(reason)):
+        declare_overridden(name, value)
+
+
+@pytest.mark.parametrize("name", ["reask_period", "camera_timeout", "depth_tolerance"])
+def test_a_whole_number_is_taken_for_a_number(
+    declare_overridden: Callable[[str, object], Node], name: str
+) -> None:
+    node = declare_overridden(name, 10)
+    assert node.get_parameter(name).value == 10.0
+    (result,) = node.set_parameters([Parameter(name, value=7)])
+    assert result.successful
+    assert getattr(parameters.read(node, Parameters), name) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("use_sim_time", False), ("qos_overrides./image.subscription.depth", 1)],
+)
+def test_parameters_of_ros_itself_are_let_through_at_the_start(
+    declare_overridden: Callable[[str, object], Node], name: str, value: object
+) -> None:
+    declare_overridden(name, value)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def flawed(
         bad[40 : 40 + side, 40 : 40 + side] = True
     depth[bad] = value
     dtype, unit = UNITS[encoding]
-    pixels = np.rint(depth / unit) if unit < 1 else depth
+    pixels: NDArray = np.rint(depth / unit) if unit < 1 else depth
     return DepthView(pixels.astype(dtype), unit, Intrinsics(100.0, 100.0, 63.5, 63.5))
 
 
@@ -154,9 +154,9 @@ def test_saturated_depth_is_no_depth_at_any_share() -> None:
 def test_a_long_object_keeps_its_ends() -> None:
     ids = np.zeros((240, 320), np.uint8)
     ids[40:220, 60:260] = 1
-    v = np.arange(240, dtype=np.float32)[:, None]
-    depth = np.broadcast_to(60 / (v + 1), ids.shape)  # a floor that is 5 times as far at its end
-    place = lift_mask(ids, DepthView(np.ascontiguousarray(depth), 1.0, CAMERA)).objects[1]
+    depth = np.empty((240, 320), np.float32)
+    depth[:] = 60 / np.arange(1, 241)[:, None]  # a floor that is 5 times as far at its end
+    place = lift_mask(ids, DepthView(depth, 1.0, CAMERA)).objects[1]
     assert place.extent[2] == pytest.approx(60 / 41 - 60 / 220, rel=0.05)
 
 
