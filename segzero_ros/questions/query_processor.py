@@ -150,7 +150,7 @@ class QueryProcessor:
         """Stop one query for its sender; False if it has ended already."""
         if not self._worker.cancel_job(query):
             return False
-        self._finish([query], GoalCancelled("its goal was cancelled"))
+        self._finish([query], GoalCancelled("the goal was cancelled"))
         return True
 
     def remove_objects(self, track_ids: Collection[int]) -> set[int]:

@@ -64,8 +64,7 @@ class Worker(Generic[Job, Result]):
     def open_keys(self) -> set[Hashable]:
         """Keys of the jobs without a result."""
         with self._change:
-            running = {self._running[0]} if self._running and not self._delivered else set()
-            return running | set(self._waiting)
+            return self._open_keys()
 
     def submit(self, key: Hashable, job: Job) -> list[Job]:
         """Queue a job in the place of those with its key.
@@ -84,10 +83,9 @@ class Worker(Generic[Job, Result]):
         return displaced + ([waiting] if waiting is not None else [])
 
     def submit_if_free(self, key: Hashable, job: Job) -> bool:
-        """Queue a job unless one with its key waits or runs; say whether it did."""
+        """Queue a job unless one of its key has no result yet; say whether it did."""
         with self._change:
-            running = self._running is not None and self._running[0] == key
-            if self._closed or running or key in self._waiting:
+            if self._closed or key in self._open_keys():
                 return False
             self._waiting[key] = job
             self._change.notify_all()
@@ -126,6 +124,10 @@ class Worker(Generic[Job, Result]):
             self._change.notify_all()
         self._thread.join()
         return displaced
+
+    def _open_keys(self) -> set[Hashable]:
+        running = {self._running[0]} if self._running and not self._delivered else set()
+        return running | set(self._waiting)
 
     def _stop_running(self, key: Hashable) -> list[Job]:
         """Stop the running job if it has this key; return it if it has no result yet."""

@@ -55,7 +55,7 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             save_qwen3_vl(folder / name, script, endless=endless),
             segmenter,
             image_size=64,
-            max_new_tokens=100_000 if endless else 400,
+            max_new_tokens=30_000 if endless else 400,
         )
     return paths
 

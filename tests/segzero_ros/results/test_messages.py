@@ -12,12 +12,13 @@ from segzero_ros.depth.cloud import EMPTY, Cloud, ObjectGeometry
 from segzero_ros.depth.locator import LocatedObjects
 from segzero_ros.images.conversions import from_array, to_rgb
 from segzero_ros.msg import Segmentation as SegmentationMessage
-from segzero_ros.query import Query
+from segzero_ros.query import FollowedAnswer, Query, Track
 from segzero_ros.results import messages
 from segzero_ros.results.messages import POINT
 
 HEADER = Header(frame_id="eye")
-QUERY = Query(7, "The ball?", None, 0.0)
+QUERY = Query(7, "The ball?", None, 0.0, goal="fetch", request_id="r-1")
+TRACKS = tuple(Track(number, 40 + number, "fetch", f"ball {number}") for number in (1, 2, 3))
 
 
 @pytest.fixture
@@ -43,18 +44,19 @@ def ball() -> SegmentedObject:
 
 def test_an_answer_carries_everything(header: Header) -> None:
     answer = segmentation(ball())
-    message = messages.answered(QUERY, answer, mask(answer, header))
+    message = messages.answered(QUERY, answer, TRACKS, mask(answer, header))
     assert message.state == SegmentationMessage.ANSWERED
     assert (message.query, message.query_id, message.error) == ("The ball?", 7, "")
     assert message.reasoning == "It is round."
     (item,) = message.objects
     assert (item.id, list(item.box), item.score) == (1, [0.5, 1, 2.5, 2], 0.75)
+    assert (item.track_id, item.goal, item.label) == (41, "fetch", "ball 1")
     assert [(point.x, point.y, point.z) for point in item.points] == [(1, 1.5, 0), (2, 1, 0)]
 
 
 def test_the_mask_holds_ids_under_the_header_of_the_image(header: Header) -> None:
     answer = segmentation(ball())
-    message = messages.answered(QUERY, answer, mask(answer, header))
+    message = messages.answered(QUERY, answer, TRACKS, mask(answer, header))
     assert message.header == message.mask.header == header
     assert message.mask.encoding == "mono8"
     expected = [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
@@ -62,7 +64,7 @@ def test_the_mask_holds_ids_under_the_header_of_the_image(header: Header) -> Non
 
 
 def test_no_objects_mean_nothing_with_an_empty_mask(header: Header) -> None:
-    message = messages.answered(QUERY, segmentation(), mask(segmentation(), header))
+    message = messages.answered(QUERY, segmentation(), (), mask(segmentation(), header))
     assert message.state == SegmentationMessage.NOTHING
     assert (message.mask.width, message.mask.height) == (4, 3)
     assert not any(message.mask.data)
@@ -71,16 +73,16 @@ def test_no_objects_mean_nothing_with_an_empty_mask(header: Header) -> None:
 @pytest.mark.parametrize(
     ("objects", "lost", "state"),
     [
-        ((ball(),), [], SegmentationMessage.TRACKED),
         ((ball(),), [2, 3], SegmentationMessage.TRACKED),
-        ((), [1, 2], SegmentationMessage.LOST),
+        ((), [1, 2, 3], SegmentationMessage.LOST),
     ],
 )
 def test_a_followed_frame_tells_who_is_seen_and_who_is_lost(
     header: Header, objects: tuple[SegmentedObject, ...], lost: list[int], state: int
 ) -> None:
     frame = segmentation(*objects)
-    message = messages.tracked(QUERY, frame, lost, mask(frame, header))
+    answers = [FollowedAnswer(QUERY, TRACKS)]
+    message = messages.tracked(answers, frame, mask(frame, header))
     assert (message.state, message.query, message.query_id) == (state, "The ball?", 7)
     assert [item.id for item in message.objects] == [item.id for item in objects]
     assert list(message.lost) == lost
@@ -88,10 +90,28 @@ def test_a_followed_frame_tells_who_is_seen_and_who_is_lost(
     assert set(message.mask.data) == {0, *(item.id for item in objects)}
 
 
+def test_a_followed_frame_tells_of_every_goal(header: Header) -> None:
+    other = Query(8, "the box", None, 0.0, goal="avoid", request_id="r-2")
+    answers = [FollowedAnswer(QUERY, TRACKS[:2]), FollowedAnswer(other, TRACKS[2:])]
+    frame = segmentation(ball())
+    message = messages.tracked(answers, frame, mask(frame, header))
+    assert (message.query_id, message.goal, message.request_id) == (8, "avoid", "r-2")
+    told = [
+        (goal.goal, goal.query, goal.query_id, goal.request_id, list(goal.ids), list(goal.lost))
+        for goal in message.goals
+    ]
+    assert told == [
+        ("fetch", "The ball?", 7, "r-1", [1, 2], [2]),
+        ("avoid", "the box", 8, "r-2", [3], [3]),
+    ]
+
+
 def test_a_failure_says_why_and_has_no_mask(header: Header) -> None:
-    message = messages.failed(QUERY, "no image", header)
+    code = SegmentationMessage.ERROR_NO_IMAGE
+    message = messages.failed(QUERY, code, "no image", header, latency=0.5)
     assert message.state == SegmentationMessage.FAILED
-    assert (message.error, message.query, message.query_id) == ("no image", "The ball?", 7)
+    assert (message.error_code, message.error, message.latency) == (code, "no image", 0.5)
+    assert (message.query, message.query_id, message.goal) == ("The ball?", 7, "fetch")
     assert message.header == header
     assert not message.mask.data
 
@@ -100,7 +120,7 @@ def test_located_objects_have_their_geometry_and_the_others_none(header: Header)
     objects = {1: ObjectGeometry(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.25, 0], np.float32))}
     located = LocatedObjects(Cloud(EMPTY.points, EMPTY.ids, objects), "base")
     answer = segmentation(ball(), replace(ball(), id=2))
-    message = messages.answered(QUERY, answer, mask(answer, header), located)
+    message = messages.answered(QUERY, answer, TRACKS, mask(answer, header), located=located)
     first, second = message.objects
     assert (first.located, second.located, message.points_frame_id) == (True, False, "base")
     assert (first.centroid.x, first.centroid.y, first.centroid.z) == (1, 2, 3)
