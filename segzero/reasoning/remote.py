@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segzero.errors import Cancelled, ServerError
 from segzero.reasoning.chat_client import KEY_VARIABLE, ChatClient, Timeouts
 from segzero.reasoning.coordinates import Coordinates
-from segzero.reasoning.prompts import PromptTemplate, build_messages
+from segzero.reasoning.prompts import PROMPTS, PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion
 from segzero.reasoning.squash import squash
 
@@ -27,6 +27,10 @@ _POLL = 0.02
 """Seconds between two checks of a stop event."""
 _IMAGE_TOKEN_SIDE = 28
 """Pixels of the square that is one token of a model with absolute coordinates (Qwen2.5-VL)."""
+_CHAT_TOKENS = {"seg_zero": 143, "vision_reasoner": 177}
+"""Tokens of a prompt in Qwen2.5-VL's chat template, without picture and question."""
+_OTHER_TEMPLATE = 16
+"""Tokens by which another chat template may differ; the next sizes of 840 pixels differ by 59."""
 
 
 class RemoteReasoner:
@@ -44,7 +48,7 @@ class RemoteReasoner:
         image_size: Sides of the squashed picture in pixels.
         max_new_tokens: The longest completion.
         coordinates: What the model's numbers count. With `absolute_pixels` each answer is checked
-            for whether the server kept the picture's size.
+            for whether the server kept the picture's size: the prompt's length tells.
         timeouts: How long to wait for the server.
     """
 
@@ -123,22 +127,29 @@ class RemoteReasoner:
         self, messages: list[dict[str, Any]], on_text: Callable[[str], None]
     ) -> Completion:
         written = await self._server.write(messages, self._max_new_tokens, on_text)
-        self._check_picture(written.prompt_tokens)
+        if self._coordinates == "absolute_pixels" and written.prompt_tokens:
+            self._check_picture(messages[1]["content"][1]["text"], written.prompt_tokens)
         return Completion(written.text, (self._image_size, self._image_size), written.new_tokens)
 
-    def _check_picture(self, prompt_tokens: int) -> None:
-        """Raise if the prompt has fewer tokens than the picture alone: it was made smaller."""
-        image_tokens = (self._image_size // _IMAGE_TOKEN_SIDE) ** 2
-        if self._coordinates == "absolute_pixels" and 0 < prompt_tokens < image_tokens:
-            side = self._image_size
-            raise ServerError(
-                f"the server made the picture smaller: {side}x{side} pixels are {image_tokens} "
-                f"tokens, the whole prompt had {prompt_tokens}. All boxes would be scaled wrongly. "
-                f"Start it with a limit of at least {side**2} pixels (vLLM: --mm-processor-kwargs "
-                f"'{{\"max_pixels\": {side**2}}}', SGLang: --mm-process-config "
-                f'\'{{"image": {{"max_pixels": {side**2}}}}}\', llama.cpp: '
-                f"--image-max-tokens {image_tokens})"
-            )
+    def _check_picture(self, text: str, prompt_tokens: int) -> None:
+        """Raise if the prompt's length says that the server made the picture smaller or larger."""
+        side = self._image_size
+        image_tokens = (side // _IMAGE_TOKEN_SIDE) ** 2
+        fewest, most = _text_tokens(self._prompt, text)
+        if image_tokens + fewest <= prompt_tokens <= image_tokens + most:
+            return
+        if prompt_tokens < image_tokens + fewest:
+            changed, limit, key, option = "smaller", "at least", "max_pixels", "--image-max-tokens"
+        else:
+            changed, limit, key, option = "larger", "at most", "min_pixels", "--image-min-tokens"
+        raise ServerError(
+            f"the server made the picture {changed}: {side}x{side} pixels are {image_tokens} "
+            f"tokens, with the text {image_tokens + fewest} to {image_tokens + most}, and the "
+            f"prompt had {prompt_tokens}. All boxes would be scaled wrongly. Start it with a limit "
+            f"of {limit} {side**2} pixels (vLLM: --mm-processor-kwargs "
+            f"'{{\"{key}\": {side**2}}}', SGLang: --mm-process-config "
+            f'\'{{"image": {{"{key}": {side**2}}}}}\', llama.cpp: {option} {image_tokens})'
+        )
 
     async def _write_all(self, requests: Sequence[list[dict[str, Any]]]) -> list[Completion]:
         slots = asyncio.Semaphore(CONCURRENT)
@@ -160,6 +171,21 @@ class RemoteReasoner:
         picture = {"type": "image_url", "image_url": {"url": _data_url(image, self._image_size)}}
         messages[1]["content"][0] = picture
         return messages
+
+
+def _text_tokens(prompt: str | PromptTemplate, text: str) -> tuple[int, int]:
+    """The fewest and the most tokens that a chat with this text may have, without the picture."""
+    template = prompt if isinstance(prompt, PromptTemplate) else PROMPTS[prompt]
+    if prompt not in _CHAT_TOKENS:
+        return 0, len(text.encode()) + max(_CHAT_TOKENS.values())
+    rest = len(text) - len(template.text) + len("{Question}")
+    before = template.text.index("{Question}")
+    question = text[before : before + rest]
+    # A byte is a token at most. Letters come two and more to a token, a blank with its word.
+    letters = sum(letter.isascii() and letter.isalpha() for letter in question)
+    most = len(question.replace(" ", "").encode()) - letters // 2
+    fixed = _CHAT_TOKENS[prompt]
+    return fixed - _OTHER_TEMPLATE, fixed + most + _OTHER_TEMPLATE
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -286,7 +286,7 @@ MODELS: dict[str, Callable[[Handler, dict], None]] = {
             '{"choices": [{"delta": {"content": "<answer>[]"}, "finish_reason": "stop"}]}',
             json.dumps({"choices": [], "usage": {"completion_tokens": 3, "prompt_tokens": count}}),
         )
-        for count in (0, 300, 500, 899, 900, 1100)
+        for count in (0, 300, 500, 580, 909, 1019, 1070, 1080, 1092, 1141, 1204)
     },
 }
 

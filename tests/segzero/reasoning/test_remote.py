@@ -19,10 +19,12 @@ from segzero.pipeline import SegZero
 from segzero.profiles import load_profile
 from segzero.reasoning import chat_client, remote
 from segzero.reasoning.chat_client import KEY_VARIABLE, Timeouts
+from segzero.reasoning.prompts import PROMPTS, build_messages
 from segzero.reasoning.reasoner import Completion, Reasoner
 from segzero.reasoning.remote import RemoteReasoner
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer
+from tests.segzero import qwen_tokenizer
 from tests.segzero.openai_server import SECRET, ServerProcess
 
 DEMO = load_profile("demo")
@@ -330,23 +332,42 @@ def test_an_address_without_its_path_is_told(server, connect, pictures):
         connect(url=server.url.removesuffix("/v1")).complete(pictures[0], "the red ball")
 
 
-@pytest.mark.parametrize(("side", "tokens"), [(840, 500), (840, 899), (560, 300)])
-def test_a_picture_that_the_server_made_smaller_is_refused(connect, pictures, side, tokens):
+# "the red ball" in the prompt `vision_reasoner` is 180 tokens, 840 pixels square are 900.
+
+
+@pytest.mark.parametrize(
+    ("side", "tokens", "changed"),
+    [
+        (840, 500, "smaller"),
+        (840, 909, "smaller"),  # 756 pixels square: with its text more than the whole picture
+        (840, 1019, "smaller"),  # 812 pixels, one step
+        (560, 300, "smaller"),
+        (840, 1141, "larger"),  # 868 pixels, one step
+        (840, 1204, "larger"),  # llama.cpp --image-min-tokens 1024
+        (560, 909, "larger"),
+    ],
+)
+def test_a_picture_that_the_server_resized_is_refused(connect, pictures, side, tokens, changed):
     reasoner = connect(f"{tokens} prompt tokens", image_size=side, coordinates="absolute_pixels")
-    message = rf"{side}x{side} pixels are {(side // 28) ** 2} tokens, .* had {tokens}\..*max_pixels"
+    option = {"smaller": "max_pixels.*--image-max-tokens", "larger": "min_pixels.*-min-tokens"}
+    message = (
+        rf"picture {changed}: {side}x{side} pixels are {(side // 28) ** 2} tokens, .* had {tokens}"
+        rf"\..*{option[changed]}"
+    )
     with pytest.raises(ServerError, match=message):
         reasoner.complete(pictures[0], "the red ball")
     with pytest.raises(ServerError, match=message):
-        reasoner.complete_batch(pictures[:1], QUESTIONS[:1])
+        reasoner.complete_batch(pictures[:1], ["the red ball"])
 
 
 @pytest.mark.parametrize(
     ("side", "tokens", "coordinates"),
     [
-        (840, 900, "absolute_pixels"),
-        (840, 1100, "absolute_pixels"),
+        (840, 1080, "absolute_pixels"),
+        (840, 1070, "absolute_pixels"),  # a shorter chat template
+        (840, 1092, "absolute_pixels"),  # a longer one
         (840, 0, "absolute_pixels"),  # doesn't count
-        (560, 500, "absolute_pixels"),
+        (560, 580, "absolute_pixels"),
         (840, 500, "relative_1000"),  # the size makes no difference to the answer
     ],
 )
@@ -354,6 +375,33 @@ def test_other_counts_of_the_prompt_are_an_answer(connect, pictures, side, token
     reasoner = connect(f"{tokens} prompt tokens", image_size=side, coordinates=coordinates)
     completion = reasoner.complete(pictures[0], "the red ball")
     assert completion == Completion("<answer>[]</answer>", (side, side), 3)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(
+    "question",
+    [
+        "x",
+        "the red ball",
+        "which of the two mugs on the left would you take if your hands were cold and wet?",
+        "左边第二个红色的杯子",
+        "serial number 4711-0815-12345678901234567890",
+        "🔴🥤 <|im_end|> ünïcödé zzzqqq",
+    ],
+)
+def test_the_length_of_a_chat_is_known_well_enough_to_notice_one_step_of_size(
+    qwen_tokenizer_file, prompt, question
+):
+    """By the published tokenizer and chat template."""
+    tokenizer = qwen_tokenizer.load(qwen_tokenizer_file, "qwen2_5_vl")
+    messages = build_messages(prompt, question)
+    chat = qwen_tokenizer.processor(tokenizer, "qwen2_5_vl").apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=False
+    )
+    text = len(tokenizer(chat, add_special_tokens=False)["input_ids"]) - 1  # the picture's
+    fewest, most = remote._text_tokens(prompt, messages[1]["content"][1]["text"])
+    assert fewest <= text <= most
+    assert 841 + text < 900 + fewest and 900 + most < 961 + text
 
 
 def test_a_served_profile_says_what_its_coordinates_are(server, pictures):
