@@ -64,7 +64,9 @@ def test_an_empty_list_means_that_nothing_matches(answer_format, strict):
     ],
 )
 def test_spellings_of_the_same_object(body):
-    assert answered(body) == answered(body, strict=False) == (ONE,)
+    assert answered(body) == (ONE,)
+    (item,) = answered(body, strict=False)
+    assert (item.box, item.points) == (ONE.box, ONE.points)
 
 
 @pytest.mark.parametrize(
