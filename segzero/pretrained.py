@@ -1,8 +1,6 @@
 """Load transformers' models and processors from a checked folder."""
 
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +15,13 @@ from transformers import (
     AutoModelForImageTextToText,
     GenerationConfig,
 )
+from transformers.utils import logging
 
 from segzero.devices import translate_oom
 from segzero.errors import CheckpointError, SegZeroError
 from segzero.weights import weight_files
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
-_MOST, _COUNTS = 10_000, re.compile("layers|depth|blocks|heads|outputs|experts|levels|stages")
-"""How many modules of a kind a model may have, and what such numbers are called."""
 _SLACK = 10**8
 """Elements of buffers that no file holds, such as positions."""
 _LONGEST_REASON = 300
@@ -73,10 +70,10 @@ def load_model(
             would draw that at random), or a weight is NaN or infinite.
         DeviceOutOfMemory: The model doesn't fit.
     """
-    _refuse_huge_counts(json.loads((folder / "config.json").read_text()), folder)
     config = load_pretrained(AutoConfig, folder)
-    model_class, tensors = _model_class(loader, config), _unread_tensors(folder)
-    with translate_errors(f"can't load {folder}"):
+    model_class = _model_class(loader, config)
+    with translate_errors(f"can't load {folder}"), _errors_only():
+        tensors = _unread_tensors(folder)
         _require_same_size(model_class, config, tensors, folder)
         model, info = model_class.from_pretrained(
             None,
@@ -86,6 +83,8 @@ def load_model(
             dtype=getattr(torch, dtype),
             # Tensors go to a device one by one. Without the map all would first be in host memory.
             device_map=None if device.type == "cpu" else {"": device},
+            # Else transformers' error only refers to a report, which would go to the log.
+            ignore_mismatched_sizes=True,
             **options,
         )
         if model.can_generate() and (folder / "generation_config.json").is_file():
@@ -93,6 +92,12 @@ def load_model(
     if missing := sorted(info["missing_keys"]):
         raise CheckpointError(
             f"the weights in {folder} lack {len(missing)} of the model's tensors: {missing[0]}, …"
+        )
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, held, described = mismatched[0]
+        raise CheckpointError(
+            f"the weights in {folder} don't fit its config.json: {name} is {tuple(held)}, not "
+            f"{tuple(described)}"
         )
     require_finite(model, folder)
     return model.eval()
@@ -156,16 +161,15 @@ def _model_class(loader: Any, config: Any) -> Any:
     return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
 
 
-def _refuse_huge_counts(content: Any, folder: Path, key: str = "") -> None:
-    """Raise CheckpointError for a configuration whose modules it would take hours to make."""
-    if isinstance(content, dict):
-        for name, value in content.items():
-            _refuse_huge_counts(value, folder, name)
-    elif isinstance(content, list):
-        for value in content:
-            _refuse_huge_counts(value, folder, key)
-    elif isinstance(content, int | float) and content > _MOST and _COUNTS.search(key):
-        raise CheckpointError(f"{folder / 'config.json'} is damaged: {key} is {content}")
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Keep transformers' reports out of the log: what matters of them becomes an error."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _require_same_size(

@@ -5,6 +5,7 @@ the check, transformers raises an obscure error or draws random weights.
 """
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ SETTINGS = ("*.json", "*.jinja", "*.txt")
 SUBFOLDERS = ("*/*",)
 """Never needed: they hold training states, other formats, the weights of earlier steps."""
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_MOST = {
+    re.compile("layers|depth|blocks|heads|outputs|experts|levels|stages"): 10_000,
+    re.compile("^(height|width|patch_size|merge_size|temporal_patch_size)$"): 4096,
+    re.compile("^(shortest_edge|min_pixels)$"): 4096**2,
+}
+"""Numbers beyond these, by the pattern of their key, would take hours or all memory."""
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -82,7 +89,9 @@ def check_weights(folder: Path, remedy: str) -> None:
             else f"{folder / 'config.json'} is missing: {remedy}"
         )
     for path in sorted(folder.glob("*.json")):
-        _read_json(path, remedy)
+        content = _read_json(path, remedy)
+        if path.name.endswith("config.json"):
+            _refuse_huge(content, path, remedy)
     for path in weight_files(folder, remedy):
         if not path.is_file():
             raise CheckpointError(f"{path} is missing: {remedy}")
@@ -150,6 +159,20 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged (it isn't a JSON object): {remedy}")
     return content
+
+
+def _refuse_huge(content: Any, path: Path, remedy: str, key: str = "") -> None:
+    """Raise CheckpointError for a number of modules or pixels that no model has."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            _refuse_huge(value, path, remedy, name)
+    elif isinstance(content, list):
+        for value in content:
+            _refuse_huge(value, path, remedy, key)
+    elif isinstance(content, int | float):
+        for pattern, most in _MOST.items():
+            if content > most and pattern.search(key):
+                raise CheckpointError(f"{path} is damaged ({key} is {content}): {remedy}")
 
 
 def _refuse_placeholder(path: Path, remedy: str) -> None:

@@ -130,6 +130,8 @@ class LocalReasoner:
                 f"the model in {folder} can't be read in four bits: set decoding_weights to full, "
                 f"or on a GPU reasoner_dtype to bfloat16"
             )
+        # `generate` takes whatever its settings leave open from the model's own.
+        model.generation_config = greedy_config(model, processor.tokenizer, max_new_tokens)
         return cls(
             model,
             processor,
