@@ -9,14 +9,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
+from accelerate.utils import DeepSpeedPlugin
 from safetensors.torch import load_file
+from transformers.integrations.deepspeed import (
+    is_deepspeed_zero3_enabled,
+    unset_hf_deepspeed_config,
+)
 
 from segzero.profiles import load_profile
 from segzero.weights import resolve_weights
+from segzero_train.training.model import without_zero3_init
 from tests.segzero_train.tiny_runs import ROOT, logged, words
 
 pytestmark = pytest.mark.slow
@@ -133,3 +140,14 @@ def test_the_best_is_the_one_with_the_highest_giou(facts: tuple) -> None:
     best = json.loads((facts[0] / "best" / "score.json").read_text())
     assert best["giou"] == max(score["giou"] for score in scores)
     assert best["step"] == next(s["step"] for s in scores if s["giou"] == best["giou"])
+
+
+def test_a_launchers_own_configuration_is_active_again_after_loading() -> None:
+    plugin = DeepSpeedPlugin(zero_stage=3)
+    plugin.set_deepspeed_weakref()
+    try:
+        with without_zero3_init(cast(Any, SimpleNamespace(deepspeed_plugin=plugin))):
+            assert not is_deepspeed_zero3_enabled()
+        assert is_deepspeed_zero3_enabled()
+    finally:
+        unset_hf_deepspeed_config()
