@@ -124,11 +124,9 @@ class Decoder:
             `config.max_new_tokens` token ids; an end token does not end them.
         """
         ids = inputs["input_ids"]  # (1, T)
-        output = self._model(**inputs, use_cache=True, logits_to_keep=1)
         length = ids.shape[1]
         processors = self._model._get_logits_processor(config, length, device=ids.device)
-        self._prefill(output.past_key_values, length, length + config.max_new_tokens)
-        logits = output.logits[:, -1]  # (1, 1, V) -> (1, V)
+        logits = self._prefill(inputs, config.max_new_tokens)  # (1, V)
         for position in range(length, length + config.max_new_tokens):
             if processors:
                 logits = processors(ids, logits.float())
@@ -138,7 +136,30 @@ class Decoder:
                 ids = torch.cat([ids, token[None]], dim=1)  # (1, T + 1)
             logits = self._step(token, position)  # (1, V)
 
-    def _prefill(self, prompt_cache: Any, length: int, max_length: int) -> None:
+    def logits(self, inputs: Mapping[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+        """Compute what follows each of some tokens. Call it within torch.inference_mode().
+
+        Args:
+            inputs: as for `decode`.
+            tokens: (S,) int64, the prompt's continuation.
+
+        Returns:
+            (S, V) logits of the token after each of them.
+        """
+        self._prefill(inputs, len(tokens))
+        length = inputs["input_ids"].shape[1]
+        rows = [self._step(token[None], at).clone() for at, token in enumerate(tokens, length)]
+        return torch.cat(rows)
+
+    def _prefill(self, inputs: Mapping[str, torch.Tensor], new_tokens: int) -> torch.Tensor:
+        """(1, V) logits after the prompt; its keys and values are then in the cache."""
+        output = self._model(**inputs, use_cache=True, logits_to_keep=1)
+        length = inputs["input_ids"].shape[1]
+        self._fill_cache(output.past_key_values, length, length + new_tokens)
+        logits: torch.Tensor = output.logits[:, -1]  # (1, 1, V) -> (1, V)
+        return logits
+
+    def _fill_cache(self, prompt_cache: Any, length: int, max_length: int) -> None:
         """Copy the prompt's keys and values into the cache, with room for `max_length` tokens."""
         cache = self._kv_cache
         if cache is None or cache.capacity < max_length:
@@ -304,21 +325,22 @@ class Decoder:
 
 
 def supports(model: Any) -> bool:
-    """Whether a model is one of those that Decoder computes, with ordinary weights.
+    """Whether a model is, by its configuration, one of those that Decoder computes.
+
+    Its linear layers must be ordinary ones, without adapters.
 
     Args:
         model: any model of transformers.
     """
-    text: Any = getattr(getattr(model, "model", None), "language_model", None)
-    config = getattr(text, "config", None)
+    config: Any = getattr(getattr(model, "config", None), "text_config", None)
     if config is None or config.model_type not in _FAMILIES or config.hidden_act != "silu":
         return False
     if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
         return False
     return all(
         type(module) is nn.Linear
-        for name, module in text.named_modules()
-        if name.rpartition(".")[2] in _LINEAR
+        for name, module in model.named_modules()
+        if name.rpartition(".")[2] in _LINEAR and ".visual." not in name
     )
 
 
@@ -328,9 +350,14 @@ def supports_int4_decoding(model: Any) -> bool:
     Args:
         model: any model of transformers.
     """
-    return supports(model) and int4.supports_int4(
-        model.model.language_model.layers[0].mlp.gate_proj.weight
+    if not supports(model):
+        return False
+    weights = (
+        module.weight
+        for name, module in model.named_modules()
+        if name.endswith(".gate_proj") and ".visual." not in name
     )
+    return any(int4.supports_int4(weight) for weight in weights)
 
 
 def _linear(

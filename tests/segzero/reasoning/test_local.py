@@ -1,5 +1,6 @@
 """The real loading and generating code on small checkpoints of both architectures."""
 
+import functools
 import json
 import shutil
 import threading
@@ -190,6 +191,7 @@ def test_out_of_memory_is_told_and_the_next_call_answers(qwen3_vl, image, monkey
     reasoner = load(qwen3_vl)
     with monkeypatch.context() as patch:
 
+        @functools.wraps(reasoner._model.forward)  # transformers reads the signature
         def forward(**inputs: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 

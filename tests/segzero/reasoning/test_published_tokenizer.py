@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from segzero.errors import BadQuestion
-from segzero.reasoning.completion_text import ANSWER_END
-from segzero.reasoning.local import CompletionBuffer, LocalReasoner
+from segzero.reasoning.completion_text import ANSWER_END, CompletionBuffer
+from segzero.reasoning.local import LocalReasoner
 from segzero.reasoning.prompts import MAX_QUESTION, PROMPTS, build_messages, clean_question
 from segzero.reasoning.squash import squash
 from segzero.reasoning.thinking import ThinkingStream
