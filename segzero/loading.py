@@ -22,7 +22,7 @@ def load_reasoner(
     Args:
         profile: Names the weights and how to talk to them.
         device: Where the model computes; not used for a served one.
-        prompt: Replaces the profile's prompt.
+        prompt: Replaces the profile's prompt; one that asks for no coordinates.
 
     Returns:
         The reasoner.
@@ -40,7 +40,8 @@ def load_reasoner(
             prompt=prompt or profile.prompt,
             image_size=profile.image_size,
             max_new_tokens=profile.max_new_tokens,
-            coordinates=profile.coordinates,
+            # Another prompt asks for no coordinates, and whatever size the server takes will do.
+            coordinates="relative_1000" if prompt else profile.coordinates,
         )
     from segzero.devices import choose_dtype
     from segzero.pretrained import translate_errors

@@ -31,7 +31,8 @@ class Profile:
     Attributes:
         name: As given to `load_profile`: a shipped name, or the path of a YAML file.
         summary: One line that describes the profile.
-        reasoner: Weights: an absolute folder or a Hub name (`owner/name`).
+        reasoner: Weights: an absolute folder or a Hub name, `owner/name` or with a commit, tag or
+            branch, `owner/name@revision`.
         segmenter: Weights, likewise.
         prompt: A key of `prompts.PROMPTS`.
         answer_format: The layout of the answer, see `segzero.reasoning.answers`.

@@ -241,7 +241,8 @@ def _identity(options: Options, profile: Profile, size: int) -> dict[str, Any]:
     """What answers depend on; with another of these they can't be mixed."""
     from segzero.weights import resolve_weights
 
-    here = (profile.segmenter,) if profile.server else (profile.reasoner, profile.segmenter)
+    here = [] if profile.server else [profile.reasoner]
+    here += [] if options.vqa else [profile.segmenter]
     folders = [resolve_weights(weights, profile.name) for weights in here]
     files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
     dataset = Path(options.dataset)

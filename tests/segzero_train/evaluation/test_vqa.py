@@ -1,4 +1,6 @@
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,44 @@ def test_the_demo_is_asked_for_short_answers(
     for item in kept:
         assert item["accuracy"] == vqa.accuracy(vqa.short_answer(item["text"]), item["answers"])
     assert "2 questions, accuracy" in capsys.readouterr().out
+
+
+class Shrinking(BaseHTTPRequestHandler):
+    """A chat API that makes pictures smaller, which its count of prompt tokens tells."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        usage = {"prompt_tokens": 40, "completion_tokens": 1}
+        choice = {"delta": {"content": "grey"}, "finish_reason": "stop"}
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for chunk in ({"choices": [choice]}, {"choices": [], "usage": usage}):
+            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_served_model_is_asked_without_a_segmenter_and_whatever_size_its_server_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = stored(tmp_path / "set", [{"question": "Colour?", "answer": "grey"}]), "out"
+    profile = tmp_path / "served.yaml"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Shrinking) as server:
+        profile.write_text(
+            f"summary: served\nserver: http://127.0.0.1:{server.server_port}/v1\nreasoner: any\n"
+            "segmenter: owner/never-fetched\nprompt: seg_zero\nanswer_format: seg_zero\n"
+            "coordinates: absolute_pixels\nrounding: round\n"
+        )
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = ("--vqa", "--dataset", str(folder), "--split", "validation")
+        code = run("--profile", str(profile), *words, "--out", str(tmp_path / out))
+        server.shutdown()
+    captured = capsys.readouterr()
+    assert (code, captured.err) == (0, "")
+    assert "1 questions, accuracy 1.000" in captured.out
 
 
 def test_missing_columns_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
