@@ -9,16 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from segzero import __version__
 from segzero.checkpoint_check import CheckpointReport, check_checkpoint
 from segzero.errors import BadImage, BadQuestion, CheckpointError, SegZeroError
 from segzero.hub_names import is_hub_name
+from segzero.pictures import check_writable, read_picture, write_picture
 from segzero.profiles import load_profile, profile_names, resource_root
 from segzero.reasoning.server_url import split_credentials
+from segzero.terminal import escape_unprintable, utf8_argument
 from segzero.types import Segmentation
 
 
@@ -31,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 if the command failed, 2 if image or question is unusable.
     """
+    escape_unprintable()
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -50,10 +49,12 @@ def _parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser("ask", help="answer a question about a picture")
     ask.add_argument("image", type=Path, help="a picture file (PNG, JPEG, …)")
-    ask.add_argument("question", help="what to look for, such as 'the red ball'")
+    ask.add_argument(
+        "question", type=utf8_argument, help="what to look for, such as 'the red ball'"
+    )
     ask.add_argument("--profile", default="demo", help="name or YAML file (default: %(default)s)")
     ask.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
-    ask.add_argument("--out", type=Path, metavar="PNG", help="write the picture with the masks")
+    ask.add_argument("--out", type=Path, metavar="FILE", help="write the picture with the masks")
     ask.add_argument("--json", action="store_true", help="print the result as JSON")
     ask.set_defaults(run=_ask)
 
@@ -81,8 +82,9 @@ def _ask(arguments: argparse.Namespace) -> None:
     from segzero.pipeline import SegZero, check_image  # here: `segzero profiles` needs no models
     from segzero.reasoning.prompts import clean_question
 
-    _check_writable(arguments.out)
-    image = _read_image(arguments.image)
+    if arguments.out:
+        check_writable(arguments.out)
+    image = read_picture(arguments.image)
     check_image(image)
     clean_question(arguments.question)
     if not sys.stderr.isatty():
@@ -100,8 +102,8 @@ def _ask(arguments: argparse.Namespace) -> None:
     if arguments.out:
         from segzero import overlay
 
-        _write_image(arguments.out, overlay.draw(image, result))
-    print(json.dumps(_summary(result), ensure_ascii=False) if arguments.json else _text(result))
+        write_picture(arguments.out, overlay.draw(image, result))
+    print(json.dumps(_summary(result)) if arguments.json else _text(result))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
@@ -136,32 +138,6 @@ def _profiles(arguments: argparse.Namespace) -> None:
         server = f" ({split_credentials(profile.server)[0]})" if profile.server else ""
         print(f"{name:{max(map(len, names))}}  {profile.summary}{server}")
     print(f"\nTo change one, copy its file from {resource_root() / 'config' / 'profiles'}")
-
-
-def _read_image(path: Path) -> NDArray[np.uint8]:
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise BadImage(f"can't read {path}: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise BadImage(f"{path} isn't a picture that OpenCV can read")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _check_writable(path: Path | None) -> None:
-    """Raise OSError before the models run, not after."""
-    if path is None:
-        return
-    if not cv2.haveImageWriter(str(path)):
-        raise OSError(f"can't write a picture of the kind {path.suffix!r}: try {path.stem}.png")
-    if not path.absolute().parent.is_dir():
-        raise OSError(f"can't write {path}: there is no folder {path.parent}")
-
-
-def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    path.write_bytes(data.tobytes())
 
 
 def _summary(result: Segmentation) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from PIL import Image
 
 from segzero.errors import MalformedAnswer
 from segzero.metrics import IGNORE
+from segzero.pictures import upright
 from segzero.reasoning.answers import parse
 from segzero.types import Box, GroundedObject, Point
 from segzero_train.datasets.masks import disagreement, read_mask, to_ids
-from segzero_train.datasets.pictures import Kind, Stored, open_picture, rgb_pixels, upright
+from segzero_train.datasets.pictures import Kind, Stored, open_picture, rgb_pixels
 from segzero_train.datasets.sample import Sample
 from segzero_train.datasets.skipped import Unusable
 from segzero_train.datasets.targets import box_and_points
@@ -123,6 +124,15 @@ def row_objects(row: Mapping[str, Any]) -> tuple[GroundedObject, ...]:
         raise BadData(f"row {row_name(row)}: the solution can't be read: {error}") from error
 
 
+def row_question(row: Mapping[str, Any]) -> str:
+    """The row's `problem`, or `text` in published evaluation sets; raises BadData naming it."""
+    question = row["problem"] if "problem" in row else row["text"]
+    if not isinstance(question, str):
+        kind = type(question).__name__
+        raise BadData(f"row {row_name(row)}: the question must be text, not {kind}")
+    return question
+
+
 def row_image(row: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Read a row's image.
 
@@ -208,16 +218,25 @@ def row_to_sample(row: Mapping[str, Any], name: str | None = None) -> Sample:
     image, ids = row_image(row), row_mask(row)
     objects = row_objects(row) if row.get("solution") else None
     check_mask(row, image.shape[:2], ids, objects)
-    masks = tuple(ids == k for k in np.unique(ids) if k not in (0, IGNORE))
+    masks = _masks(ids)
     return Sample(
         name=name or row_name(row),
         category=row_category(row) or "all",
         image=image,
-        question=str(row["problem"] if "problem" in row else row["text"]),
-        objects=tuple(map(_placed, masks)) if objects is None else objects,
+        question=row_question(row),
+        objects=mask_objects(ids) if objects is None else objects,
         masks=masks,
         ignored=ids == IGNORE,
     )
+
+
+def mask_objects(ids: NDArray[np.uint8]) -> tuple[GroundedObject, ...]:
+    """Box and points of each object in a mask of ids, in pixels of the mask."""
+    return tuple(map(_placed, _masks(ids)))
+
+
+def _masks(ids: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], ...]:
+    return tuple(ids == k for k in np.unique(ids) if k not in (0, IGNORE))
 
 
 def _stored(row: Mapping[str, Any], column: Kind) -> Stored:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segzero.errors import BadQuestion
 from segzero.metrics import IGNORE
+from segzero.pictures import upright
 from segzero.reasoning.answers import MAX_OBJECTS
 from segzero.reasoning.prompts import clean_question
 from segzero.types import Box, GroundedObject, Point
@@ -22,7 +23,6 @@ from segzero_train.datasets.pictures import (
     png_bytes,
     read_file,
     rgb_pixels,
-    upright,
 )
 from segzero_train.datasets.skipped import Unusable
 from segzero_train.datasets.targets import box_and_points

@@ -19,9 +19,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from segzero.metrics import IGNORE
+from segzero.pictures import upright
 from segzero.reasoning.answers import MAX_OBJECTS
 from segzero.types import Box, GroundedObject
-from segzero_train.datasets.pictures import Stored, open_picture, png_bytes, upright
+from segzero_train.datasets.pictures import Stored, open_picture, png_bytes
 from segzero_train.datasets.skipped import Unusable
 
 _MARK = "segzero"

@@ -6,16 +6,16 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from segzero.errors import BadImage
+from segzero.pictures import decode
 from segzero_train.datasets.skipped import Unusable
 
 Stored = bytes | Path | Image.Image
 """The content of an image file, the file, or an image that another library decoded."""
 Kind = Literal["image", "mask"]
-MAX_PIXELS = 89_478_485
-"""Pillow's own bound against files that claim a huge size: a quarter GiB of RGB."""
 _ORIENTATION = 0x0112
 
 
@@ -46,25 +46,9 @@ def open_picture(stored: Stored, kind: Kind = "image") -> Image.Image:
     """
     source = read_file(stored, kind) if isinstance(stored, Path) else stored
     try:
-        picture = Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
-        if picture.width * picture.height > MAX_PIXELS:
-            raise Image.DecompressionBombError(
-                f"{picture.width}x{picture.height} pixels, at most {MAX_PIXELS} are read"
-            )
-        picture.load()
-    except UnidentifiedImageError as error:
-        raise Unusable(f"corrupt {kind}", "no known format of pictures") from error
-    except Exception as error:  # Pillow raises whatever its decoders raise
+        return decode(source)
+    except BadImage as error:
         raise Unusable(f"corrupt {kind}", str(error)) from error
-    return picture
-
-
-def upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF orientation says; damaged EXIF data turns nothing."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # Pillow raises whatever its EXIF parser raises
-        return picture
 
 
 def is_turned(picture: Image.Image) -> bool:

@@ -1,5 +1,6 @@
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_a_file_that_is_no_picture(tmp_path, content, capsys):
     path = tmp_path / "frame.png"
     path.write_bytes(content)
     code, line = failure(capsys, "ask", str(path), "the red ball")
-    assert code == 2 and "isn't a picture" in line
+    assert code == 2 and "no known format of pictures" in line
 
 
 def test_an_empty_question(picture, profile, capsys):
@@ -116,7 +117,9 @@ def test_an_unknown_profile(picture, capsys):
     assert code == 1 and "seg-zero-7b" in line
 
 
-@pytest.mark.parametrize("out", ["overlay.xyz", "overlay", "absent/overlay.png"])
+@pytest.mark.parametrize(
+    "out", ["overlay.xyz", "overlay", "overlay.pgm", "overlay.pdf", "absent/overlay.png", "."]
+)
 def test_a_picture_that_cannot_be_written_is_told_before_the_models_run(
     picture, out, tmp_path, capsys
 ):
@@ -125,6 +128,36 @@ def test_a_picture_that_cannot_be_written_is_told_before_the_models_run(
         "--out", str(tmp_path / out),
     )  # fmt: skip
     assert code == 1 and "can't write" in line
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_models_run(
+    picture, tmp_path, capsys
+):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    out = str(tmp_path / "locked" / "overlay.png")
+    code, line = failure(
+        capsys, "ask", str(picture), "the red ball", "--profile", "nonsense", "--out", out
+    )
+    assert code == 1 and "can't be written to" in line
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize("question", ["the grüne Würfel", "the 🔴 ボール"])
+@pytest.mark.slow
+def test_a_terminal_may_be_ascii(picture, profile, question, more):
+    command = ask(picture, profile, *more)
+    command[2] = question
+    done = subprocess.run(
+        [sys.executable, "-m", "segzero", *command],
+        cwd=ROOT,
+        env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    if more:
+        assert json.loads(done.stdout)["question"] == question
 
 
 def test_profiles_are_listed(capsys):

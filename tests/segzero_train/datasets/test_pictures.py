@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from segzero.pictures import MAX_PIXELS
 from segzero_train.datasets.columns import row_image
-from segzero_train.datasets.pictures import MAX_PIXELS, open_picture
+from segzero_train.datasets.pictures import open_picture
 from segzero_train.datasets.skipped import Unusable
 from segzero_train.errors import BadData
 from tests.segzero_train.original_files import filled, noise, rows, run, save, skipped
