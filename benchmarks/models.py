@@ -62,6 +62,33 @@ LANGUAGE: dict[str, dict[str, Any]] = {
         "vision_config": {**_QWEN2_5_VISION, "out_hidden_size": 3584},
         "tie_word_embeddings": False,
     },
+    "qwen3-vl-2b": {
+        "text_config": {
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 151936,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 5e6,
+                "mrope_section": [24, 20, 20],
+            },
+        },
+        "vision_config": {
+            "depth": 24,
+            "hidden_size": 1024,
+            "num_heads": 16,
+            "intermediate_size": 4096,
+            "patch_size": 16,
+            "out_hidden_size": 2048,
+            "num_position_embeddings": 2304,
+            "deepstack_visual_indexes": [5, 11, 17],
+        },
+        "tie_word_embeddings": True,
+    },
     "qwen3-vl-8b": {
         "text_config": {
             "hidden_size": 4096,
