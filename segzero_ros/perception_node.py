@@ -60,6 +60,7 @@ class PerceptionNode(LifecycleNode):
         self._segzero: SegZero | None = None
         self._processor: QueryProcessor | None = None
         self._inputs: list[Subscription] = []
+        self._subscribed_since: float | None = None
         self._query_count = 0
 
         parameters.declare(self, Parameters)
@@ -133,6 +134,7 @@ class PerceptionNode(LifecycleNode):
             camera.subscribe(self, self.frames),
             *self._queries.subscribe(self),
         ]
+        self._subscribed_since = time.monotonic()
         topics = [item.topic_name for item in self._inputs]
         if self._reporter.locator:
             topics += self._reporter.locator.topics()
@@ -172,7 +174,7 @@ class PerceptionNode(LifecycleNode):
     def _stop_inputs(self, reason: str) -> None:
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self._inputs = []
+        self._inputs, self._subscribed_since = [], None
         if self._processor:
             self._processor.close(reason)
             self._processor = None
@@ -220,7 +222,7 @@ class PerceptionNode(LifecycleNode):
         report.status = [
             *self._diagnostics.report(name),
             *self._watchdog.check(
-                camera.topic(self), params.camera_timeout, active=bool(self._inputs)
+                camera.topic(self), params.camera_timeout, self._subscribed_since
             ),
         ]
         if self._reporter.locator:

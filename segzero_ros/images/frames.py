@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from segzero_ros.images.compressed import compressed_to_rgb
 from segzero_ros.images.conversions import MAX_PIXELS, to_rgb
+from segzero_ros.images.sequences import LossCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class LatestFrame:
         self._frame: Frame | None = None
         self._change = threading.Condition()
         self._histories: list[History] = []
-        self._sequence: int | None = None
+        self._losses = LossCounter()
         self.received = 0
         self.lost = 0
         self.max_pixels = MAX_PIXELS
@@ -97,11 +98,11 @@ class LatestFrame:
             sequence: The publisher's count of its messages, if known.
         """
         with self._change:
+            now = time.monotonic()
             self.received += 1
-            if sequence and self._sequence:
-                self.lost += max(0, sequence - self._sequence - 1)  # a new camera starts at 1
-            self._sequence = sequence
-            self._frame = Frame(message, time.monotonic(), self.received, self.max_pixels)
+            if sequence:
+                self.lost += self._losses.add(sequence, now)
+            self._frame = Frame(message, now, self.received, self.max_pixels)
             for history in self._histories:
                 history.add(self._frame)
             self._change.notify_all()
@@ -156,7 +157,7 @@ class LatestFrame:
 
     def clear(self) -> None:
         """Forget the frame, not the counts; what is published until the next isn't lost."""
-        self._frame = self._sequence = None
+        self._frame, self._losses = None, LossCounter()
 
 
 def sample_evenly(frames: Sequence[Frame], count: int) -> list[Frame]:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from segzero_ros.images.frames import LatestFrame
-from segzero_ros.results.watchdog import Watchdog, qos_mismatches
+from segzero_ros.results.watchdog import LOSS_WINDOW, Watchdog, qos_mismatches
 from tests.segzero_ros.waiting import wait_until
 
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -51,14 +51,22 @@ class Camera:
         self.topic = topic
         node.get_logger = lambda: self  # type: ignore[method-assign]
         self._watchdog = Watchdog(node, self.frames)
+        self.subscribe()
 
     def error(self, text: str) -> None:
         self.said.append(text)
 
     info = error
 
-    def check(self, timeout: float = 0.05, *, active: bool = True) -> DiagnosticStatus:
-        return self._watchdog.check(self.topic, timeout, active=active)[0]
+    def subscribe(self) -> None:
+        self._subscribed: float | None = time.monotonic()
+
+    def unsubscribe(self) -> None:
+        self._subscribed = None
+        self.frames.clear()
+
+    def check(self, timeout: float = 0.05) -> DiagnosticStatus:
+        return self._watchdog.check(self.topic, timeout, self._subscribed)[0]
 
 
 @pytest.fixture
@@ -70,11 +78,11 @@ def test_frames_are_counted_and_their_rate_is_told(camera: Camera) -> None:
     camera.check()
     for _ in range(30):
         camera.frames.put(Image())
-    camera.frames.lost = 4
+    camera.frames.lost = 2
     status = camera.check(timeout=60)
     assert status.level == DiagnosticStatus.OK
     told = {item.key: item.value for item in status.values}
-    assert (told["frames received"], told["frames lost"]) == ("30", "4")
+    assert (told["frames received"], told["frames lost"]) == ("30", "2")
     assert float(told["rate [Hz]"]) > 0
     assert float(told["age of newest frame [s]"]) < 60
 
@@ -97,11 +105,74 @@ def test_a_silent_camera_is_told_once_and_so_is_its_return(camera: Camera) -> No
 
 
 def test_a_node_that_is_not_active_misses_no_camera(camera: Camera) -> None:
-    camera.check(active=False)
+    camera.unsubscribe()
+    camera.check()
     time.sleep(0.1)
-    assert camera.check(active=False).level == DiagnosticStatus.OK
-    assert camera.check(active=True).level == DiagnosticStatus.WARN
+    assert camera.check().level == DiagnosticStatus.OK
+    camera.subscribe()
+    assert camera.check().level == DiagnosticStatus.WARN
     assert camera.said == []
+
+
+def test_a_node_activated_again_between_two_checks_misses_no_camera(camera: Camera) -> None:
+    camera.frames.put(Image())
+    assert camera.check(timeout=60).level == DiagnosticStatus.OK
+    time.sleep(0.1)
+    camera.unsubscribe()
+    camera.subscribe()
+    assert camera.check().level == DiagnosticStatus.WARN
+    assert camera.said == []
+
+
+@pytest.mark.parametrize(
+    ("received", "lost", "warned"),
+    [(814, 464, True), (100, 12, True), (100, 5, False), (1000, 0, False), (2, 2, False)],
+)
+def test_lost_frames_bring_a_warning_with_the_remedy(
+    camera: Camera, received: int, lost: int, warned: bool
+) -> None:
+    for _ in range(received):
+        camera.frames.put(Image())
+    camera.frames.lost = lost
+    status = camera.check(timeout=60)
+    assert (status.level == DiagnosticStatus.WARN) == warned
+    assert ("fastdds.xml" in status.message) == warned
+
+
+def test_old_losses_are_forgotten(camera: Camera) -> None:
+    for _ in range(100):
+        camera.frames.put(Image())
+    camera.frames.lost = 50
+    assert camera.check(timeout=60).level == DiagnosticStatus.WARN
+    for _ in range(LOSS_WINDOW):
+        for _ in range(30):
+            camera.frames.put(Image())
+        status = camera.check(timeout=60)
+    assert status.level == DiagnosticStatus.OK
+    assert {item.key: item.value for item in status.values}["frames lost"] == "50"
+
+
+def test_a_second_camera_on_the_topic_is_named(
+    camera: Camera, node: Node, neighbour: Node, namespace: str
+) -> None:
+    camera.frames.put(Image())
+    neighbour.create_publisher(Image, "image", 10)
+    wait_until(lambda: node.count_publishers(camera.topic) == 1, "the publisher")
+    assert camera.check(timeout=60).level == DiagnosticStatus.OK
+    node.create_publisher(Image, "image", 10)
+    expected = f"2 publishers on {camera.topic} ({namespace}/neighbour, {namespace}/segzero)"
+    wait_until(lambda: expected in camera.check(timeout=60).message, "both names")
+    assert camera.check(timeout=60).level == DiagnosticStatus.WARN
+
+
+def test_a_second_node_of_the_same_name_is_told(node: Node, namespace: str) -> None:
+    watchdog = Watchdog(node, LatestFrame())
+    twin = rclpy.create_node("segzero", namespace=namespace)
+    wait_until(lambda: node.get_node_names().count("segzero") >= 2, "the twin")
+    connections = watchdog.check(f"{namespace}/image", 1.0, None)[1]
+    twin.destroy_node()
+    assert connections.level == DiagnosticStatus.WARN
+    assert f"2 nodes have the name {namespace}/segzero" in connections.message
 
 
 @pytest.mark.parametrize(
