@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+import numpy as np
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from segzero.errors import BadQuestion
+from segzero.terminal import escape_unprintable, utf8_argument
 from segzero_ros.client.client import NoAnswer, QueryHandle, SegZeroClient, state_name
 from segzero_ros.msg import Segmentation, SegmentedObject
 
@@ -29,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, 1 without an answer, 2 for a bad question, 130 if ctrl-C cancelled the query.
     """
+    escape_unprintable()
     argv = list(sys.argv if argv is None else ["ask", *argv])
     arguments = _parser().parse_args(remove_ros_args(argv)[1:])
     try:
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ask(client: SegZeroClient, arguments: argparse.Namespace) -> int:
     deadline = time.monotonic() + arguments.timeout
-    query = client.ask(arguments.question, timeout=arguments.timeout)
+    query = client.ask(arguments.question, timeout=arguments.timeout, goal=arguments.goal)
     try:
         printed = "" if arguments.json else _print_reasoning(query, deadline - time.monotonic())
         result = query.wait(deadline - time.monotonic()).segmentation
@@ -97,10 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ask", description=__doc__, epilog="ROS arguments follow after --ros-args."
     )
-    parser.add_argument("question", help="what to look for, such as 'the red ball'")
+    parser.add_argument(
+        "question", type=utf8_argument, help="what to look for, such as 'the red ball'"
+    )
     parser.add_argument(
         "--node", default="segzero", help="name of the perception node (default: %(default)s)"
     )
+    parser.add_argument("--goal", default="", help="name of the goal whose question this replaces")
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="S", help="seconds (default: %(default)s)"
     )
@@ -118,8 +124,10 @@ def _text(result: Segmentation, printed: str) -> str:
     if result.reasoning.strip() != printed.strip():  # pieces were lost on the way
         lines.insert(0, result.reasoning)
     for item in result.objects:
-        area = result.mask.data.count(item.id)
-        lines.append(f"{item.id}: {_place(item)}, {area} pixels, score {item.score:.2f}")
+        lines.append(
+            f"{item.id}: {_place(item)}, {_area(item, result)} pixels, score {item.score:.2f}"
+        )
+    lines += [f"left out: {reason}" for reason in result.dropped]
     return "\n".join(lines)
 
 
@@ -140,31 +148,45 @@ def _place(item: SegmentedObject) -> str:
     return place
 
 
+def _area(item: SegmentedObject, result: Segmentation) -> int:
+    """The object's pixels in the mask."""
+    dtype = np.uint16 if result.mask.encoding == "mono16" else np.uint8
+    return int(np.count_nonzero(np.frombuffer(result.mask.data, dtype) == item.id))
+
+
 def _json(result: Segmentation) -> str:
     stamp = result.header.stamp
     summary = {
         "state": state_name(result),
         "question": result.query,
         "query_id": result.query_id,
+        "goal": result.goal,
+        "request_id": result.request_id,
         "stamp": f"{stamp.sec}.{stamp.nanosec:09d}",
         "frame_id": result.header.frame_id,
         "reasoning": result.reasoning,
         "error": result.error,
+        "error_code": result.error_code,
+        "latency": result.latency,
+        "dropped": list(result.dropped),
         "size": [result.mask.width, result.mask.height],
         "objects": [_item(item, result) for item in result.objects],
         "lost": list(result.lost),
         "points_frame_id": result.points_frame_id,
     }
-    return json.dumps(summary, ensure_ascii=False)
+    return json.dumps(summary)
 
 
 def _item(item: SegmentedObject, result: Segmentation) -> dict[str, object]:
     summary = {
         "id": item.id,
+        "track_id": item.track_id,
+        "goal": item.goal,
+        "label": item.label,
         "box": [float(value) for value in item.box],
         "points": [[point.x, point.y] for point in item.points],
         "score": item.score,
-        "area": result.mask.data.count(item.id),
+        "area": _area(item, result),
     }
     if item.located:
         summary["centroid"] = [item.centroid.x, item.centroid.y, item.centroid.z]

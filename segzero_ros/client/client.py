@@ -1,6 +1,7 @@
 """The perception node for behaviour code: ask, stream the reasoning, wait, follow, cancel."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +28,7 @@ _STATES = {
     Segmentation.LOST: "lost",
     Segmentation.NOTHING: "nothing",
     Segmentation.FAILED: "failed",
+    Segmentation.PARTIAL: "partial",
 }
 
 
@@ -35,9 +37,15 @@ class Outcome(Enum):
 
     ANSWERED = "answered"
     NOTHING = "nothing"  # answered: nothing in the image matches
-    FAILED = "failed"  # `segmentation.error` says why
+    FAILED = "failed"  # `segmentation.error_code` and `error` say why
     CANCELED = "canceled"  # by `QueryHandle.cancel`
     REPLACED = "replaced"  # a newer question replaced it
+
+
+_FAILURES = {
+    Segmentation.ERROR_REPLACED: Outcome.REPLACED,
+    Segmentation.ERROR_CANCELLED: Outcome.CANCELED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +81,23 @@ class SegZeroClient:
         self.perception = self._connection.perception
 
     def ask(
-        self, question: str, image: Image | None = None, timeout: float = 10.0
+        self,
+        question: str,
+        image: Image | None = None,
+        timeout: float = 10.0,
+        *,
+        goal: str = "",
+        request_id: str = "",
     ) -> "QueryHandle":
-        """Send a question; it replaces the one under way.
+        """Send a question; it replaces the one of the same goal.
 
         Args:
             question: What to look for.
             image: The image to ask about instead of the camera's newest; its objects are not
                 followed.
             timeout: Seconds to find the node.
+            goal: Name of the goal; objects of other goals are followed on.
+            request_id: Comes back in the results; one that nobody else uses by default.
 
         Raises:
             BadQuestion: The question is empty or too long; nothing was sent.
@@ -89,7 +105,13 @@ class SegZeroClient:
         """
         clean_question(question)
         self._connection.connect(timeout)
-        return QueryHandle(self._connection, Segment.Goal(query=question, image=image or Image()))
+        request = Segment.Goal(
+            query=question,
+            image=image or Image(),
+            goal=goal,
+            request_id=request_id or uuid.uuid4().hex,
+        )
+        return QueryHandle(self._connection, request)
 
     def clear(self, timeout: float = 10.0) -> str:
         """Stop every query of the node and the following of objects, whoever asked.
@@ -108,7 +130,12 @@ class SegZeroClient:
         return str(self._connection.call(self._connection.clear, request, timeout, missing).message)
 
     def age(self, segmentation: Segmentation) -> float:
-        """Return the seconds since the image's stamp, by the clock of the client's node."""
+        """Return the seconds since the image's stamp, by the clock of the client's node.
+
+        Without a usable stamp it is the image's age when the result was sent.
+        """
+        if segmentation.header.stamp.sec <= 0:
+            return float(segmentation.latency)
         now = self._connection.node.get_clock().now()
         stamp = Time.from_msg(segmentation.header.stamp, now.clock_type)
         return float((now - stamp).nanoseconds / 1e9)
@@ -129,15 +156,24 @@ class QueryHandle:
 
     def __init__(self, connection: Connection, goal: Segment.Goal) -> None:
         self._connection = connection
-        self._own_image = goal.image.width > 0
+        self._goal = goal
         self._text = ""
         self._reply: Reply | None = None
         self._handle: ClientGoalHandle | None = None
         self._cancelled = False
+        # Since `listen`: the newest frame of this query, counted, and what ended the following.
+        self._newest: Segmentation | None = None
+        self._frames = 0
+        self._ended: Segmentation | None = None
         self._servers = connection.servers()
         connection.call_async(
             lambda: connection.segment.send_goal_async(goal, self._on_feedback), self._on_handle
         )
+
+    @property
+    def request_id(self) -> str:
+        """The id that the results for this question carry."""
+        return str(self._goal.request_id)
 
     @property
     def text(self) -> str:
@@ -193,17 +229,17 @@ class QueryHandle:
 
     def latest(self) -> Segmentation | None:
         """Return the newest segmentation for this query: the answer, or a later frame."""
-        self._connection.listen()
+        self._connection.listen(self._on_segmentation)
         if self._reply is None:
             return None
-        answer, newest = self._reply.segmentation, self._connection.newest
-        return newest if newest and newest.query_id == answer.query_id else answer
+        return self._newest or self._reply.segmentation
 
     def follow(self, timeout: float = 10.0) -> Iterator[Segmentation]:
         """Wait for the answer, then stream the segmentations of the frames after it.
 
-        Frames that come while the caller is busy are skipped. The stream ends when another
-        question is answered; at once, if this one found nothing.
+        They hold the objects of all goals. Frames that come while the caller is busy are skipped.
+        The stream ends when another question for the same goal has found something; at once, if
+        this one found nothing.
 
         Args:
             timeout: Seconds for the answer, and then for each frame.
@@ -214,40 +250,48 @@ class QueryHandle:
         Raises:
             NoAnswer: None came in time, or the node ended the following.
         """
-        if self._own_image:
+        if self._goal.image.width:
             raise NoAnswer("nothing is followed after an image of its own: ask about the camera's")
-        self._connection.listen()
-        reply = self.wait(timeout)
-        last = reply.segmentation
-        while reply.outcome is Outcome.ANSWERED:
-            news = self._wait_for(
-                partial(self._news, last),
+        self._connection.listen(self._on_segmentation)
+        outcome, read = self.wait(timeout).outcome, 0
+        while outcome is Outcome.ANSWERED:
+            more = partial(self._has_news, read)
+            self._wait_for(
+                more,
                 timeout,
                 f"no frame was followed for {timeout:g} s: does the camera run, is `follow` set, "
                 "were the objects cleared?",
             )
-            if news.query_id != last.query_id:
+            if self._ended:
+                if self._ended.state == Segmentation.FAILED:
+                    raise NoAnswer(self._ended.error)
                 return
-            if news.state == Segmentation.FAILED:
-                raise NoAnswer(news.error)
-            last = news
-            yield last
+            read, newest = self._frames, self._newest
+            assert newest
+            yield newest
+
+    def _has_news(self, read: int) -> bool:
+        return self._frames > read or self._ended is not None
+
+    def _on_segmentation(self, message: Segmentation) -> None:
+        """Keep a result if it is about this query; called for each one, in order."""
+        followed = any(goal.request_id == self.request_id for goal in message.goals)
+        own = message.request_id == self.request_id
+        if message.error_code == Segmentation.ERROR_FOLLOWING_ENDED:
+            if own:
+                self._ended = message
+        elif followed or (own and message.state == Segmentation.ANSWERED):
+            self._newest, self._frames = message, self._frames + followed
+        elif (
+            message.state == Segmentation.ANSWERED
+            and message.goal == self._goal.goal
+            and self._reply
+            and message.query_id > self._reply.segmentation.query_id
+        ):
+            self._ended = message
 
     def _has_more(self, read: int) -> bool:
         return self.done or len(self._text) > read
-
-    def _news(self, last: Segmentation) -> Segmentation | None:
-        """The newest segmentation after `last`: of this query, or of one that replaced it."""
-        newest = self._connection.newest
-        if newest is None:
-            return None
-        if newest.query_id == last.query_id:
-            # A frame that is asked about again has two results, followed and answered.
-            known = newest.header.stamp == last.header.stamp and newest.state == last.state
-            return None if known else newest
-        # One that failed may have been rejected, while this one goes on.
-        replaced = newest.query_id > last.query_id and newest.state != Segmentation.FAILED
-        return newest if replaced else None
 
     def _wait_for(
         self, condition: Callable[[], Found | None], timeout: float, missing: str
@@ -286,7 +330,7 @@ class QueryHandle:
 
 
 def state_name(segmentation: Segmentation) -> str:
-    """Return the state as a word: answered, tracked, lost, nothing or failed."""
+    """Return the state as a word: answered, tracked, lost, nothing, failed or partial."""
     return _STATES[segmentation.state]
 
 
@@ -296,5 +340,4 @@ def _outcome(status: int, segmentation: Segmentation) -> Outcome:
     if segmentation.state != Segmentation.FAILED:
         nothing = segmentation.state == Segmentation.NOTHING
         return Outcome.NOTHING if nothing else Outcome.ANSWERED
-    replaced = segmentation.error.startswith("replaced by question ")
-    return Outcome.REPLACED if replaced else Outcome.FAILED
+    return _FAILURES.get(segmentation.error_code, Outcome.FAILED)

@@ -41,7 +41,6 @@ class Connection:
         node: The client's own node.
         perception: Full name of the perception node.
         change: Held and notified when something was received.
-        newest: The newest segmentation since `listen`, for any question.
         segment: Client of the action ~/segment.
         clear: Client of the service ~/clear.
     """
@@ -50,8 +49,8 @@ class Connection:
         self.node = _make_node(parent)
         self.perception: str = (parent or self.node).resolve_topic_name(perception)
         self.change = threading.Condition()
-        self.newest: Segmentation | None = None
-        self._listening = self._closed = False
+        self._listeners: list[Callable[[Segmentation], None]] = []
+        self._closed = False
         self.segment = ActionClient(
             self.node,
             Segment,
@@ -75,12 +74,19 @@ class Connection:
         self.segment.destroy()
         self.node.destroy_node()
 
-    def listen(self) -> None:
-        """Subscribe to the results; without it, no masks are transported."""
-        if not self._listening:
-            self._listening = True
-            topic = f"{self.perception}/segmentation"
-            self.node.create_subscription(Segmentation, topic, self._on_segmentation, 1)
+    def listen(self, listener: Callable[[Segmentation], None]) -> None:
+        """Subscribe to the results; without it, no masks are transported.
+
+        Args:
+            listener: Called with each result from now on, with `change` held; given twice, it is
+                called once.
+        """
+        with self.change:
+            if not self._listeners:
+                topic = f"{self.perception}/segmentation"
+                self.node.create_subscription(Segmentation, topic, self._on_segmentation, 10)
+            if listener not in self._listeners:
+                self._listeners.append(listener)
 
     def connect(self, timeout: float) -> None:
         """Wait until the perception node is active.
@@ -190,7 +196,8 @@ class Connection:
 
     def _on_segmentation(self, message: Segmentation) -> None:
         with self.change:
-            self.newest = message
+            for listener in self._listeners:
+                listener(message)
             self.change.notify_all()
 
 

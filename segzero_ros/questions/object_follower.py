@@ -124,7 +124,7 @@ class ObjectFollower:
                     kept.append(joining)
             self._joining = kept
         self._ids.release(track for answer in forgotten for track in answer.tracks)
-        self._tell()
+        self._report_followed()
         self._wake()
         return forgotten
 
@@ -143,7 +143,7 @@ class ObjectFollower:
                 if not left:
                     del self._answers[goal]
         self._ids.release(removed)
-        self._tell()
+        self._report_followed()
         self._wake()
         return {track.track_id for track in removed}
 
@@ -159,7 +159,7 @@ class ObjectFollower:
         self._changed.set()
         self._frames.wake()
 
-    def _tell(self) -> None:
+    def _report_followed(self) -> None:
         with self._lock:
             answers = [answer for group in self._answers.values() for answer in group]
         self._reporter.set_followed(answers)
@@ -217,7 +217,7 @@ class ObjectFollower:
             if not self._tracker.ids:
                 self._close_tracker()
         if joining:
-            self._tell()
+            self._report_followed()
 
     def _close_tracker(self) -> None:
         if self._tracker:

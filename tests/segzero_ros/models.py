@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from segzero.types import TrackedObject
 class Models(SegZero):
     """A SegZero with faults on demand.
 
-    ready: an answer waits until it holds. ask_errors, step_errors: raised, one by one, instead of
-    working. blind: no object is seen.
-    on_step: called after every step.
+    ready: an answer waits until it holds. finds: whether an answer has objects. ask_errors,
+    step_errors: raised, one by one, instead of working. blind: no object is seen. on_step: called
+    after every step.
     """
 
     ready: Callable[[], bool] = staticmethod(lambda: True)
@@ -27,6 +28,7 @@ class Models(SegZero):
     ask_errors: list[Exception]
     step_errors: list[Exception]
     blind = False
+    finds = True
 
     @classmethod
     def load(cls, profile: str | Path | Profile, device: str = "auto") -> "Models":
@@ -43,7 +45,8 @@ class Models(SegZero):
         while not self.ready():
             if stop.wait(0.005):
                 raise Cancelled("stopped while it was slow")
-        return super().ask(image, question, on_text=on_text, stop=stop)
+        result = super().ask(image, question, on_text=on_text, stop=stop)
+        return result if self.finds else replace(result, objects=())
 
     def track(self, image, objects):
         tracker = super().track(image, objects)

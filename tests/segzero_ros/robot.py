@@ -24,7 +24,14 @@ class Robot:
     def __init__(self, operator: Operator, namespace: str, profile: str, **options: Any) -> None:
         self.operator = operator
         load: dict[str, Any] = {"load": options.pop("load")} if "load" in options else {}
-        overrides = {"profile": profile, "first_frame_timeout": 0.2, "follow": False, **options}
+        # One picture is enough for a test that may be slow.
+        overrides = {
+            "profile": profile,
+            "first_frame_timeout": 0.2,
+            "max_frame_age": 600.0,
+            "follow": False,
+            **options,
+        }
         self.node = PerceptionNode(
             namespace=namespace,
             parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],

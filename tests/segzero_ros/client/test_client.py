@@ -244,6 +244,6 @@ def test_a_closed_client_says_so(thinker: Robot, make_client: Callable[[], SegZe
 
 def test_every_state_has_a_name() -> None:
     constants = {name for name in dir(Segmentation) if name.isupper() and name[0] != "_"}
-    states = constants - {"SLOT_TYPES"}
+    states = {name for name in constants - {"SLOT_TYPES"} if not name.startswith("ERROR_")}
     names = [state_name(Segmentation(state=getattr(Segmentation, name))) for name in states]
     assert sorted(names) == sorted(name.lower() for name in states)
