@@ -37,7 +37,7 @@ TEXT = 180
 """Tokens of the prompt besides the picture's."""
 LAYERS, VISION_LAYERS, VOCABULARY = 2, 3, 16_384
 CUT = {"layers": LAYERS, "vision layers": VISION_LAYERS, "vocabulary": VOCABULARY}
-_IMAGE = {"vision_start_token_id": 2, "image_token_id": 3, "vision_end_token_id": 4}
+_IMAGE: dict[str, Any] = {"vision_start_token_id": 2, "image_token_id": 3, "vision_end_token_id": 4}
 
 
 def main() -> int:
