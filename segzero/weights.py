@@ -24,7 +24,7 @@ SUBFOLDERS = ("*/*",)
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _MOST = {
     re.compile("layers|depth|blocks|heads|outputs|experts|levels|stages"): 10_000,
-    re.compile("^(height|width|patch_size|merge_size|temporal_patch_size)$"): 4096,
+    re.compile("^(height|width|(image|patch|window|merge|kernel)_(size|padding|stride))$"): 4096,
     re.compile("^(shortest_edge|min_pixels)$"): 4096**2,
 }
 """Numbers beyond these, by the pattern of their key, would take hours or all memory."""

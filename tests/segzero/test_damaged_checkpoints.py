@@ -127,6 +127,7 @@ def test_json_that_is_no_object_is_named(damage, folder, name, content):
         ("reasoner", "processor_config.json", (*IMAGES, "image_mean"), "grey", "can't compute"),
         ("reasoner", "tokenizer.json", ("model", "vocab"), [], "doesn't fit the model"),
         ("segmenter", "config.json", ("vision_config",), None, "the weights in"),
+        ("segmenter", "config.json", ("prompt_encoder_config", "image_size"), 10**9, "is 10000"),
         (
             "segmenter",
             "config.json",
@@ -145,6 +146,14 @@ def test_a_setting_that_makes_no_sense_is_an_error_of_the_checkpoint(
     profile = damage(folder, name, json.dumps(changed(content, keys, value)).encode())
     error = first_error(profile)
     assert error and says in error
+
+
+@pytest.mark.parametrize(
+    "template", ["", LFS_POINTER, WEB_PAGE, "{% if", "{{ messages.junk() }}", "{{ 1 / 0 }}"]
+)
+def test_a_chat_template_that_makes_no_prompt_is_an_error_of_the_checkpoint(damage, template):
+    profile = damage("reasoner", "chat_template.jinja", template.encode())
+    assert first_error(profile).startswith(("can't load", "the models can't", "the processor in"))
 
 
 @pytest.mark.parametrize(

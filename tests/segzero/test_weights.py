@@ -87,6 +87,23 @@ def test_an_index_without_shards_is_named(sharded):
         weights.resolve_weights(str(sharded), "tiny")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [[7], [None], [["a.safetensors"]], ["../model.safetensors"], ["/x.safetensors"], ["a.bin"]],
+)
+def test_an_index_that_names_no_file_beside_it_is_refused(sharded, names):
+    index = {"weight_map": {str(number): name for number, name in enumerate(names)}}
+    (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"index\.json names .* as a file of weights"):
+        weights.resolve_weights(str(sharded), "tiny")
+
+
+def test_an_adapter_alone_is_named(copy):
+    (copy / "config.json").rename(copy / "adapter_config.json")
+    with pytest.raises(CheckpointError, match=r"LoRA adapter.*segzero_train\.export"):
+        weights.resolve_weights(str(copy), "tiny")
+
+
 def test_pickles_are_never_loaded(copy):
     (copy / "model.safetensors").unlink()
     torch.save({}, copy / "pytorch_model.bin")
