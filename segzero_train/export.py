@@ -6,6 +6,7 @@ greedy evaluation is taken if it kept one, else its last; a checkpoint's folder 
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from segzero.errors import CheckpointError, SegZeroError
 from segzero.files import read_mapping, written_whole
 from segzero.profiles import Profile, resource_root
+from segzero.terminal import escape_unprintable
 from segzero_train.recipe import TaskOptions
 from segzero_train.runs import BadRun, checkpoints
 
@@ -56,6 +58,8 @@ def export(checkpoint: Path, base: Profile, out: Path) -> Path:
         model.save_pretrained(partial / "reasoner")
         processor.save_pretrained(partial / "reasoner")
         (partial / "profile.yaml").write_text(_profile_text(base, folder), encoding="utf-8")
+        if (folder / "README.md").is_file():
+            shutil.copy(folder / "README.md", partial / "README.md")
     return out / "profile.yaml"
 
 
@@ -123,6 +127,7 @@ def starting_point(run: Path, profile: str | None = None) -> Profile:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    escape_unprintable()
     parser = argparse.ArgumentParser(prog="python -m segzero_train.export", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint's")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from segzero.terminal import escape_unprintable
 from segzero_train.recipe import GrpoOptions, read_recipe
 from segzero_train.shipped import find_deepspeed_file
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from segzero.profiles import Profile
     from segzero_train.rewards import RewardContext
     from segzero_train.training.preprocessing import ModelSpace
+    from segzero_train.training.run_record import DataRecord
     from segzero_train.training.trainer import SegZeroGRPOTrainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    escape_unprintable()
     from segzero_train.training.checkpointing import reported, train_to_end
 
     # TRL counts its users over the network; a training server needn't be counted.
@@ -61,7 +64,9 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     from segzero_train.errors import BadRecipe
     from segzero_train.rewards import build_rewards, check_rewards
     from segzero_train.training import preflight
+    from segzero_train.training.completions_callback import with_solutions
     from segzero_train.training.model import base_profile, lora, prepare_model
+    from segzero_train.training.model_card import record_run
     from segzero_train.training.precision import fit_precision
     from segzero_train.training.preprocessing import model_space, training_rows
     from segzero_train.training.trainer import SegZeroGRPOTrainer
@@ -90,6 +95,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     )
     context = _reward_context(options, config, profile, space)
     functions, config.reward_weights = build_rewards(options.rewards, context)
+    functions[0] = with_solutions(functions[0])
     trainer = SegZeroGRPOTrainer(
         model=str(folder),
         reward_funcs=cast(Any, functions),
@@ -99,6 +105,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         peft_config=lora(options),
     )
     prepare_model(trainer, freeze_vision=options.freeze_vision)
+    record_run(trainer, "GRPO", profile, _records(options, found))
     _add_callbacks(trainer, options, context, profile, *held_out)
     if config.use_vllm:
         check_prompt_ids(trainer, train_rows[0])
@@ -118,6 +125,19 @@ def _load(options: GrpoOptions) -> "list[Dataset]":
         found.append(load_rows(source, options.held_out_split, options.held_out_size))
         check_has_masks(found[1], "the greedy evaluation of held_out", "set held_out_size to 0")
     return found
+
+
+def _records(options: GrpoOptions, found: "list[Dataset]") -> "list[DataRecord]":
+    from segzero_train.training.run_record import DataRecord, fingerprint
+
+    sources = [
+        (options.dataset, options.dataset_split),
+        (options.held_out or options.dataset, options.held_out_split),
+    ]
+    return [
+        DataRecord(source, split, len(rows), fingerprint(rows))
+        for (source, split), rows in zip(sources, found, strict=False)
+    ]
 
 
 def _reward_context(

@@ -16,19 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzero.reasoning.answers import format_answer
+from segzero.terminal import escape_unprintable
 from segzero_train.errors import BadData, BadRecipe
 from segzero_train.recipe import SftOptions, read_recipe
 from segzero_train.shipped import find_deepspeed_file
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
     from segzero_train.training.preprocessing import ModelSpace
+    from segzero_train.training.trainer import SegZeroSFTTrainer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    escape_unprintable()
     from segzero_train.training.checkpointing import reported, train_to_end
 
     # TRL counts its users over the network; a training server needn't be counted.
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.status
 
 
-def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
+def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTrainer":
     """TRL's trainer on the recipe's rows, with the loss on the completions only.
 
     Args:
@@ -58,14 +61,16 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
         SegZeroError: Something that it was given can't be used; raised before any training.
     """
     from transformers import AutoProcessor
-    from trl import SFTTrainer
 
     from segzero.pretrained import load_pretrained
     from segzero_train.datasets.loading import load_rows
     from segzero_train.training import preflight
     from segzero_train.training.model import base_profile, lora, prepare_model
+    from segzero_train.training.model_card import record_run
     from segzero_train.training.precision import fit_precision
     from segzero_train.training.preprocessing import model_space
+    from segzero_train.training.run_record import DataRecord, fingerprint
+    from segzero_train.training.trainer import SegZeroSFTTrainer
 
     if config.max_length is not None:
         raise BadRecipe(
@@ -85,7 +90,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     once = partial(preflight.computed_once, config=config)
     rows = example_rows(found, model_space(profile, processor), processor, options, once)
     try:
-        trainer = SFTTrainer(
+        trainer = SegZeroSFTTrainer(
             model=str(folder),
             args=config,
             train_dataset=rows,
@@ -95,6 +100,8 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SFTTrainer":
     except ValueError as error:  # options that exclude each other or don't go with images
         raise BadRecipe(f"the recipe can't be used: {error}") from error
     prepare_model(trainer, freeze_vision=options.freeze_vision)
+    record = DataRecord(options.dataset, options.dataset_split, len(found), fingerprint(found))
+    record_run(trainer, "supervised fine-tuning", profile, [record])
     return trainer
 
 

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
 from segzero import overlay
+from segzero.reasoning.answers import format_answer
 from segzero.reasoning.prompts import PROMPTS
-from segzero.types import Segmentation, SegmentedObject
-from segzero_train.rewards import RewardContext
+from segzero.types import GroundedObject, Segmentation, SegmentedObject
+from segzero_train.datasets.columns import parse_solution
+from segzero_train.rewards import RewardContext, RewardFunction
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -28,6 +33,7 @@ class Sampled:
 
     Attributes:
         question: As the dataset has it.
+        solution: The true answer, in the coordinates that the model writes.
         image: (H, W, 3) uint8 RGB.
         completion: The text that the model wrote.
         rewards: Unweighted, by name.
@@ -35,6 +41,7 @@ class Sampled:
     """
 
     question: str
+    solution: str
     image: NDArray[np.uint8]
     completion: str
     rewards: dict[str, float]
@@ -42,7 +49,11 @@ class Sampled:
 
 
 class SampledCompletions(TrainerCallback):
-    """Every so many steps writes `RUN/samples/<step>.md` and `.png` of the newest rollout."""
+    """Every so many steps writes `RUN/samples/<step>.md` and `.png` of the newest rollout.
+
+    The picture, in which true boxes are white, goes to TensorBoard too. The rewards must be logged
+    by `with_solutions`.
+    """
 
     def __init__(
         self, trainer: "GRPOTrainer", context: RewardContext, prompt: str, every: int
@@ -73,7 +84,12 @@ class SampledCompletions(TrainerCallback):
             _joined([self._picture(item) for item in (group[0], group[-1])], axis=1)
             for group in groups
         ]
-        Image.fromarray(_joined(pictures, axis=0)).save(folder / f"{state.global_step:06d}.png")
+        picture = _joined(pictures, axis=0)
+        Image.fromarray(picture).save(folder / f"{state.global_step:06d}.png")
+        for callback in self._trainer.callback_handler.callbacks:
+            if isinstance(callback, TensorBoardCallback) and callback.tb_writer is not None:
+                step = state.global_step
+                callback.tb_writer.add_image("samples", picture, step, dataformats="HWC")
 
     def _newest(self) -> Iterator[Sampled]:
         # The trainer keeps them for its own log and has no public way to them.
@@ -83,6 +99,7 @@ class SampledCompletions(TrainerCallback):
             asked = next(p["text"] for p in prompt[-1]["content"] if p["type"] == "text")
             yield Sampled(
                 question=asked.removeprefix(before).removesuffix(after),
+                solution=logs["extra"]["solution"][number],
                 image=np.asarray(logs["images"][number][0]),
                 completion=_text(logs["completion"][number]),
                 rewards={name: values[number] for name, values in logs["rewards"].items()},
@@ -91,8 +108,9 @@ class SampledCompletions(TrainerCallback):
 
     def _picture(self, item: Sampled) -> NDArray[np.uint8]:
         height, width = item.image.shape[:2]
+        size = (width, height)
         rewards = ", ".join(f"{name} {value:.2g}" for name, value in item.rewards.items())
-        objects = self._context.placed(item.completion, (width, height))
+        objects = self._context.placed(item.completion, size)
         if objects is None:
             rewards += "; malformed"
         nothing = np.zeros((height, width), bool)
@@ -100,24 +118,63 @@ class SampledCompletions(TrainerCallback):
             SegmentedObject(number, each.box, each.points, nothing, 0.0)
             for number, each in enumerate(objects or (), start=1)
         )
+        image = _with_boxes(item.image, self._context.placed(_as_answer(item, self._context), size))
         caption = f"{item.question}: {item.advantage:+.2f} ({rewards})"
-        return overlay.draw(item.image, Segmentation(caption, "", "", (width, height), placed))
+        return overlay.draw(image, Segmentation(caption, "", "", size, placed))
+
+
+def with_solutions(reward: RewardFunction) -> RewardFunction:
+    """The reward, which also logs each completion's true answer for the samples.
+
+    Args:
+        reward: Of a run's rewards, the first.
+
+    Returns:
+        A function of the same name and values.
+    """
+
+    @wraps(reward)
+    def logged(
+        completions: Sequence[Any], solution: Sequence[str], log_extra: Any = None, **columns: Any
+    ) -> list[float]:
+        if log_extra is not None:
+            log_extra("solution", list(solution))
+        return reward(completions=completions, solution=solution, **columns)
+
+    return logged
 
 
 def table(sampled: Sequence[Sampled]) -> str:
     """A Markdown table with a line for each completion; there must be at least one."""
     names = list(sampled[0].rewards)
     lines = [
-        f"| question | completion | {' | '.join(names)} | advantage |",
-        f"| --- | --- |{' ---: |' * (len(names) + 1)}",
+        f"| question | truth | completion | {' | '.join(names)} | advantage |",
+        f"| --- | --- | --- |{' ---: |' * (len(names) + 1)}",
     ]
     for item in sampled:
         numbers = " | ".join(f"{item.rewards[name]:.3g}" for name in names)
         lines.append(
-            f"| {_cell(item.question)} | {_cell(item.completion)} | {numbers} | "
-            f"{item.advantage:+.2f} |"
+            f"| {_cell(item.question)} | {_cell(item.solution)} | {_cell(item.completion)} | "
+            f"{numbers} | {item.advantage:+.2f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _as_answer(item: Sampled, context: RewardContext) -> str:
+    objects = parse_solution(item.solution)
+    return format_answer("", objects, context.completion_format.answer_format)
+
+
+def _with_boxes(
+    image: NDArray[np.uint8], objects: Sequence[GroundedObject] | None
+) -> NDArray[np.uint8]:
+    """The image with the objects' boxes in white."""
+    drawn = image.copy()
+    for item in objects or ():
+        box = item.box
+        corners = (int(box.x1), int(box.y1)), (int(box.x2), int(box.y2))
+        cv2.rectangle(drawn, *corners, (255, 255, 255), 2)
+    return drawn
 
 
 def _groups(sampled: Sequence[Sampled], size: int) -> list[list[Sampled]]:

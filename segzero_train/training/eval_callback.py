@@ -24,7 +24,7 @@ from segzero.files import write_text_whole
 from segzero.metrics import Overlap, bootstrap, overlap, summarize
 from segzero.reasoning.completion_text import ANSWER_END
 from segzero.reasoning.local import greedy_config
-from segzero_train.datasets.columns import row_to_sample
+from segzero_train.datasets.columns import row_question, row_to_sample
 from segzero_train.errors import BadData
 from segzero_train.rewards import RewardContext
 
@@ -40,6 +40,8 @@ class Scored:
     Attributes:
         id: The row's.
         category: The row's.
+        question: The row's.
+        solution: The true answer, in the coordinates that the model writes.
         completion: The text that the model wrote.
         overlap: Of its masks with the true ones.
         reward: The weighted sum of all rewards.
@@ -47,6 +49,8 @@ class Scored:
 
     id: str
     category: str
+    question: str
+    solution: str
     completion: str
     overlap: Overlap
     reward: float
@@ -137,6 +141,8 @@ class GreedyEvaluation(TrainerCallback):
                     "category": item.category,
                     "iou": round(item.overlap.iou, 4),
                     "reward": round(item.reward, 4),
+                    "question": item.question,
+                    "solution": item.solution,
                     "completion": item.completion,
                 }
                 for item in scored
@@ -214,7 +220,15 @@ class GreedyEvaluation(TrainerCallback):
         for function, weight in zip(self._trainer.reward_funcs, weights, strict=True):
             totals += weight * np.array(function(completions=conversations, **columns))
         return [
-            Scored(row["id"], row["category"], text, self._overlap(number, text), float(total))
+            Scored(
+                row["id"],
+                row["category"],
+                row_question(self._originals[number]),
+                row["solution"],
+                text,
+                self._overlap(number, text),
+                float(total),
+            )
             for number, row, text, total in zip(numbers, rows, texts, totals, strict=True)
         ]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
@@ -26,11 +27,13 @@ from segzero.types import Answer, GroundedObject
 from segzero_train.datasets.columns import (
     check_mask,
     format_solution,
+    mask_objects,
     row_category,
     row_image,
     row_mask,
     row_name,
     row_objects,
+    row_question,
 )
 from segzero_train.datasets.loading import undecoded
 from segzero_train.datasets.masks import mask_image
@@ -134,7 +137,9 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
         BadData: The row can't be used; the message names it.
     """
     pixels = row_image(row)  # (H, W, 3)
-    objects = row_objects(row)
+    ids = _row_ids(row)
+    # Published evaluation rows have a mask alone.
+    objects = row_objects(row) if "solution" in row or ids is None else mask_objects(ids)
     side = (space.side, space.side)
     rewritten: dict[str, Any] = {
         "id": row_name(row),
@@ -143,16 +148,22 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
         "image": Image.fromarray(squash(pixels, space.side)),
         "solution": _solution(row, objects, (pixels.shape[1], pixels.shape[0]), space),
     }
-    if "mask" in row:
-        if row["mask"] is None:
-            raise BadData(f"row {row_name(row)}: its mask is missing")
-        ids = row_mask(row)  # (H, W)
+    if ids is not None:
         check_mask(row, pixels.shape[:2], ids, objects)
         squashed = cv2.resize(ids, side, interpolation=cv2.INTER_NEAREST)
         rewritten["mask"] = mask_image(np.asarray(squashed, np.uint8))
     if "thinking" in row:
         rewritten["thinking"] = row["thinking"]
     return rewritten
+
+
+def _row_ids(row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+    """The row's mask, (H, W); None for datasets without masks."""
+    if "mask" not in row:
+        return None
+    if row["mask"] is None:
+        raise BadData(f"row {row_name(row)}: its mask is missing")
+    return row_mask(row)
 
 
 def _rewrite(batch: Mapping[str, Sequence[Any]], space: ModelSpace) -> dict[str, list[Any]]:
@@ -168,7 +179,8 @@ def _rewrite(batch: Mapping[str, Sequence[Any]], space: ModelSpace) -> dict[str,
 
 def _check_all(dataset: "Dataset", space: ModelSpace, processor: Any) -> list[int]:
     """Length of every row's prompt in tokens; raises BadData naming the rows that can't be used."""
-    if missing := {"problem", "solution", "image"} - set(dataset.column_names):
+    columns = set(dataset.column_names)
+    if (missing := {"problem", "solution", "image"} - columns) and {"text", "mask"} - columns:
         raise BadData(
             f"the dataset lacks the columns {', '.join(sorted(missing))}; it has "
             f"{', '.join(dataset.column_names)}"
@@ -207,7 +219,7 @@ def _check_all(dataset: "Dataset", space: ModelSpace, processor: Any) -> list[in
 
 def _messages(row: Mapping[str, Any], space: ModelSpace) -> list[dict[str, Any]]:
     try:
-        return build_messages(space.prompt, row["problem"])
+        return build_messages(space.prompt, row_question(row))
     except BadQuestion as error:
         raise BadData(f"row {row_name(row)}: {error}") from error
 

@@ -1,16 +1,21 @@
-"""TRL's GRPO trainer with faster generation and log-probabilities, and the same results."""
+"""TRL's trainers with this project's model card; GRPO also with faster generation."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from trl import GRPOTrainer
+from trl import GRPOTrainer, SFTTrainer
 
 from segzero_train.training.generation import shared_prefill
 from segzero_train.training.logprobs import bucketed_logprobs
 from segzero_train.training.model import base_model, needs_synced_generation
+from segzero_train.training.model_card import WithModelCard
 
 
-class SegZeroGRPOTrainer(GRPOTrainer):
+class SegZeroSFTTrainer(WithModelCard, SFTTrainer):
+    """`SFTTrainer` with this project's model card."""
+
+
+class SegZeroGRPOTrainer(WithModelCard, GRPOTrainer):
     """`GRPOTrainer` for groups of samples that share a prompt with one image.
 
     Generation prefills a prompt once for all its samples, and log-probabilities are computed in

@@ -131,7 +131,8 @@ def test_intervals_hold_the_mean_and_narrow_with_more_questions() -> None:
     def scored(count: int) -> list[Scored]:
         overlaps = [Overlap(int(value), 100) for value in rng.integers(0, 100, count)]
         return [
-            Scored(str(number), "all", "", each, each.iou) for number, each in enumerate(overlaps)
+            Scored(str(number), "all", "", "[]", "", each, each.iou)
+            for number, each in enumerate(overlaps)
         ]
 
     few, many = summary(scored(20)), summary(scored(2000))

@@ -301,3 +301,18 @@ def test_nothing_left_after_long_prompts_is_an_error(prepared: tuple, profile: P
     shortest = prepared[2]["prompt_mask"].sum(1).tolist()[0]
     with pytest.raises(BadData, match=f"longer than 40 tokens .the shortest has {shortest}.: "):
         check(profile, row(0), max_prompt_length=40)
+
+
+@pytest.mark.parametrize("prompt", ["vision_reasoner", "seg_zero"])
+def test_published_evaluation_rows_are_usable(prompt: Any, qwen3_vl: Path) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:30, 20:50] = True
+    picture = Picture.new("RGB", (WIDTH, HEIGHT))
+    row = {"image": picture, "mask": mask.tolist(), "text": "what is hot?"}
+    written = CompletionFormat(prompt, "absolute_pixels", "half_up")
+    space = ModelSpace(prompt, written, 224, (224, 224))
+    made = training_row(row | {"image_id": "7", "ann_id": "3"}, space)
+    (found,) = parse_solution(made["solution"])
+    assert found.box.x1 == pytest.approx(20 * 224 / WIDTH, abs=1)
+    assert np.asarray(made["mask"]).max() == 1
+    assert "what is hot" in str(made["prompt"])
