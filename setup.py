@@ -30,6 +30,7 @@ ROS_WHEELS = [
             "sensor-msgs",
             "std-msgs",
             "std-srvs",
+            "visualization-msgs",
             "ament-cmake",
             "ament-cmake-gmock",
             "ament-cmake-gtest",
