@@ -15,6 +15,7 @@ from typing import Any
 from segzero.errors import SegZeroError
 from segzero.files import read_mapping
 from segzero.hub import fetch
+from segzero.terminal import escape_unprintable
 from segzero_train.datasets.loading import load_rows
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions
@@ -27,6 +28,7 @@ _REPLACED = ("profile", "weights", "dataset", "held_out")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    escape_unprintable()
     parser = argparse.ArgumentParser(
         prog="python -m segzero_train.fetch",
         description=__doc__,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from segzero.errors import SegZeroError
 from segzero.files import written_whole
+from segzero.terminal import escape_unprintable
 from segzero_train.runs import BadRun, log_history
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def draw(history: Iterable[Mapping[str, Any]]) -> "Figure":
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    escape_unprintable()
     parser = argparse.ArgumentParser(prog="python -m segzero_train.plot", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or a checkpoint's")
     parser.add_argument(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from segzero.errors import SegZeroError
+from segzero.terminal import escape_unprintable
 from segzero_train.errors import BadRecipe
 
 Kind = Literal["grpo", "sft", "accelerate", "deepspeed"]
@@ -91,6 +92,7 @@ def find_deepspeed_file() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    escape_unprintable()
     parser = argparse.ArgumentParser(
         prog="python -m segzero_train.shipped", description="Shipped recipes and configurations."
     )

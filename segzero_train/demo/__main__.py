@@ -17,6 +17,7 @@ from transformers import Sam2VideoModel
 from segzero.devices import resolve_device
 from segzero.files import write_text_whole
 from segzero.pipeline import SegZero
+from segzero.terminal import escape_unprintable
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets import tabletop
 from segzero_train.demo.card import write_card
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 where nothing can be rendered.
     """
+    escape_unprintable()
     options = Options(**vars(_parser().parse_args(arguments)))
     try:
         _train(options)
