@@ -30,6 +30,12 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
     "away": (503, "", "Service unavailable"),
 }
 """Status, error code and message by owner."""
+_FILE_REFUSALS = {
+    "gated-files": (403, "GatedRepo", "Access to the model is restricted: accept its licence."),
+    "anonymous": (401, "GatedRepo", "Access to the model is restricted: log in."),
+    "forbidden-files": (403, "", "The token has no permission"),
+}
+"""The same for owners whose repositories anybody may list."""
 _PATH = re.compile(
     r"/api/(?:models|datasets)/(?P<repo>[^/]+/[^/]+)"
     r"(?:/(?P<kind>revision|tree|paths-info)/(?P<rev>[^?/]+))?(?:[/?].*)?"
@@ -80,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif match["repo"]:
             self._info(match["repo"].partition("/")[0], "main")
         else:
-            self._file(match["file"], match["commit"])
+            self._file(match["from"].partition("/")[0], match["file"], match["commit"])
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -99,15 +105,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json({"id": "owner/name", "sha": REVISIONS.get(revision, revision)})
 
-    def _file(self, name: str, commit: str) -> None:
+    def _file(self, owner: str, name: str, commit: str) -> None:
         path = self.server.files.get(name)
-        if path is None:
+        if owner in _FILE_REFUSALS:
+            self._refuse(*_FILE_REFUSALS[owner])
+        elif path is None:
             self._refuse(404, "EntryNotFound", f"no {name}")
-            return
-        data = path.read_bytes()
-        if self.command == "GET":
-            self.server.requested.append(f"{name}@{commit[0]}")
-        self._answer(200, data, {"ETag": f'"{_digest(path)}"', "X-Repo-Commit": commit})
+        else:
+            if self.command == "GET":
+                self.server.requested.append(f"{name}@{commit[0]}")
+            headers = {"ETag": f'"{_digest(path)}"', "X-Repo-Commit": commit}
+            self._answer(200, path.read_bytes(), headers)
 
     def _json(self, content: object) -> None:
         self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
