@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segzero.errors import BadImage, Cancelled, CheckpointError, MalformedAnswer
 from segzero.format_check import FormatCheck
+from segzero.imports import import_libraries
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
@@ -70,12 +71,13 @@ class SegZero:
             CheckpointError: Profile, weights or device are missing or unusable.
             DeviceOutOfMemory: The models don't fit.
         """
+        if not isinstance(profile, Profile):
+            profile = load_profile(profile)
         # Imported here: torch and transformers take seconds, which only loading should cost.
+        import_libraries(profile)
         from segzero.devices import resolve_device
         from segzero.loading import load_reasoner, load_segmenter
 
-        if not isinstance(profile, Profile):
-            profile = load_profile(profile)
         where = resolve_device(device)
         segmenter = load_segmenter(profile, where)  # the small one first: it may be missing
         reasoner = load_reasoner(profile, where)

@@ -1,6 +1,7 @@
 """The states of models, queries and following on /diagnostics."""
 
 import os
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -8,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-import torch
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from segzero.errors import DeviceOutOfMemory
@@ -144,7 +144,8 @@ class DiagnosticsCollector:
         if self._model_error:
             level, text = DiagnosticStatus.ERROR, f"{text}, but failed: {self._model_error}"
         values = {"process memory [MiB]": f"{resident_bytes() / 2**20:.0f}"}
-        if torch.cuda.is_initialized():
+        torch = sys.modules.get("torch")  # imported with the models, which takes seconds
+        if torch and torch.cuda.is_initialized():
             values["device memory [MiB]"] = f"{torch.cuda.memory_allocated() / 2**20:.0f}"
             values["device memory reserved [MiB]"] = f"{torch.cuda.memory_reserved() / 2**20:.0f}"
         return status(name, level, text, values)
