@@ -1,6 +1,6 @@
 """SAM 2 and SAM 2.1 through transformers, from image or video checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from transformers import (
 from segzero.devices import cuda_side_stream, translate_oom
 from segzero.errors import CheckpointError
 from segzero.pretrained import load_model, load_pretrained
-from segzero.segmentation.image_encoder import Features, ImageEncoder
+from segzero.segmentation.encoder_check import checked_encoder
+from segzero.segmentation.image_encoder import Features
 from segzero.segmentation.segmenter import ScoredMask, batches
 from segzero.segmentation.tracker import Tracker
 from segzero.types import GroundedObject, SegmentedObject
@@ -50,7 +51,8 @@ class TransformersSegmenter:
         self._model = model
         self._processor = processor
         self._video = video
-        self._encoder = ImageEncoder(model)
+        # Made and checked at the first use.
+        self._encoder: Callable[[torch.Tensor], Features] | None = None
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "TransformersSegmenter":
@@ -107,13 +109,21 @@ class TransformersSegmenter:
                 "this segmenter has no video memory: choose a profile whose segmenter is a video "
                 "checkpoint (facebook/sam2.1-hiera-*)"
             )
-        return Tracker(self._video, self._encode, image, objects)
+        try:
+            return Tracker(self._video, self._encode, image, objects)
+        except AttributeError as error:
+            raise CheckpointError(
+                f"this version of transformers has another video memory of SAM 2 ({error}): "
+                f"install one that segzero's dependencies allow"
+            ) from error
 
     def _encode(self, image: NDArray[np.uint8]) -> Features:
         # A copy: torch takes no negative strides and warns about read-only arrays.
         copy = torch.from_numpy(np.array(image, order="C")).to(self._model.device)  # (H, W, 3)
         inputs = self._processor(images=copy.permute(2, 0, 1), return_tensors="pt")
         pixel_values = inputs["pixel_values"]  # (1, 3, S, S)
+        if self._encoder is None:
+            self._encoder = checked_encoder(self._model)
         return self._encoder(pixel_values.to(self._model.device))
 
     def _decode(
