@@ -109,6 +109,7 @@ setup(
         "pillow>=13,<14",
         "pyyaml>=6,<7",
         "safetensors>=0.8,<0.9",
+        "scipy>=1.17,<2",
         "threadpoolctl>=3.8,<4",
         "torch>=2.11,<2.15",  # upper: int4.py calls private operators
         "torchvision>=0.26,<0.30",  # the partners of torch 2.11 to 2.14
@@ -127,7 +128,6 @@ setup(
             "matplotlib>=3.11,<4",
             "peft>=0.21,<0.22",
             "pycocotools>=2.0.11,<3",
-            "scipy>=1.17,<2",
             "tensorboard>=2.21,<3",
             "trl>=1.16,<1.17",  # the trainer's subclass overrides private methods
         ],
@@ -146,6 +146,7 @@ setup(
             "mkdocstrings-python>=2,<3",
         ],
         "sam2": ["sam2>=1.1,<2"],
+        "bags": ["rosbags>=0.11.9,<0.12"],
         # Tests compare with these. The set-up leaves out their dependencies, which no test needs.
         "oracles": [
             "dashscope>=1.20.14,<1.20.15",  # carries the vocabulary of Qwen's tokenizers

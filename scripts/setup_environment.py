@@ -108,7 +108,7 @@ def make_environment(with_ros: bool) -> None:
     pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt")
     run(*pip, "setuptools")
     # The environment itself builds what comes as source: Meta's sam2 must find torch meanwhile.
-    extras = "sim,train,dev,docs" if with_ros else "ros-wheels,sim,train,dev,docs"
+    extras = "sim,train,bags,dev,docs" if with_ros else "ros-wheels,sim,train,bags,dev,docs"
     run(*pip, "--no-build-isolation", "--editable", f".[{extras}]")
     run(*pip, "--no-build-isolation", "sam2", SAM2_BUILD_CUDA="0")
     # Tests read a file of the first and compare with the second. They would bring along clients of

@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
 from segzero.reasoning.prompts import clean_question
+from segzero.segmentation.matching import match_masks
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame, LatestFrame, sample_evenly
@@ -27,7 +28,7 @@ from segzero_ros.query import (
     Track,
 )
 from segzero_ros.questions.object_follower import ObjectFollower
-from segzero_ros.questions.track_ids import TrackIds, match_masks
+from segzero_ros.questions.track_ids import TrackIds
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
 

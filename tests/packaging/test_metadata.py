@@ -101,7 +101,7 @@ def test_what_the_robot_imports_is_a_dependency(folder: str) -> None:
     rosdep = {"PIL": "python3-pil", "cv2": "python3-opencv", "yaml": "python3-yaml"}
     rosdep |= {"numpy": "python3-numpy", "tf2_ros": "tf2_ros_py"}
     environment = {"httpx2", "huggingface_hub", "mujoco", "safetensors"}
-    environment |= {"threadpoolctl", "torch", "transformers"}
+    environment |= {"rosbags", "scipy", "threadpoolctl", "torch", "tqdm", "transformers"}
     optional = {"cv_bridge", "sam2", "triton"}  # taken where they are installed
     imported = set().union(*map(imported_names, (ROOT / folder).rglob("*.py")))
     elsewhere = ours | environment | optional | sys.stdlib_module_names
