@@ -14,6 +14,7 @@ MAX_LABEL = 100
 """Longest label, in characters."""
 _MOST_REASONS = 8
 _NUMBERS = re.compile(r"(?=\D*+\d)[\s\d.,;，、．()\[\]+−-]++")
+_ESCAPED_KEY, _KEY = re.compile(r'\\"\w*box'), re.compile(r"""(?<!\\)["'\s{]\w*box""")
 _LABEL_KEYS = ("label", "name")
 _BOX_KEYS = ("box", "boundingbox", "bounding_box", "bounding box")
 _CORNERS = (
@@ -47,10 +48,12 @@ def read_objects(
     Raises:
         ValueError: There is no usable object, nor does the answer say that nothing matches.
     """
+    if _ESCAPED_KEY.search(body) and not _KEY.search(body):
+        body = body.replace('\\"', '"')  # JSON within a text of JSON
     values = read_values(body, closed=closed)
+    entries = [entry for value in values for entry in _entries(value)]
     read: list[tuple[int, GroundedObject]] = []
     dropped: list[str] = []
-    entries = [entry for value in values for entry in _entries(value, bare=True)]
     for number, entry in enumerate(entries, start=1):
         try:
             found, left_out = _objects(entry)
@@ -83,19 +86,24 @@ def _first(reasons: Sequence[str]) -> tuple[str, ...]:
     return (*reasons[:_MOST_REASONS], *([f"{more} more"] if more > 0 else []))
 
 
-def _entries(value: Value, *, bare: bool) -> Iterator[Pairs | list[Value]]:
+def _entries(
+    value: Value, *, under_key: bool = False, in_text: bool = False
+) -> Iterator[Pairs | list[Value]]:
     """What is meant as an object: boxes or points under keys, or a list of four numbers."""
     if isinstance(value, list):
-        if bare and sum(isinstance(item, float) for item in value) >= 4:
+        if not under_key and sum(isinstance(item, float) for item in value) >= 4:
             yield value
         for item in value:
-            yield from _entries(item, bare=bare)
+            yield from _entries(item, under_key=under_key, in_text=in_text)
+    elif isinstance(value, str) and "box" in value and not in_text:
+        for item in read_values(value, closed=True):
+            yield from _entries(item, under_key=under_key, in_text=True)
     elif isinstance(value, Pairs):
         inner = [
             entry
             for key, item in value.items
             if not (_is_box(key) or _is_point(key))
-            for entry in _entries(item, bare=False)
+            for entry in _entries(item, under_key=True, in_text=in_text)
         ]
         # An object around others, such as {"objects": […]}, is none itself.
         if not inner or any(_is_box(key) for key, _ in value.items):
@@ -165,7 +173,7 @@ def _rows(
             isinstance(value, list | Pairs)
             or (isinstance(value, str) and _NUMBERS.fullmatch(value))
         ):
-            rows += _nested(value, what, names)
+            rows += [row for row in _nested(value, what, names) if row]
     if width == 4 and [len(row) for row in rows] == [2, 2]:
         rows = [rows[0] + rows[1]]  # two corners
     for row in rows:

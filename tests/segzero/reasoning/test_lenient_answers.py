@@ -49,6 +49,10 @@ SEVERAL = {
     "last brackets missing": f"[{A}, {B[:-1]}",
     "a comma missing between keys": f"[{A.replace('], ', '] ')}, {B}]",
     "a label not closed": f'[{A[:-1]}, "label": "the red}}, {B}]',
+    "escaped": f"[{A}, {B}]".replace('"', '\\"'),
+    "a text of JSON": '"' + f"[{A}, {B}]".replace('"', '\\"') + '"',
+    "texts of JSON": f"[{A}, '{B}']",
+    "null behind": f"[{A}, {B}, null, ...]",
     "comments": f"[ // the mug\n {A}, /* and */ {B} # the ball\n]",
 }
 
@@ -134,6 +138,7 @@ def test_spellings_in_the_wild(body: str) -> None:
         '[{"bbox_2d": [1,2,30,40], "label": "cup"}]',
         '<think>x</think><answer>{"bbox_2d": [1,2,30,40]}</answer>',
         '<answer>[{"bbox_2d": [1,2,30,40], "point_2d": None}]</answer>',
+        '<answer>[{"bbox_2d": [1,2,30,40], "point_2d": []}]</answer>',
     ],
 )
 def test_an_untrained_models_box_alone_is_an_object(text: str) -> None:
