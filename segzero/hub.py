@@ -42,7 +42,7 @@ def fetch(weights: str) -> Path:
             only checked.
 
     Returns:
-        The folder of the weights. Complete files are not downloaded again.
+        The folder of the weights. Whole files are not downloaded again.
 
     Raises:
         CheckpointError: The download failed, or the folder is not complete.
@@ -50,29 +50,33 @@ def fetch(weights: str) -> Path:
     if Path(weights).is_absolute():
         return resolve_weights(weights)
     try:
-        folder = _download(weights, SETTINGS)
-        names = [path.name for path in weight_files(folder)]
-        _download(weights, names)
+        try:
+            return _download_and_check(weights)
+        except CheckpointError:  # a file that was damaged here isn't downloaded again by itself
+            return _download_and_check(weights, anew=True)
     except CheckpointError:
         raise
     except Exception as error:  # network, access rights, full disk: many libraries' own errors
         raise CheckpointError(
             f"can't fetch the weights {weights}: {_explain(weights, error)}"
-        ) from (error)
-    check_weights(
-        folder,
-        "if the Hub's model has no such file, it can't be used; else delete the folder, retry",
-    )
+        ) from error
+
+
+def _download_and_check(weights: str, *, anew: bool = False) -> Path:
+    folder = _download(weights, SETTINGS, anew)
+    _download(weights, [path.name for path in weight_files(folder)], anew)
+    check_weights(folder, f"it is so on {constants.ENDPOINT}, choose another model or revision")
     return folder
 
 
-def _download(weights: str, patterns: Sequence[str]) -> Path:
+def _download(weights: str, patterns: Sequence[str], anew: bool) -> Path:
     name, revision = split_revision(weights)
     folder = snapshot_download(
         name,
         revision=revision,
         allow_patterns=list(patterns),
         ignore_patterns=list(SUBFOLDERS),
+        force_download=anew,
     )
     return Path(folder)
 

@@ -69,6 +69,27 @@ def test_only_what_the_model_consists_of_is_downloaded(the_hub, repository):
     assert len(requested) == before, "a whole file is not downloaded again"
 
 
+@pytest.mark.parametrize(
+    ("file", "left"),
+    [
+        ("model-00002-of-00002.safetensors", 300),
+        ("config.json", 0),
+        ("model.safetensors.index.json", 20),
+    ],
+)
+def test_a_damaged_file_is_fetched_again(the_hub, file, left, monkeypatch):
+    fetch, cache, *_ = the_hub
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache / "hub"))
+    assert fetch("owner/damaged")[0] == 0
+    folder = weights.resolve_weights("owner/damaged")
+    with (folder / file).open("r+b") as opened:
+        opened.truncate(left)
+    with pytest.raises(CheckpointError, match=f"{file} is damaged.*segzero fetch owner/damaged"):
+        weights.resolve_weights("owner/damaged")
+    assert fetch("owner/damaged")[0] == 0
+    assert weights.resolve_weights("owner/damaged") == folder
+
+
 @pytest.mark.parametrize("revision", ["v1.0", hub_server.OTHER_COMMIT, "refs/pr/3"])
 def test_a_pinned_revision_is_what_is_fetched_and_found(the_hub, revision, monkeypatch):
     fetch, cache, *_ = the_hub
