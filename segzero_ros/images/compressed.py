@@ -1,13 +1,12 @@
 """Compressed images: their size from the header first, then their pixels."""
 
 import io
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Header
 
 from segzero_ros.images.conversions import (
     BAYER,
@@ -17,8 +16,14 @@ from segzero_ros.images.conversions import (
     require_pixels,
 )
 
+if TYPE_CHECKING:  # as in conversions
+    from sensor_msgs.msg import CompressedImage
+    from std_msgs.msg import Header
 
-def compressed_to_rgb(message: CompressedImage, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+
+def compressed_to_rgb(
+    message: "CompressedImage", max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG message; what OpenCV and Pillow both read works, too.
 
     Args:
@@ -48,7 +53,7 @@ def compressed_to_rgb(message: CompressedImage, max_pixels: int = MAX_PIXELS) ->
 
 
 def decode(
-    message: CompressedImage, max_pixels: int, flags: int, *, start: int = 0
+    message: "CompressedImage", max_pixels: int, flags: int, *, start: int = 0
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Decode a picture whose size the header of its file allows.
 
@@ -89,20 +94,22 @@ def _is_gray(pixels: NDArray) -> bool:
     return pixels.ndim == 2 or bool(cv2.absdiff(pixels[..., 0], pixels[..., 2]).mean() < 1)
 
 
-def _undecodable(message: CompressedImage) -> str:
+def _undecodable(message: "CompressedImage") -> str:
     return (
         f"{len(message.data)} bytes of compressed image ({message.format[:40]!r}) don't decode: "
         "publish JPEG or PNG"
     )
 
 
-def to_jpeg(pixels: NDArray[np.uint8], header: Header) -> CompressedImage:
+def to_jpeg(pixels: NDArray[np.uint8], header: "Header") -> "CompressedImage":
     """Make a JPEG message of a picture.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
         header: The header of the message.
     """
+    from sensor_msgs.msg import CompressedImage
+
     _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
     message.data.frombytes(data.data)

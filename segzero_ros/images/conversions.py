@@ -3,16 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
 from segzero.errors import BadImage
 from segzero_ros.images import cv_bridge
 from segzero_ros.images.yuv import SEMI_PLANAR, SemiPlanar, semi_planar_to_rgb
+
+if TYPE_CHECKING:  # bags are read without ROS: their messages have the same fields
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
 
 MAX_PIXELS = 40_000_000
 """Default of the parameter max_pixels: a little more than 8K."""
@@ -39,7 +42,7 @@ class Encoding:
     bridged: bool = False
 
 
-def to_rgb(message: Image, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def to_rgb(message: "Image", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Convert an image to RGB.
 
     16-bit values are divided by 257; float values must lie in [0, 1]. The generic 8UC3 and 8UC4
@@ -75,7 +78,7 @@ def to_rgb(message: Image, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     return encoding.to_rgb(pixels)
 
 
-def as_array(message: Image, dtype: str, channels: int) -> NDArray:
+def as_array(message: "Image", dtype: str, channels: int) -> NDArray:
     """View the data of an image as an array.
 
     Args:
@@ -137,7 +140,7 @@ def require_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def from_array(pixels: NDArray, header: Header) -> Image:
+def from_array(pixels: NDArray, header: "Header") -> "Image":
     """Make a message of an image or of depth.
 
     Args:
@@ -148,6 +151,8 @@ def from_array(pixels: NDArray, header: Header) -> Image:
     Raises:
         ConversionError: `pixels` has another shape or dtype.
     """
+    from sensor_msgs.msg import Image
+
     encoding = _ENCODING_OF.get((pixels.dtype.str, pixels.shape[2:])) if pixels.ndim > 1 else None
     if encoding is None:
         raise ConversionError(
@@ -166,7 +171,7 @@ def from_array(pixels: NDArray, header: Header) -> Image:
     return message
 
 
-def _require_rows(message: Image, row: int) -> None:
+def _require_rows(message: "Image", row: int) -> None:
     """Check that the image isn't empty and that `row` bytes fit into its step."""
     if not message.height or not message.width:
         raise ConversionError(
@@ -179,7 +184,7 @@ def _require_rows(message: Image, row: int) -> None:
         )
 
 
-def _semi_planar(message: Image, layout: SemiPlanar, max_pixels: int) -> NDArray[np.uint8]:
+def _semi_planar(message: "Image", layout: SemiPlanar, max_pixels: int) -> NDArray[np.uint8]:
     height, width, step = message.height, message.width, message.step
     _require_rows(message, width)
     if any(side % layout.subsampling for side in (width, height, step)):
