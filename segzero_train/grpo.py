@@ -68,7 +68,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     from segzero_train.training.model import base_profile, lora, prepare_model
     from segzero_train.training.model_card import record_run
     from segzero_train.training.precision import fit_precision
-    from segzero_train.training.preprocessing import model_space, training_rows
+    from segzero_train.training.preprocessing import model_space, training_rows, training_space
     from segzero_train.training.trainer import SegZeroGRPOTrainer
     from segzero_train.training.vllm_prompts import check_prompt_ids, require_server
 
@@ -89,9 +89,10 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     processor = load_pretrained(AutoProcessor, folder, padding_side="left")
     space = model_space(profile, processor)
     once = partial(preflight.computed_once, config=config)
+    spaces = [training_space(space, options.training_prompt), space]
     train_rows, *held_out = (
-        training_rows(dataset, space, processor, options.max_prompt_length, once)
-        for dataset in found
+        training_rows(dataset, asked, processor, options.max_prompt_length, once)
+        for dataset, asked in zip(found, spaces, strict=False)
     )
     context = _reward_context(options, config, profile, space)
     functions, config.reward_weights = build_rewards(options.rewards, context)
@@ -104,6 +105,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         processing_class=processor,
         peft_config=lora(options),
     )
+    trainer.kl_limit = options.kl_limit
     prepare_model(trainer, freeze_vision=options.freeze_vision)
     record_run(trainer, "GRPO", profile, _records(options, found))
     _add_callbacks(trainer, options, context, profile, *held_out)
@@ -167,7 +169,9 @@ def _add_callbacks(
 
     if options.samples_every:
         trainer.add_callback(
-            SampledCompletions(trainer, context, profile.prompt, options.samples_every)
+            SampledCompletions(
+                trainer, context, options.training_prompt or profile.prompt, options.samples_every
+            )
         )
     if held_out is not None:
         evaluation = GreedyEvaluation(

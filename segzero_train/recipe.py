@@ -34,6 +34,9 @@ class TaskOptions:
         "", "Profile (a name or a YAML file): prompt, answer format, coordinates, segmenter."
     )
     weights: str = _option("", "Folder or Hub name to start from; the profile's own if empty.")
+    training_prompt: str = _option(
+        "", "Prompt to train with, where it isn't the profile's; a key of segzero's prompts."
+    )
     dataset: str = _option("tabletop", "`tabletop`, a prepared folder, or a Hub name.")
     dataset_split: str = _option("train", "Split to train on.")
     dataset_size: int | None = _option(None, "Train on this many rows from its start.")
@@ -58,6 +61,9 @@ class GrpoOptions(TaskOptions):
     rewards: list[str] = field(
         default_factory=list,
         metadata={"help": "Rewards or sets of them, each `name` or `name=weight`."},
+    )
+    kl_limit: float = _option(
+        0.0, "The KL estimate of a token is at most this, as in the authors' code; 0: no limit."
     )
     thinking_words: int = _option(100, "For `short_thinking`: thoughts up to here are paid whole.")
     held_out: str = _option("", "Dataset of the greedy evaluation; as `dataset` if empty.")

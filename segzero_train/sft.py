@@ -68,7 +68,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTraine
     from segzero_train.training.model import base_profile, lora, prepare_model
     from segzero_train.training.model_card import record_run
     from segzero_train.training.precision import fit_precision
-    from segzero_train.training.preprocessing import model_space
+    from segzero_train.training.preprocessing import model_space, training_space
     from segzero_train.training.run_record import DataRecord, fingerprint
     from segzero_train.training.trainer import SegZeroSFTTrainer
 
@@ -88,7 +88,8 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTraine
     folder, _ = preflight.check_weights(profile)
     processor = load_pretrained(AutoProcessor, folder)
     once = partial(preflight.computed_once, config=config)
-    rows = example_rows(found, model_space(profile, processor), processor, options, once)
+    space = training_space(model_space(profile, processor), options.training_prompt)
+    rows = example_rows(found, space, processor, options, once)
     try:
         trainer = SegZeroSFTTrainer(
             model=str(folder),

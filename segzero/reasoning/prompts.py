@@ -8,7 +8,7 @@ the multi-object one. There is no space between the sentences, as in the origina
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -46,6 +46,17 @@ class PromptTemplate:
         return self.text.replace("{Question}", question.strip(self.strip))
 
 
+_VISION_REASONER = PromptTemplate(
+    text='Please find "{Question}" with bboxs and points.'
+    "Compare the difference between object(s) and find the most closely matched object(s)."
+    "Output the thinking process in <think> </think> and final answer in "
+    "<answer> </answer> tags."
+    "Output the bbox(es) and point(s) inside the interested object(s) in JSON format."
+    "i.e., <think> thinking process here </think>"
+    '<answer>[{"bbox_2d": [10,100,200,210], "point_2d": [30,110]}, '
+    '{"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]</answer>',
+    strip='."?!',
+)
 PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
     {
         "seg_zero": PromptTemplate(
@@ -60,19 +71,16 @@ PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
             "</answer>",
             strip=".",
         ),
-        "vision_reasoner": PromptTemplate(
-            text='Please find "{Question}" with bboxs and points.'
-            "Compare the difference between object(s) and find the most closely matched object(s)."
-            "Output the thinking process in <think> </think> and final answer in "
-            "<answer> </answer> tags."
-            "Output the bbox(es) and point(s) inside the interested object(s) in JSON format."
-            "i.e., <think> thinking process here </think>"
-            '<answer>[{"bbox_2d": [10,100,200,210], "point_2d": [30,110]}, '
-            '{"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]</answer>',
-            strip='."?!',
-        ),
+        "vision_reasoner": _VISION_REASONER,
     }
 )
+TRAINING_PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
+    {
+        **PROMPTS,
+        "vision_reasoner_training": replace(_VISION_REASONER, text=f"\n{_VISION_REASONER.text}"),
+    }
+)
+"""Those that a model can be trained with: the authors put a line break after the image there."""
 SHORT_ANSWER = PromptTemplate(
     text="{Question}\nAnswer the question using a single word or phrase.", strip="", lower=False
 )

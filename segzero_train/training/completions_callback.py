@@ -15,7 +15,7 @@ from transformers.integrations import TensorBoardCallback
 
 from segzero import overlay
 from segzero.reasoning.answers import format_answer
-from segzero.reasoning.prompts import PROMPTS
+from segzero.reasoning.prompts import TRAINING_PROMPTS
 from segzero.types import GroundedObject, Segmentation, SegmentedObject
 from segzero_train.datasets.columns import parse_solution
 from segzero_train.rewards import RewardContext, RewardFunction
@@ -63,7 +63,7 @@ class SampledCompletions(TrainerCallback):
         Args:
             trainer: The one whose rollouts are written.
             context: Places the objects of a completion in the image.
-            prompt: A key of `segzero.reasoning.prompts.PROMPTS`.
+            prompt: A key of `segzero.reasoning.prompts.TRAINING_PROMPTS`.
             every: Steps from one table to the next.
         """
         self._trainer: Any = trainer
@@ -94,7 +94,7 @@ class SampledCompletions(TrainerCallback):
     def _newest(self) -> Iterator[Sampled]:
         # The trainer keeps them for its own log and has no public way to them.
         logs = self._trainer._logs
-        before, after = PROMPTS[self._prompt].text.split("{Question}")
+        before, after = TRAINING_PROMPTS[self._prompt].text.split("{Question}")
         for number, prompt in enumerate(logs["prompt"]):
             asked = next(p["text"] for p in prompt[-1]["content"] if p["type"] == "text")
             yield Sampled(

@@ -7,7 +7,7 @@ that the profile's model writes, so that rewards compare like with like.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from segzero.errors import BadQuestion
 from segzero.profiles import Profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import to_model
-from segzero.reasoning.prompts import build_messages
+from segzero.reasoning.prompts import TRAINING_PROMPTS, build_messages
 from segzero.reasoning.squash import squash
 from segzero.types import Answer, GroundedObject
 from segzero_train.datasets.columns import (
@@ -37,7 +37,7 @@ from segzero_train.datasets.columns import (
 )
 from segzero_train.datasets.loading import undecoded
 from segzero_train.datasets.masks import mask_image
-from segzero_train.errors import BadData
+from segzero_train.errors import BadData, BadRecipe
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -51,7 +51,7 @@ class ModelSpace:
     """What the trained model reads and writes.
 
     Attributes:
-        prompt: A key of `segzero.reasoning.prompts.PROMPTS`.
+        prompt: A key of `segzero.reasoning.prompts.TRAINING_PROMPTS`.
         completion_format: What numbers and keys in a completion mean.
         side: Images are squashed to side x side pixels.
         size: (width, height) in pixels of the image that the processor makes of that.
@@ -83,6 +83,24 @@ def model_space(profile: Profile, processor: Any) -> ModelSpace:
         side=profile.image_size,
         size=(columns * patch, rows * patch),
     )
+
+
+def training_space(space: ModelSpace, prompt: str) -> ModelSpace:
+    """The space with another prompt to train with.
+
+    Args:
+        space: Of the profile.
+        prompt: A key of `segzero.reasoning.prompts.TRAINING_PROMPTS`; empty for the profile's.
+
+    Returns:
+        The space, with this prompt.
+
+    Raises:
+        BadRecipe: There is no such prompt.
+    """
+    if prompt and prompt not in TRAINING_PROMPTS:
+        raise BadRecipe(f"training_prompt: {prompt!r} is none of {', '.join(TRAINING_PROMPTS)}")
+    return replace(space, prompt=prompt or space.prompt)
 
 
 def training_rows(
@@ -219,7 +237,7 @@ def _check_all(dataset: "Dataset", space: ModelSpace, processor: Any) -> list[in
 
 def _messages(row: Mapping[str, Any], space: ModelSpace) -> list[dict[str, Any]]:
     try:
-        return build_messages(space.prompt, row_question(row))
+        return build_messages(TRAINING_PROMPTS[space.prompt], row_question(row))
     except BadQuestion as error:
         raise BadData(f"row {row_name(row)}: {error}") from error
 

@@ -6,6 +6,7 @@ from typing import Any
 from trl import GRPOTrainer, SFTTrainer
 
 from segzero_train.training.generation import shared_prefill
+from segzero_train.training.kl import clamp_reference
 from segzero_train.training.logprobs import bucketed_logprobs
 from segzero_train.training.model import base_model, needs_synced_generation
 from segzero_train.training.model_card import WithModelCard
@@ -20,8 +21,22 @@ class SegZeroGRPOTrainer(WithModelCard, GRPOTrainer):
 
     Generation prefills a prompt once for all its samples, and log-probabilities are computed in
     buckets of about equal length. Rollouts, loss and gradient are those of `GRPOTrainer`, except
-    for rounding.
+    for rounding. With a `kl_limit` the KL estimate of a token is clamped, as the authors do.
+
+    Attributes:
+        kl_limit: The largest estimate; 0 leaves it as it is.
     """
+
+    kl_limit: float = 0.0
+    _loss_inputs: dict[str, Any] | None = None
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        """The loss of a micro-batch."""
+        self._loss_inputs = dict(inputs)
+        try:
+            return super().compute_loss(model, self._loss_inputs, *more, **named)
+        finally:
+            self._loss_inputs = None
 
     def shared_prefill(self) -> AbstractContextManager[None]:
         """Within the returned context, the model's `generate` prefills equal prompts once.
@@ -41,4 +56,9 @@ class SegZeroGRPOTrainer(WithModelCard, GRPOTrainer):
     def _get_per_token_logps_and_entropies(self, model: Any, *inputs: Any, **named: Any) -> Any:
         # `model` is the policy or the reference model.
         with bucketed_logprobs(base_model(self.accelerator.unwrap_model(model))):
-            return super()._get_per_token_logps_and_entropies(model, *inputs, **named)
+            found = super()._get_per_token_logps_and_entropies(model, *inputs, **named)
+        batch = self._loss_inputs
+        if self.kl_limit and batch is not None and "ref_per_token_logps" in batch:
+            reference = batch["ref_per_token_logps"]
+            batch["ref_per_token_logps"] = clamp_reference(found[0], reference, self.kl_limit)
+        return found

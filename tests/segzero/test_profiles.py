@@ -9,7 +9,7 @@ from segzero.profiles import load_profile, profile_names, resource_root
 
 SHIPPED = (
     *("demo", "qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-8b", "seg-zero-7b", "vision-reasoner-7b"),
-    "vision-reasoner-7b-served",
+    *("seg-zero-7b-best-on-reasonseg-test", "vision-reasoner-7b-served"),
 )
 VALID = {
     "summary": "for tests",
@@ -36,8 +36,9 @@ def test_the_shipped_profiles():
     ("name", "prompt", "convention", "rounding"),
     [
         ("seg-zero-7b", "seg_zero", "absolute_pixels", "round"),
+        ("seg-zero-7b-best-on-reasonseg-test", "seg_zero", "absolute_pixels", "round"),
         ("vision-reasoner-7b", "vision_reasoner", "absolute_pixels", "half_up"),
-        ("qwen2.5-vl-3b", "vision_reasoner", "absolute_pixels", "half_up"),
+        ("qwen2.5-vl-3b", "seg_zero", "absolute_pixels", "round"),
         ("qwen3-vl-8b", "vision_reasoner", "relative_1000", "half_up"),
         ("demo", "vision_reasoner", "relative_1000", "half_up"),
     ],
@@ -56,7 +57,7 @@ def test_each_profile_states_what_its_checkpoint_was_trained_with(
         ("seg-zero-7b", 1024),
         ("vision-reasoner-7b", 2048),
         ("vision-reasoner-7b-served", 2048),
-        ("qwen2.5-vl-3b", 2048),
+        ("qwen2.5-vl-3b", 1024),
         ("qwen2.5-vl-7b", 2048),
         ("qwen3-vl-8b", 2048),
         ("demo", 256),

@@ -8,6 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from segzero.profiles import load_profile
+from segzero.reasoning.prompts import PROMPTS
 from segzero_train.datasets.loading import load_rows
 from segzero_train.training.completions_callback import Sampled, table
 from segzero_train.training.preprocessing import ModelSpace, training_row
@@ -19,8 +20,9 @@ def table_rows(table: Path) -> set[tuple[str, str]]:
     profile = load_profile("demo")
     space = ModelSpace(profile.prompt, profile.completion_format, 256, (256, 256))
     rows = load_rows(str(table), "train")
+    strip = PROMPTS[profile.prompt].strip
     return {
-        (f"| {row['problem'].lower().strip('.')}", training_row(row, space)["solution"])
+        (f"| {row['problem'].lower().strip(strip)}", training_row(row, space)["solution"])
         for row in rows
     }
 
