@@ -1,0 +1,89 @@
+"""The commands of the paper's tables, and the tables with what was measured."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from trl import GRPOConfig, SFTConfig
+
+from segzero_train import evaluate, prepare
+from segzero_train.evaluation import paper_tables
+from segzero_train.evaluation.paper_rows import MODELS, TABLES
+from segzero_train.paper import ITEMS, commands, main
+from segzero_train.recipe import GrpoOptions, SftOptions, read_recipe
+
+RUNS = Path("runs/paper")
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_every_command_is_one_that_its_module_reads(item: str) -> None:
+    for command in commands([item], RUNS, "data/vqa"):
+        module, *words = command.words
+        if module == "segzero_train.grpo":
+            read_recipe((GrpoOptions, GRPOConfig), [*words, "--use_cpu", "true"])
+        elif module == "segzero_train.sft":
+            read_recipe((SftOptions, SFTConfig), [*words, "--use_cpu", "true"])
+        elif module == "segzero_train.evaluate":
+            evaluate._parser().parse_args(words)
+        elif module == "segzero_train.prepare":
+            prepare._parser().parse_args(words)
+        else:
+            assert module == "segzero_train.export"
+
+
+def test_what_a_command_needs_comes_before_it() -> None:
+    made: set[str] = set()
+    for command in commands(ITEMS, RUNS, "data/vqa"):
+        words = list(command.words)
+        if words[0] == "segzero_train.export":
+            assert words[1] in made
+        if words[0] == "segzero_train.evaluate":
+            profile = words[words.index("--profile") + 1]
+            assert "/" not in profile or str(Path(profile).parent) in made
+            assert "--vqa" in words or words[words.index("--dataset") + 1] in made
+        if words[0] == "segzero_train.grpo":
+            assert {"data/refcocog", "data/reasonseg"} <= made
+        flag = "--output_dir" if "--output_dir" in words else "--out"
+        made.add(words[words.index(flag) + 1])
+
+
+def test_a_model_of_several_tables_is_trained_once() -> None:
+    trained = [command.words for command in commands(ITEMS, RUNS, "x") if command.processes]
+    assert len(trained) == len(set(trained)) == sum(m.train is not None for m in MODELS.values())
+
+
+def test_what_can_not_be_made_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table1", "--launch", "none"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("# rl_no_cot: can't be made yet: ")
+    assert all(shlex.split(line)[:2] == ["python", "-m"] for line in lines[:-1])
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_the_figures_are_those_of_the_evaluations_tables(number: int) -> None:
+    (published,) = (item for item in paper_tables.TABLES if item.number == number)
+    for row, values in published.rows:
+        ours = [item.published for item in TABLES[f"table{number}"] if item.row == row]
+        assert ours in ([], list(values))
+
+
+def test_measured_figures_stand_beside_the_published_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results/rl_strict_7b/reasonseg-test"
+    out.mkdir(parents=True)
+    scores = {"n": 779, "seg_zero": {"all": {"giou": 0.5712, "ciou": 0.52}}}
+    (out / "scores.json").write_text(json.dumps(scores))
+    assert main(["table5", "--collect", "--runs", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "| Qwen2.5-VL-7B | reasonseg test | giou | 57.5 | 57.1 | 779 |" in printed
+    assert "| Qwen2-VL-2B | reasonseg test | giou | 37.2 |  |  |" in printed
+
+
+def test_a_command_that_fails_ends_the_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["figure5", "--run", "--launch", "none", "--runs", str(tmp_path)]
+    assert main([*words, "--vqa", str(tmp_path / "absent")]) == 1
+    assert "ended with status" in capfd.readouterr().err.splitlines()[-1]
