@@ -238,21 +238,26 @@ def main(args: list[str] | None = None) -> None:
     """
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they garble log files
-    init_ros(args)
     with until_shutdown():
-        with refuse_bad_configuration():
-            node = PerceptionNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.get_parameter("autostart").value:
-            executor.create_task(node.start)
+        _run(args)
+    gc.freeze()  # else the interpreter collects garbage in all of torch once more, for seconds
+
+
+def _run(args: list[str] | None) -> None:
+    init_ros(args)
+    with refuse_bad_configuration():
+        node = PerceptionNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    if node.get_parameter("autostart").value:
+        executor.create_task(node.start)
+    with until_shutdown():
         executor.spin()
     ignore_signals()  # a second ctrl-C would only interrupt the clean-up
     executor.shutdown()
     node.close()
     node.destroy_node()
     rclpy.try_shutdown()
-    gc.freeze()  # else the interpreter collects garbage in all of torch once more, for seconds
 
 
 if __name__ == "__main__":

@@ -165,19 +165,24 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0, or 1 if this machine can't render; stderr says why.
     """
+    try:
+        with until_shutdown():
+            _run(args)
+    except NoOpenGL as error:
+        print(f"tabletop_camera: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(args: list[str] | None) -> None:
     init_ros(args)
+    with refuse_bad_configuration():
+        camera = TabletopCamera()
     with until_shutdown():
-        try:
-            with refuse_bad_configuration():
-                camera = TabletopCamera()
-        except NoOpenGL as error:
-            print(f"tabletop_camera: {error}", file=sys.stderr)
-            return 1
         rclpy.spin(camera)
     ignore_signals()
     camera.destroy_node()
     rclpy.try_shutdown()
-    return 0
 
 
 if __name__ == "__main__":

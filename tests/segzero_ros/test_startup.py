@@ -1,11 +1,14 @@
 """How a process starts: one line and exit status 2 if its settings can't be used."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.segzero_ros.waiting import wait_until
 
 # In processes of their own: rclpy can be initialised once. The node has no models, so that it
 # starts at once.
@@ -90,3 +93,40 @@ def test_where_no_log_can_be_written_the_node_starts_and_says_so(
     assert done.returncode == 0, done.stderr
     assert "can't write ROS logs" in done.stderr.splitlines()[0]
     assert list(tmp_path.glob("ros_log_*/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("module", "status"), [("perception_node", 0), ("tabletop_camera", 0), ("client.ask", 130)]
+)
+def test_a_signal_during_the_imports_is_no_traceback(
+    tmp_path: Path, module: str, status: int, number: int
+) -> None:
+    template = Path(__file__).parents[2] / "scripts" / "executable.py.in"
+    program = tmp_path / "program.py"
+    program.write_text(template.read_text().replace("@module@", module))
+    with subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE, text=True) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: "_multiarray_umath" in maps.read_text(), "the import of NumPy")
+        process.send_signal(number)
+        _, said = process.communicate()
+    assert (process.returncode, said) == (status, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("profile", "mark"), [("nowhere", "Can't load"), ("demo", "Loading"), ("demo", "Listening")]
+)
+def test_a_signal_ends_the_node_with_status_0(profile: str, mark: str, number: int) -> None:
+    command = [sys.executable, "-m", "segzero_ros.perception_node", "--ros-args"]
+    command += ["-p", "autostart:=true", "-p", f"profile:={profile}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        lines = iter(process.stderr.readline, "")
+        said = next(line for line in lines if mark in line)
+        process.send_signal(number)
+        said += process.communicate()[1]
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
