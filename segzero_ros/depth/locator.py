@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 
 from segzero.errors import SegZeroError
 from segzero_ros.depth import cloud
-from segzero_ros.depth.calibration import distortion, intrinsics
+from segzero_ros.depth.calibration import Intrinsics, distortion, intrinsics
 from segzero_ros.depth.cloud import Cloud, DepthUnavailable, DepthView
 from segzero_ros.depth.compressed_depth import decompress_depth
 from segzero_ros.depth.depth_input import DepthImage, DepthInput
@@ -53,10 +53,14 @@ class LocatedObjects:
     Attributes:
         cloud: Their points and geometry.
         frame_id: The tf frame of the coordinates.
+        camera: The intrinsics of the image; None without objects.
+        pose: (4, 4) transform from the camera's optical frame; None if the coordinates are in it.
     """
 
     cloud: Cloud
     frame_id: str
+    camera: Intrinsics | None = None
+    pose: NDArray[np.float64] | None = None
 
 
 class Locator:
@@ -153,7 +157,7 @@ class Locator:
         pose = None
         if frame_id != header.frame_id and self._transforms:
             pose = self._transforms.lookup(frame_id, header.frame_id, header.stamp)
-        return LocatedObjects(cloud.lift_mask(ids, depth, pose), frame_id)
+        return LocatedObjects(cloud.lift_mask(ids, depth, pose), frame_id, depth.intrinsics, pose)
 
     def _warn_of_distortion(self, info: CameraInfo) -> None:
         """Say once that an image which isn't rectified gives wrong places."""

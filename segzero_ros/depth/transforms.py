@@ -46,6 +46,20 @@ def matrix(message: TransformStamped) -> NDArray[np.float64]:
     return pose
 
 
+def quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a rotation (3, 3) as the quaternion (x, y, z, w) with w >= 0."""
+    cross = [rotation[2, 1], rotation[0, 2], rotation[1, 0]]
+    cross -= np.array([rotation[1, 2], rotation[2, 0], rotation[0, 1]])
+    # The quaternion is the eigenvector of the largest eigenvalue (Bar-Itzhack's method), which is
+    # exact where formulas that divide by w are not.
+    scores = np.empty((4, 4))
+    scores[:3, :3] = rotation + rotation.T - np.trace(rotation) * np.eye(3)
+    scores[:3, 3] = scores[3, :3] = cross
+    scores[3, 3] = np.trace(rotation)
+    found: NDArray[np.float64] = np.linalg.eigh(scores)[1][:, -1]
+    return -found if found[3] < 0 else found
+
+
 class Transforms:
     """Subscribes to /tf and /tf_static until `close`.
 
