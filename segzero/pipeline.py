@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segzero.early_masks import EarlyMasks
 from segzero.errors import BadImage, Cancelled, CheckpointError, MalformedAnswer
 from segzero.format_check import FormatCheck
 from segzero.imports import import_libraries
@@ -109,6 +110,7 @@ class SegZero:
         question: str,
         *,
         on_text: Callable[[str], None] | None = None,
+        on_objects: Callable[[tuple[SegmentedObject, ...]], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Segmentation:
         """Answer a question about an image with reasoning and masks.
@@ -119,6 +121,8 @@ class SegZero:
             image: (H, W, 3) uint8 RGB.
             question: What to look for.
             on_text: Called with each piece of the completion when it is generated.
+            on_objects: Called from another thread, and not after the return, with the first objects
+                of the answer, as soon as their masks are drawn: while the model still writes.
             stop: Set it from any thread to end within a token.
 
         Returns:
@@ -136,14 +140,35 @@ class SegZero:
 
         check_image(image)
         clean_question(question)
-        _, segmenter = self._models()
+        reasoner, segmenter = self._models()
         # The segmenter encodes the image while the reasoner generates.
         encoded = self._ahead.submit(limit_omp_threads()(segmenter.encode), image)
-        with limit_omp_threads():
-            answer = self.reason(image, question, on_text=on_text, stop=stop)
-        if stop is not None and stop.is_set():
-            raise Cancelled("stopped before the masks were drawn")
-        return self._draw(image, question, answer, encoded.result())
+        early = None
+        if on_objects is not None and (size := reasoner.model_size) is not None:
+            early = EarlyMasks(
+                lambda text: self._completion_format.read(text, size, image.shape[1::-1]),
+                lambda objects: self._segment(image, objects, encoded.result()),
+                self._ahead,
+                on_objects,
+            )
+
+        def receive(piece: str) -> None:
+            if on_text is not None:
+                on_text(piece)
+            if early is not None:
+                early.feed(piece)
+
+        try:
+            with limit_omp_threads():
+                answer = self.reason(image, question, on_text=receive, stop=stop)
+            if stop is not None and stop.is_set():
+                raise Cancelled("stopped before the masks were drawn")
+            objects = early.finish(answer) if early is not None else None
+        except BaseException:
+            if early is not None:
+                early.abandon()
+            raise
+        return self._draw(image, question, answer, encoded.result(), objects)
 
     def ask_batch(
         self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
@@ -289,7 +314,12 @@ class SegZero:
         )
 
     def _draw(
-        self, image: NDArray[np.uint8], question: str, answer: Answer, encoded: Any = None
+        self,
+        image: NDArray[np.uint8],
+        question: str,
+        answer: Answer,
+        encoded: Any = None,
+        objects: tuple[SegmentedObject, ...] | None = None,
     ) -> Segmentation:
         height, width = image.shape[:2]
         return Segmentation(
@@ -297,7 +327,7 @@ class SegZero:
             reasoning=answer.reasoning,
             text=answer.text,
             size=(width, height),
-            objects=self._segment(image, answer.objects, encoded),
+            objects=self._segment(image, answer.objects, encoded) if objects is None else objects,
             dropped=answer.dropped,
         )
 

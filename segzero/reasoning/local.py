@@ -4,6 +4,7 @@ import copy
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -167,6 +168,12 @@ class LocalReasoner:
                     break
         return self._completions(inputs, [buffer])[0]
 
+    @cached_property
+    def model_size(self) -> tuple[int, int]:
+        """See `Reasoner.model_size`: every picture is squashed to one size."""
+        black = np.zeros((self._image_size, self._image_size, 3), np.uint8)
+        return self._model_sizes(self._prepare([black], [self._chat("thing")]))[0]
+
     def warm_up(self) -> None:
         """See `Reasoner.warm_up`: a few tokens about a black picture."""
         with translate_oom(), torch.inference_mode():
@@ -246,12 +253,15 @@ class LocalReasoner:
         return inputs.to(self._model.device)
 
     def _completions(self, inputs: Any, buffers: Sequence[CompletionBuffer]) -> list[Completion]:
+        return [
+            Completion(buffer.finish(), size, buffer.new_tokens)
+            for buffer, size in zip(buffers, self._model_sizes(inputs), strict=True)
+        ]
+
+    def _model_sizes(self, inputs: Any) -> list[tuple[int, int]]:
         patch = self._processor.image_processor.patch_size
         grids = inputs["image_grid_thw"].tolist()
-        return [
-            Completion(buffer.finish(), (columns * patch, rows * patch), buffer.new_tokens)
-            for buffer, (_, rows, columns) in zip(buffers, grids, strict=True)
-        ]
+        return [(columns * patch, rows * patch) for _, rows, columns in grids]
 
     def _checked_chat(self, question: str) -> str:
         chat = self._chat(question)

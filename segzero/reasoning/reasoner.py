@@ -27,6 +27,11 @@ class Completion:
 class Reasoner(Protocol):
     """Anything that completes the prompt of an image and a question."""
 
+    @property
+    def model_size(self) -> tuple[int, int] | None:
+        """As in each Completion, known before it; None where only an answer tells."""
+        ...
+
     def complete(
         self,
         image: NDArray[np.uint8],

@@ -69,6 +69,7 @@ class RemoteReasoner:
         self._image_size = image_size
         self._max_new_tokens = max_new_tokens
         self._coordinates = coordinates
+        self.model_size: tuple[int, int] | None = None  # until the server has shown its own
         # Requests run in a thread of their own: what blocks there, such as looking a name up,
         # delays no cancelling.
         self._loop = asyncio.new_event_loop()
@@ -129,6 +130,7 @@ class RemoteReasoner:
         written = await self._server.write(messages, self._max_new_tokens, on_text)
         if self._coordinates == "absolute_pixels" and written.prompt_tokens:
             self._check_picture(messages[1]["content"][1]["text"], written.prompt_tokens)
+        self.model_size = (self._image_size, self._image_size)
         return Completion(written.text, (self._image_size, self._image_size), written.new_tokens)
 
     def _check_picture(self, text: str, prompt_tokens: int) -> None:

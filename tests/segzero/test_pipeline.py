@@ -40,6 +40,8 @@ def segzero(profile: Path) -> SegZero:
 class Unused:
     """Stands where no model may be called."""
 
+    model_size: tuple[int, int] | None = None
+
     def complete(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("a model ran")
 
@@ -128,6 +130,8 @@ def test_a_stop_between_the_models_keeps_the_segmenter_from_running(segzero, ima
     stop = threading.Event()
 
     class LastMoment(Unused):
+        model_size: tuple[int, int] | None = None
+
         def complete(self, *_: Any, **__: Any) -> Completion:
             stop.set()
             return Completion("<answer>[]</answer>", (224, 224), 1)
@@ -189,6 +193,8 @@ def test_a_batch_is_answered_as_its_questions_one_by_one(segzero, image):
 
 def test_a_malformed_answer_stands_in_its_place_and_spoils_no_other(segzero, image):
     class FixedCompletions(Unused):
+        model_size: tuple[int, int] | None = None
+
         def complete_batch(self, *_: Any, **__: Any) -> list[Completion]:
             texts = [ANSWER, "no idea", "<answer>[]</answer>"]
             return [Completion(text, (224, 224), 9) for text in texts]

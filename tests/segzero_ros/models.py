@@ -38,14 +38,14 @@ class Models(SegZero):
         models.step_errors = []
         return models
 
-    def ask(self, image, question, *, on_text=None, stop=None):
+    def ask(self, image, question, *, on_text=None, on_objects=None, stop=None):
         if self.ask_errors:
             raise self.ask_errors.pop(0)
         stop = stop or threading.Event()
         while not self.ready():
             if stop.wait(0.005):
                 raise Cancelled("stopped while it was slow")
-        result = super().ask(image, question, on_text=on_text, stop=stop)
+        result = super().ask(image, question, on_text=on_text, on_objects=on_objects, stop=stop)
         return result if self.finds else replace(result, objects=())
 
     def track(self, image, objects):
@@ -62,7 +62,7 @@ class Models(SegZero):
             nothing = np.zeros(image.shape[:2], bool)
             return tuple(TrackedObject(item.id, None, nothing, 0.0) for item in found)
 
-        tracker.step = step
+        tracker.step = step  # type: ignore[method-assign]
         return tracker
 
 
@@ -75,6 +75,7 @@ class Watched:
     def __init__(self, reasoner, errors: list[Exception]) -> None:
         self._reasoner = reasoner
         self._errors = errors
+        self.model_size = reasoner.model_size
         self.started: queue.Queue[str] = queue.Queue()
         self.cancelled: queue.Queue[str] = queue.Queue()
 
