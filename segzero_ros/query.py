@@ -72,6 +72,7 @@ class Query:
         repeated: Whether it asks an answered query again, by `reask`.
         history: The frames that came after it.
         known: The objects of its goal, as last seen when it came.
+        tracks: Of the objects found so far, in the order of the answer; None where there was no id.
         stop: Set when it is replaced or stopped.
         on_text: Called with each piece of the reasoning, from the worker's thread.
         on_end: Called once with the result, from any thread.
@@ -87,6 +88,7 @@ class Query:
     repeated: bool = False
     history: History | None = None
     known: tuple[TrackedObject, ...] = ()
+    tracks: list[Track | None] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     on_text: Callable[[str], None] | None = None
     on_end: Callable[[Segmentation], None] | None = None

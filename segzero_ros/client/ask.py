@@ -17,6 +17,7 @@ from segzero.errors import BadQuestion
 from segzero.terminal import escape_unprintable, utf8_argument
 from segzero_ros.client.client import NoAnswer, QueryHandle, SegZeroClient, state_name
 from segzero_ros.msg import Segmentation, SegmentedObject
+from segzero_ros.results.messages import mask_ids
 
 _LINE_PERIOD = 0.25  # seconds between the lines about followed frames
 _CANCEL_TIMEOUT = 5.0  # seconds for the node to stop
@@ -150,8 +151,7 @@ def _place(item: SegmentedObject) -> str:
 
 def _area(item: SegmentedObject, result: Segmentation) -> int:
     """The object's pixels in the mask."""
-    dtype = np.uint16 if result.mask.encoding == "mono16" else np.uint8
-    return int(np.count_nonzero(np.frombuffer(result.mask.data, dtype) == item.id))
+    return int(np.count_nonzero(mask_ids(result.mask) == item.id))
 
 
 def _json(result: Segmentation) -> str:

@@ -1,9 +1,11 @@
 """From a query to its answer and to the following of its objects, outside the callbacks."""
 
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import Image
@@ -64,7 +66,7 @@ class QueryProcessor:
         self._frames = frames
         self._reporter = reporter
         self._ids = TrackIds()
-        self._tracks: tuple[Track, ...] = ()  # of the answer that was delivered last
+        self._identified: Segmentation | None = None  # the answer that was just delivered
         self._worker: Worker[Query, Segmentation] = Worker(
             self._answer,
             self._deliver,
@@ -180,6 +182,7 @@ class QueryProcessor:
         ended = []
         for query in queries:
             self._frames.release(query.history)
+            self._release(query)
             if not query.repeated:
                 self._reporter.finish_query(query, error)
                 ended.append(query)
@@ -190,12 +193,23 @@ class QueryProcessor:
     def _answer(self, query: Query) -> Segmentation:
         query.frame = frame = self._fresh_frame(query)
         self._reporter.begin_inference(frame)
-        return self._segzero.ask(
-            frame.pixels(),
-            query.text,
-            on_text=lambda piece: self._reporter.publish_reasoning(query, piece),
-            stop=query.stop,
-        )
+        try:
+            return self._segzero.ask(
+                frame.pixels(),
+                query.text,
+                on_text=partial(self._reporter.publish_reasoning, query),
+                on_objects=None if query.repeated else partial(self._publish_partial, query),
+                stop=query.stop,
+            )
+        except Exception:
+            self._release(query)  # some objects may have been published
+            raise
+
+    def _publish_partial(self, query: Query, objects: Sequence[SegmentedObject]) -> None:
+        """Publish the first objects of an answer; in the segmenter's thread."""
+        if not query.stop.is_set():
+            found, tracks = self._identify(query, objects)
+            self._reporter.publish_partial(query, found, tracks)
 
     def _fresh_frame(self, query: Query) -> Frame:
         """The query's frame, or the newest one if that has become too old."""
@@ -218,63 +232,62 @@ class QueryProcessor:
         raise NoFrame(f"no image came within {params.first_frame_timeout:g} s")
 
     def _deliver(self, query: Query, result: Segmentation | Exception) -> None:
-        self._tracks = ()
+        tracks: list[Track] = []
         if isinstance(result, Segmentation):
-            result, self._tracks = self._identify(query, result)
-        if not query.repeated:
-            self._reporter.finish_query(query, result, self._tracks)
+            objects, tracks = self._identify(query, result.objects)
+            dropped = result.dropped
+            if left_out := len(result.objects) - len(objects):
+                encoding = self.params().mask_encoding
+                dropped += (f"{left_out} objects: a {encoding} mask has no more ids",)
+            result = replace(result, objects=objects, dropped=dropped)
+            self._identified = result
+        if query.repeated:
+            self._reporter.publish_reask(query, result, tracks)
         else:
-            self._reporter.publish_reask(query, result, self._tracks)
+            self._reporter.finish_query(query, result, tracks)
 
     def _identify(
-        self, query: Query, result: Segmentation
-    ) -> tuple[Segmentation, tuple[Track, ...]]:
+        self, query: Query, objects: Sequence[SegmentedObject]
+    ) -> tuple[tuple[SegmentedObject, ...], list[Track]]:
         """Give the objects their ids: those of the followed objects that they are, or new ones."""
-        known = query.known
-        matches = match_masks([item.mask for item in result.objects], [item.mask for item in known])
+        taken = {track.id for track in query.tracks if track}
+        known = [item for item in query.known if item.id not in taken]
+        new = objects[len(query.tracks) :]
+        matches = match_masks([item.mask for item in new], [item.mask for item in known])
         kept = [None if match is None else known[match].id for match in matches]
-        labels = [item.label or query.text.strip() for item in result.objects]
+        labels = [item.label or query.text.strip() for item in new]
         limit = MAX_ID[self.params().mask_encoding]
-        tracks = self._ids.assign(query.goal, labels, kept, limit)
-        objects = [
-            replace(item, id=track.id)
-            for item, track in zip(result.objects, tracks, strict=True)
-            if track
-        ]
-        left_out = len(result.objects) - len(objects)
-        dropped = result.dropped
-        if left_out:
-            dropped += (
-                f"{left_out} objects: a {self.params().mask_encoding} mask has no more ids",
-            )
-        result = replace(result, objects=tuple(objects), dropped=dropped)
-        return result, tuple(track for track in tracks if track)
+        query.tracks += self._ids.assign(query.goal, labels, kept, limit)
+        tracks = query.tracks[: len(objects)]
+        found = tuple(
+            replace(item, id=track.id) for item, track in zip(objects, tracks, strict=True) if track
+        )
+        return found, [track for track in tracks if track]
 
-    def _follow(self, query: Query, result: Segmentation | Exception) -> None:
-        tracks = self._tracks
+    def _follow(self, query: Query, _: Segmentation | Exception) -> None:
+        found, self._identified = self._identified, None
         try:
-            if not (tracks and query.follow and self.params().follow):
-                self._release(query, tracks)
+            if not (found and found.objects and query.follow and self.params().follow):
+                self._release(query)
                 return
-            assert isinstance(result, Segmentation) and query.frame
-            objects = [
-                replace(item, id=track.id)
-                for item, track in zip(result.objects, tracks, strict=False)
-            ]
+            assert query.frame  # it was answered
+            tracks = tuple(track for track in query.tracks if track)
             try:
-                self._start(query, FollowedAnswer(query, tracks, result.reasoning), objects)
+                self._start(query, FollowedAnswer(query, tracks, found.reasoning), found.objects)
             except Exception as error:
-                self._release(query, tracks)
+                self._release(query)
                 self._reporter.fail_following(query, query.frame, error)
         finally:
             self._frames.release(query.history)
 
-    def _release(self, query: Query, tracks: Iterable[Track]) -> None:
+    def _release(self, query: Query) -> None:
         """Take back the ids of objects that will not be followed; those before them still are."""
         kept = {item.id for item in query.known}
-        self._ids.release(track for track in tracks if track.id not in kept)
+        self._ids.release(track for track in query.tracks if track and track.id not in kept)
 
-    def _start(self, query: Query, answer: FollowedAnswer, objects: list[SegmentedObject]) -> None:
+    def _start(
+        self, query: Query, answer: FollowedAnswer, objects: Sequence[SegmentedObject]
+    ) -> None:
         """Track the objects to the present, beside those that are followed; then hand them over."""
         frame = query.frame
         assert frame
@@ -317,9 +330,15 @@ class QueryProcessor:
     ) -> bool:
         """Ask an answered query again about a followed frame, if its goal has nothing to do."""
         query = replace(
-            answer.query, frame=frame, repeated=True, known=known, on_text=None, on_end=None
+            answer.query,
+            frame=frame,
+            repeated=True,
+            known=known,
+            tracks=[],
+            stop=threading.Event(),
+            on_text=None,
+            on_end=None,
         )
-        query.stop = type(query.stop)()
         query.history = self._frames.record(self.params().history)
         asked = self._worker.submit_if_free(query.goal, query)
         if not asked:

@@ -117,6 +117,19 @@ def failed(
     )
 
 
+def mask_ids(mask: Image) -> NDArray[Any]:
+    """Read the message of a mask.
+
+    Args:
+        mask: As the node publishes it: mono8 or mono16, without padding.
+
+    Returns:
+        (H, W) uint8 or uint16: 0 is background, k is the object with id k.
+    """
+    dtype = np.uint16 if mask.encoding == "mono16" else np.uint8
+    return np.frombuffer(mask.data, dtype).reshape(mask.height, mask.width)
+
+
 def point_cloud(located: LocatedObjects, header: Header) -> PointCloud2:
     """Make the message of a cloud, as sensor_msgs_py's create_cloud, which fails for an empty one.
 

@@ -125,6 +125,25 @@ class Reporter:
             with self._until_shutdown():
                 query.on_end(message)
 
+    def publish_partial(
+        self, query: Query, objects: Sequence[SegmentedObject], tracks: Sequence[Track]
+    ) -> None:
+        """Publish the first objects of an answer that is still being written.
+
+        Args:
+            query: The query under way.
+            objects: Those whose masks are drawn.
+            tracks: Theirs.
+        """
+        frame = query.frame
+        assert frame is not None  # the model reads it
+        height, width = frame.pixels().shape[:2]
+        answer = Segmentation(query.text, "", "", (width, height), tuple(objects))
+        mask = self._mask_message(answer, frame.message.header)
+        message = messages.answered(query, answer, tracks, mask, latency=self._age(frame))
+        message.state = SegmentationMessage.PARTIAL
+        self._publish(self._segmentation, message)
+
     def _publish_text(self, query: Query, text: str, end: bool) -> None:
         if not (text or end):
             return
@@ -299,13 +318,18 @@ class Reporter:
         """Publish overlay and mask; return the mask and, where there is depth, the geometry."""
         header = frame.message.header
         self._publish_overlay(frame, segmentation)
+        mask = self._mask_message(segmentation, header)
+        self._publish(self._mask, mask)
+        if self.locator is None:
+            return mask, None
+        return mask, self.locator.locate(messages.mask_ids(mask), header)
+
+    def _mask_message(self, segmentation: Segmentation, header: Header) -> Image:
         wide = self._node.get_parameter("mask_encoding").value == "mono16"
-        ids = segmentation.mask(np.uint16 if wide else np.uint8)  # (H, W)
-        mask = from_array(ids, header)
+        mask = from_array(segmentation.mask(np.uint16 if wide else np.uint8), header)
         if wide:
             mask.encoding = "mono16"  # 16UC1 would be depth
-        self._publish(self._mask, mask)
-        return mask, self.locator.locate(ids, header) if self.locator else None
+        return mask
 
     def _publish_overlay(self, frame: Frame, segmentation: Segmentation) -> None:
         raw, jpeg = (p.get_subscription_count() for p in (self._overlay, self._overlay_jpeg))

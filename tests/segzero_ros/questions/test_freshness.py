@@ -4,6 +4,7 @@ import time
 
 import pytest
 from rclpy.time import Time
+from sensor_msgs.msg import Image
 
 from segzero_ros.msg import Segmentation
 from tests.segzero_ros.filming import filming
@@ -58,20 +59,20 @@ def test_a_question_that_waited_for_its_turn_is_answered_on_a_fresh_image(
         assert asked >= 5
 
 
-def stamped(seconds: float) -> object:
+def stamped(seconds: float) -> Image:
     image = picture(1)
     image.header.stamp = Time(nanoseconds=int(seconds * 1e9)).to_msg()
     return image
 
 
 def test_the_latency_is_the_age_of_the_stamp(strict: Robot) -> None:
-    strict.see(stamped(time.time() - 5.0))  # type: ignore[arg-type]
+    strict.see(stamped(time.time() - 5.0))
     result = strict.operator.answer("the red ball")
     assert result.state == Segmentation.ANSWERED
     assert result.latency == pytest.approx(5.0, abs=2.0)
 
 
-def unstamped(number: int, seconds: int) -> object:
+def unstamped(number: int, seconds: int) -> Image:
     image = picture(number)
     image.header.stamp.sec, image.header.stamp.nanosec = seconds, 0
     return image

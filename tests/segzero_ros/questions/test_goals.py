@@ -87,7 +87,8 @@ def test_questions_of_two_goals_wait_for_each_other_and_are_both_answered(
     make_follower: MakeFollower,
 ) -> None:
     robot, models = make_follower()
-    asker, go = Asker(robot), []
+    asker = Asker(robot)
+    go: list[bool] = []
     models.ready = lambda: bool(go)
     robot.see(picture(1))
     asker.ask("fetch", "first")
