@@ -148,6 +148,11 @@ def _source(folder: Path, config: dict[str, Any], base: str) -> _Source | None:
     )
     hub = _HUB_CACHE.search(str(folder))
     name_of_folder = hub.group(2) if hub else folder.name
+    # Only the folder: a fine-tune's config.json, too, names the model that it began from.
+    for profile in shipped:
+        if Path(profile.reasoner).name.lower() == name_of_folder.lower():
+            untrained = ", which is an untrained model's" if _is_base(profile) else ""
+            return _Source(profile, f"its folder's name{untrained}", False)
     for text, evidence in (
         (name_of_folder, "its folder's name"),
         (str(config.get("_name_or_path", "")), "_name_or_path in config.json"),
@@ -160,10 +165,6 @@ def _source(folder: Path, config: dict[str, Any], base: str) -> _Source | None:
     if layout := written_format(card):
         name = "seg-zero-7b" if layout == "seg_zero" else "vision-reasoner-7b"
         return _Source(load_profile(name), f"the keys of {layout} in its model card", False)
-    # Only the folder: a fine-tune's config.json, too, names the model that it began from.
-    for profile in shipped:
-        if Path(profile.reasoner).name.lower() == name_of_folder.lower():
-            return _Source(profile, "its folder's name, which is an untrained model's", False)
     return None
 
 
@@ -216,7 +217,9 @@ def _fitting(settings: dict[str, Finding], source: _Source | None) -> tuple[str,
         and all(getattr(profile, key) == settings[key].value for key in keys)
     ]
     first = source.profile.name
-    return tuple(sorted(fitting, key=lambda name: (name != first, name)))
+    return tuple(
+        sorted(fitting, key=lambda name: (name != first, _is_base(load_profile(name)), name))
+    )
 
 
 def _notes(folder: Path, *, adapter: bool) -> Iterator[str]:
@@ -245,6 +248,11 @@ def _model(config: dict[str, Any], model_type: str) -> str:
     width = _nested(config, "text_config", "hidden_size") or config.get("hidden_size")
     size = _SIZES.get((model_type, width)) if isinstance(width, int) else None
     return f"{name} {size}" if size else f"{name} of hidden size {width}" if width else name
+
+
+def _is_base(profile: Profile) -> bool:
+    """Whether the reasoner is a model as it comes, without training on segmentation."""
+    return _BASE.match(Path(profile.reasoner).name) is not None
 
 
 def _family_of(name: str) -> str:

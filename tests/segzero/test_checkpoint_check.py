@@ -54,6 +54,7 @@ def test_a_model_card_tells_the_prompt(tmp_path: Path, card: str) -> None:
     ("name", "fitting"),
     [
         ("Seg-Zero-3B", "seg-zero-7b"),
+        ("Seg-Zero-7B", "seg-zero-7b"),
         ("my_seg_zero_run", "seg-zero-7b"),
         ("VisionReasoner-7B", "vision-reasoner-7b"),
         ("vision-reasoner-tuned", "vision-reasoner-7b"),
@@ -199,4 +200,4 @@ def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["profiles", "--check", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["settings"]["coordinates"]["value"] == "absolute_pixels"
-    assert report["profiles"] == ["seg-zero-7b"]
+    assert report["profiles"][0] == "seg-zero-7b"
