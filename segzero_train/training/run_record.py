@@ -60,10 +60,10 @@ class RunRecord(TrainerCallback):
         if not state.is_world_process_zero:
             return
         file = Path(args.output_dir) / "run.json"
-        starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-        starts.append({"from_step": state.global_step, **self._entry})
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"starts": []}
+        starts = [*before["starts"], {"from_step": state.global_step, **self._entry}]
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_text_whole(file, json.dumps(starts, indent=1) + "\n")
+        write_text_whole(file, json.dumps({"starts": starts}, indent=1) + "\n")
 
 
 def describe_run(base: str, data: Sequence[DataRecord], processes: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ TRAINING = DataRecord("Ricky06662/ReasonSeg_val", "test", 9000, "0123456789abcde
 
 @pytest.fixture(scope="module")
 def entry(demo_run: Path) -> dict[str, Any]:
-    (entry,) = json.loads((demo_run / "run.json").read_text())
+    (entry,) = json.loads((demo_run / "run.json").read_text())["starts"]
     return entry
 
 
