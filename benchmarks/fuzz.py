@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,7 @@ def _damage_json(rng: random.Random, chunks: list[Any]) -> None:
         if isinstance(at[key], dict | list) and at[key] and rng.random() < 0.7:
             at = at[key]
             continue
-        at[key] = rng.choice(_VALUES)
+        at[key] = deepcopy(rng.choice(_VALUES))  # which later damage may change
         return
 
 
