@@ -96,8 +96,13 @@ def _entries(
         for item in value:
             yield from _entries(item, under_key=under_key, in_text=in_text)
     elif isinstance(value, str) and "box" in value and not in_text:
-        for item in read_values(value, closed=True):
-            yield from _entries(item, under_key=under_key, in_text=True)
+        written = [
+            entry
+            for item in read_values(value, closed=True)
+            for entry in _entries(item, under_key=under_key, in_text=True)
+        ]
+        # A key that lost its value was meant as an object, too.
+        yield from written or ([Pairs(())] if _is_box(value) and not under_key else [])
     elif isinstance(value, Pairs):
         inner = [
             entry

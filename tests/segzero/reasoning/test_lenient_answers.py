@@ -174,6 +174,7 @@ BAD = {
     "fractions": ('{"bbox_2d": [0.1,0.2,0.5,1], "point_2d": [0.3,0.5]}', "fractions"),
     "list of numbers": ("[5,6,7,8]", "without keys"),
     "two boxes, one point": ('{"bbox_2d": [[5,6,7,8],[1,2,3,4]], "point_2d": [5,6]}', "2 boxes"),
+    "a brace behind the key": ('{"bbox_2d"}', "no box"),
     "box without its bracket": ('{"bbox_2d": [5,6,7,8, "point_2d": [5,6]}', "box"),
 }
 
