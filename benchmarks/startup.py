@@ -101,10 +101,10 @@ def import_seconds() -> dict[str, float]:
         subprocess.run([sys.executable, "-X", "importtime", "-c", program], stderr=log, check=True)
         log.seek(0)
         found = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", log.read(), re.M)
-    seconds: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for microseconds, package in found:
-        seconds[package] += int(microseconds) / 1e6
-    return {package: round(value, 2) for package, value in seconds.most_common(PACKAGES)}
+        total[package] += int(microseconds)
+    return {package: round(value / 1e6, 2) for package, value in total.most_common(PACKAGES)}
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 def test_it_tells_the_stages_and_what_holds_the_memory(tmp_path: Path) -> None:
     out = tmp_path / "startup.json"
-    command = [sys.executable, ROOT / "benchmarks" / "startup.py", "--runs", "1", "--out", out]
+    script = ROOT / "benchmarks" / "startup.py"
+    command = [sys.executable, str(script), "--runs", "1", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(out.read_text())

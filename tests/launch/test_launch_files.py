@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -94,6 +95,36 @@ def test_without_respawn_a_killed_node_stays_away(
     assert node
     os.kill(node, signal.SIGKILL)
     assert process.wait(60) is not None  # nothing is left to do
+
+
+def test_a_node_that_keeps_ending_is_given_up(
+    launch: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    process = launch("perception.launch.py", python=shutil.which("false"))
+    assert process.wait(60) is not None
+    log = (tmp_path / "perception.launch.py.log").read_text()
+    assert log.count("exit code 1") == 6
+    assert "is not started again: it ended 6 times in 300 s" in log
+
+
+@pytest.mark.parametrize("line", ["proflie: demo", "history: many", "reask: sometimes"])
+def test_a_node_with_bad_settings_is_not_started_again(
+    launch: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, line: str
+) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text(f"/**:\n  ros__parameters:\n    {line}\n")
+    assert launch("perception.launch.py", params_file=params).wait(60) is not None
+    log = (tmp_path / "perception.launch.py.log").read_text()
+    assert log.count("exit code 2") == 1
+    assert "is not started again: its settings can't be used" in log
+
+
+def test_a_missing_params_file_is_told(
+    launch: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    assert launch("perception.launch.py", params_file="/nowhere.yaml").wait(60) == 1
+    log = (tmp_path / "perception.launch.py.log").read_text()
+    assert "the params_file /nowhere.yaml doesn't exist" in log
 
 
 def test_each_camera_has_a_node_of_its_own(
