@@ -52,7 +52,7 @@ def read_mask(stored: Stored, white_is_object: bool = True) -> Ids:
         Unusable: The mask is missing, can't be decoded, or isn't a mask of ids.
     """
     picture = open_picture(stored, "mask")
-    if (frames := getattr(picture, "n_frames", 1)) > 1:
+    if (frames := _count_frames(picture)) > 1:
         raise Unusable("malformed mask", f"it has {frames} frames: one picture is meant")
     mask = upright(picture)
     if picture.info.get(_MARK) == "ids":
@@ -66,6 +66,13 @@ def read_mask(stored: Stored, white_is_object: bool = True) -> Ids:
     else:
         raw = _grey(mask, lossy=picture.format in ("JPEG", "MPO"))
     return to_ids(raw, white_is_object, exact=picture.format not in ("JPEG", "MPO"))
+
+
+def _count_frames(picture: Image.Image) -> int:
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except Exception as error:  # Pillow raises whatever its parsers of further frames raise
+        raise Unusable("corrupt mask", str(error)) from error
 
 
 def to_ids(raw: NDArray, white_is_object: bool = True, exact: bool = True) -> Ids:

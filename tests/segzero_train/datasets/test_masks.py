@@ -316,3 +316,14 @@ def test_disagreement_allows_for_a_pixel_of_rounding() -> None:
 def test_the_size_of_a_mask_is_that_of_its_picture(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=f"row r-1: the mask is 40x60 pixels, the image {SIZE[0]}x"):
         row_to_sample(row(encoded(grey(BALL.T)), "ball"))
+
+
+def test_a_mask_whose_next_frame_is_damaged_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "TIFF")
+    whole = bytearray(buffer.getvalue())
+    start = int.from_bytes(whole[4:8], "little")
+    after = start + 2 + 12 * int.from_bytes(whole[start : start + 2], "little")
+    whole[after : after + 4] = len(whole).to_bytes(4, "little")  # a directory without entries
+    with pytest.raises(Unusable, match="corrupt mask"):
+        read_mask(bytes(whole + b"\x00\x00" + bytes(4)))
