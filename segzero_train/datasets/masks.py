@@ -102,6 +102,9 @@ def to_ids(raw: NDArray, white_is_object: bool = True, exact: bool = True) -> Id
     middle = values[(values != 0) & (values != white)]
     if not exact or _is_soft(raw, counts, middle, has_both=counts[0] > 0 and white in values):
         return _black_and_white(raw, middle, white)
+    if counts[0] and white in values and middle[-1] > white // 4 and _is_trimap(raw, white):
+        reason = "grey lies everywhere between black and white, as in a trimap or at soft edges"
+        raise Unusable("malformed mask", f"{reason}: store the object alone, as white or as ids")
     ids = raw.astype(np.int32)
     ids[raw == white] = IGNORE
     return ids
@@ -211,6 +214,12 @@ def _is_soft(raw: _Raw, counts: NDArray, middle: NDArray, has_both: bool) -> boo
         return 2 * len(unfilled) >= len(middle)
     # One or two values in all: ids if they count 1, 2, …
     return has_both and len(soft) == len(middle) > 0 and int(middle[-1]) != len(middle)
+
+
+def _is_trimap(raw: _Raw, white: int) -> bool:
+    """Whether white touches black nowhere; pixels that don't count border on the background."""
+    square = np.ones((3, 3), np.uint8)
+    return not ((cv2.erode(raw, square) == 0) & (cv2.dilate(raw, square) == white)).any()
 
 
 def _black_and_white(raw: _Raw, middle: NDArray, white: int) -> Ids:

@@ -327,3 +327,21 @@ def test_a_mask_whose_next_frame_is_damaged_is_refused() -> None:
     whole[after : after + 4] = len(whole).to_bytes(4, "little")  # a directory without entries
     with pytest.raises(Unusable, match="corrupt mask"):
         read_mask(bytes(whole + b"\x00\x00" + bytes(4)))
+
+
+def trimap(border: int) -> np.ndarray:
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:50, 10:50] = 128
+    mask[10 + border : 50 - border, 10 + border : 50 - border] = 255
+    return mask
+
+
+def soft_and_enlarged() -> np.ndarray:
+    square = Image.fromarray(np.pad(np.full((8, 8), 255, np.uint8), 6))
+    return np.asarray(square.resize((37, 37), Image.Resampling.BILINEAR)).repeat(4, 0).repeat(4, 1)
+
+
+@pytest.mark.parametrize("raw", [trimap(2), trimap(8), trimap(15), soft_and_enlarged()])
+def test_a_trimap_or_an_enlarged_soft_mask_is_refused(raw: np.ndarray) -> None:
+    with pytest.raises(Unusable, match="grey lies everywhere between black and white"):
+        read_mask(encoded(Image.fromarray(raw)))
