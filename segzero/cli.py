@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _ask(arguments: argparse.Namespace) -> None:
-    from segzero.pipeline import SegZero, check_image  # here: `segzero profiles` needs no models
+    from segzero.checks import check_image
+    from segzero.pipeline import SegZero  # here: `segzero profiles` needs no models
     from segzero.reasoning.prompts import clean_question
 
     if arguments.out:

@@ -13,6 +13,10 @@ class BadImage(SegZeroError):
     """The image isn't a finite (H, W, 3) uint8 RGB array of a usable size."""
 
 
+class BadPrompt(SegZeroError):
+    """A box or a point that shows an object is unusable."""
+
+
 class MalformedAnswer(SegZeroError):
     """The model's completion holds no usable answer.
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segzero.checks import check_image, check_prompt
 from segzero.early_masks import EarlyMasks
-from segzero.errors import BadImage, Cancelled, CheckpointError, MalformedAnswer
+from segzero.errors import BadImage, BadPrompt, Cancelled, CheckpointError, MalformedAnswer
 from segzero.format_check import FormatCheck
 from segzero.imports import import_libraries
 from segzero.profiles import Profile, load_profile
@@ -20,13 +21,18 @@ from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
 from segzero.reasoning.reasoner import Completion, Reasoner
 from segzero.segmentation.segmenter import Segmenter
-from segzero.types import Answer, Box, GroundedObject, Point, Segmentation, SegmentedObject
+from segzero.types import (
+    Answer,
+    Box,
+    GroundedObject,
+    ObjectPrompt,
+    Point,
+    Segmentation,
+    SegmentedObject,
+)
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
-
-MIN_SIDE, MAX_SIDE = 8, 16384
-"""Smallest and largest side of an image, in pixels."""
 
 
 class SegZero:
@@ -233,22 +239,27 @@ class SegZero:
         return self._read(image, reasoner.complete(image, question, on_text=on_text, stop=stop))
 
     def segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject]
+        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject | ObjectPrompt]
     ) -> tuple[SegmentedObject, ...]:
         """Draw the masks of objects.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            objects: Boxes and points in pixels of the image, such as `reason` returns.
+            objects: Boxes and points in pixels of the image, such as `reason` returns, or such as
+                somebody shows.
 
         Returns:
-            The objects with their masks, in the same order.
+            The objects with their masks, in the same order. Without a box of its own, an object
+            gets the box around its mask.
 
         Raises:
             BadImage: The image is unusable.
+            BadPrompt: An object has neither box nor point, or shows nothing of the image.
             DeviceOutOfMemory: The memory is full.
         """
         check_image(image)
+        for place, item in enumerate(objects, start=1):
+            check_prompt(place, item, image.shape[1::-1])
         return self._segment(image, objects, None)
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
@@ -304,12 +315,17 @@ class SegZero:
         return answer
 
     def _segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject], encoded: Any
+        self,
+        image: NDArray[np.uint8],
+        objects: Sequence[GroundedObject | ObjectPrompt],
+        encoded: Any,
     ) -> tuple[SegmentedObject, ...]:
         _, segmenter = self._models()
         found = segmenter.segment(image, objects, encoded)
         return tuple(
-            SegmentedObject(number, item.box, item.points, mask, score, item.label)
+            SegmentedObject(
+                number, item.box or _box_of(number, mask), item.points, mask, score, item.label
+            )
             for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
         )
 
@@ -337,23 +353,10 @@ class SegZero:
         return self._reasoner, self._segmenter
 
 
-def check_image(image: NDArray[np.uint8]) -> None:
-    """Check that an image can be used.
+def _box_of(place: int, mask: NDArray[np.bool_]) -> Box:
+    from segzero.segmentation.tracker import bounding_box
 
-    Args:
-        image: Should be (H, W, 3) uint8 with sides of MIN_SIDE to MAX_SIDE pixels.
-
-    Raises:
-        BadImage: It isn't.
-    """
-    if not isinstance(image, np.ndarray):
-        raise BadImage(f"the image must be a NumPy array, not {type(image).__name__}")
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise BadImage(f"the image must have shape (height, width, 3), not {image.shape}")
-    if image.dtype != np.uint8:
-        raise BadImage(f"the image must be uint8 in 0…255, not {image.dtype}")
-    height, width = image.shape[:2]
-    if not (min(height, width) >= MIN_SIDE and max(height, width) <= MAX_SIDE):
-        raise BadImage(
-            f"the image is {width}x{height} pixels; each side must be {MIN_SIDE} to {MAX_SIDE}"
-        )
+    box = bounding_box(mask)
+    if box is None:
+        raise BadPrompt(f"the points of object {place} show nothing: move them, or add a box")
+    return box

@@ -58,6 +58,23 @@ class GroundedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectPrompt:
+    """An object that somebody shows, instead of asking for it.
+
+    Attributes:
+        box: Around the object; None if points show it.
+        points: Inside the object; at least one if there is no box.
+        negative_points: Outside of it.
+        label: A short name.
+    """
+
+    box: Box | None = None
+    points: tuple[Point, ...] = ()
+    negative_points: tuple[Point, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A parsed completion.
 

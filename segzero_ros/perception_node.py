@@ -26,6 +26,7 @@ from segzero_ros.images import camera
 from segzero_ros.images.frames import LatestFrame
 from segzero_ros.parameters import Parameters
 from segzero_ros.qos import RELIABLE_QOS
+from segzero_ros.questions.object_service import ObjectService
 from segzero_ros.questions.query_inputs import QueryInputs
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
@@ -73,6 +74,7 @@ class PerceptionNode(LifecycleNode):
         self._reporter = Reporter(self, self._diagnostics)
         self._action = SegmentAction(self, lambda: self._processor, self._next_id)
         self._queries = QueryInputs(self, lambda: self._processor, self._next_id)
+        self._objects = ObjectService(self, lambda: self._processor, self._reporter, self._next_id)
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, "/diagnostics", RELIABLE_QOS
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from std_msgs.msg import Header
 
 from segzero.errors import SegZeroError
-from segzero.types import TrackedObject
+from segzero.types import ObjectPrompt, SegmentedObject, TrackedObject
 from segzero_ros.images.frames import Frame, History
 from segzero_ros.msg import Segmentation
 
@@ -97,6 +97,21 @@ class Query:
     def header(self) -> Header:
         """The header of the frame; empty without a frame."""
         return self.frame.message.header if self.frame else Header()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownObjects:
+    """Objects to follow that somebody shows, without a question.
+
+    Attributes:
+        query: Has the goal and the frame; its text is empty.
+        prompts: What is shown in the frame.
+        on_end: Called once with the objects and their tracks, or with what went wrong.
+    """
+
+    query: Query
+    prompts: tuple[ObjectPrompt, ...]
+    on_end: Callable[[tuple[SegmentedObject, ...] | Exception, tuple[Track, ...]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

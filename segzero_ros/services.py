@@ -1,5 +1,6 @@
 """Services that a bad request can't end the process through."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -24,17 +25,27 @@ def guard_services(node: Node) -> None:
 
 
 def _guarded(node: Node, service: Service, callback: Callback) -> Callback:
+    def log(error: Exception) -> None:
+        node.get_logger().error(
+            f"A request of {service.srv_name} could not be answered: "
+            f"{type(error).__name__}: {error}"
+        )
+
     def answer(request: Any, response: Any) -> Any:
         try:
             return callback(request, response)
         except Exception as error:
-            node.get_logger().error(
-                f"A request of {service.srv_name} could not be answered: "
-                f"{type(error).__name__}: {error}"
-            )
+            log(error)
             return response
 
-    return answer
+    async def answer_later(request: Any, response: Any) -> Any:
+        try:
+            return await callback(request, response)
+        except Exception as error:
+            log(error)
+            return response
+
+    return answer_later if inspect.iscoroutinefunction(callback) else answer
 
 
 def _checked(service: Service) -> Callback:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 MIN_IOU = 0.5
 """Least IoU of two masks of the same object, now and a moment ago."""
@@ -22,6 +21,8 @@ def match_masks(
     Returns:
         For each found mask the index of a known one, or None; no index comes twice.
     """
+    from scipy.optimize import linear_sum_assignment  # here: it takes a while to import
+
     matches: list[int | None] = [None] * len(found)
     if not found or not known or found[0].shape != known[0].shape:
         return matches

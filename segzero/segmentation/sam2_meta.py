@@ -19,8 +19,8 @@ from transformers import AutoConfig
 from segzero.devices import cuda_side_stream, translate_oom
 from segzero.errors import CheckpointError
 from segzero.pretrained import load_pretrained, require_finite
-from segzero.segmentation.segmenter import ScoredMask, batches
-from segzero.types import GroundedObject, SegmentedObject
+from segzero.segmentation.segmenter import Prompt, ScoredMask, batches, labelled_points
+from segzero.types import SegmentedObject
 
 # transformers' names → Meta's, applied in order; the layers of heads are numbered before, by _HEAD.
 _RENAMES = tuple(
@@ -149,7 +149,7 @@ class MetaSegmenter:
     def segment(
         self,
         image: NDArray[np.uint8],
-        objects: Sequence[GroundedObject],
+        objects: Sequence[Prompt],
         encoded: dict[str, Any] | None = None,
     ) -> list[ScoredMask]:
         """See `Segmenter.segment`. Of SAM 2's three hypotheses the best scored is returned."""
@@ -181,16 +181,16 @@ class MetaSegmenter:
         half = self._dtype != torch.float32
         return torch.autocast(self._predictor.device.type, self._dtype) if half else nullcontext()
 
-    def _decode(self, objects: Sequence[GroundedObject]) -> list[ScoredMask]:
-        """Masks of N objects that have equally many points, P."""
-        boxes = [[item.box.x1, item.box.y1, item.box.x2, item.box.y2] for item in objects]
-        # (N, P, 2)
-        points = np.array([[[point.x, point.y] for point in item.points] for item in objects])
-        pointed = points.size > 0
+    def _decode(self, objects: Sequence[Prompt]) -> list[ScoredMask]:
+        """Masks of N objects, all with or all without a box, with equally many points, P."""
+        boxes = [[o.box.x1, o.box.y1, o.box.x2, o.box.y2] for o in objects if o.box]
+        labelled = [labelled_points(item) for item in objects]
+        points = np.array([[[p.x, p.y] for p, _ in item] for item in labelled])  # (N, P, 2)
+        labels = np.array([[label for _, label in item] for item in labelled], np.int32)  # (N, P)
         masks, ious, _ = self._predictor.predict(
-            point_coords=points if pointed else None,
-            point_labels=np.ones(points.shape[:2], np.int32) if pointed else None,
-            box=np.array(boxes),
+            point_coords=points if points.size else None,
+            point_labels=labels if points.size else None,
+            box=np.array(boxes) if boxes else None,
             multimask_output=True,
         )
         # For a single object the package leaves the first axis out.

@@ -19,9 +19,9 @@ from segzero.errors import CheckpointError
 from segzero.pretrained import load_model, load_pretrained
 from segzero.segmentation.encoder_check import checked_encoder
 from segzero.segmentation.image_encoder import Features
-from segzero.segmentation.segmenter import ScoredMask, batches
+from segzero.segmentation.segmenter import Prompt, ScoredMask, batches, labelled_points
 from segzero.segmentation.tracker import Tracker
-from segzero.types import GroundedObject, SegmentedObject
+from segzero.types import SegmentedObject
 
 _FLOAT32 = frozenset(
     {
@@ -88,7 +88,7 @@ class TransformersSegmenter:
     def segment(
         self,
         image: NDArray[np.uint8],
-        objects: Sequence[GroundedObject],
+        objects: Sequence[Prompt],
         encoded: Features | None = None,
     ) -> list[ScoredMask]:
         """See `Segmenter.segment`. Of SAM 2's three hypotheses the best scored is returned."""
@@ -129,17 +129,19 @@ class TransformersSegmenter:
     def _decode(
         self,
         features: Features,
-        objects: Sequence[GroundedObject],
+        objects: Sequence[Prompt],
         shape: tuple[int, int],
     ) -> list[ScoredMask]:
-        """Masks of N objects that have equally many points, P."""
-        boxes = [[item.box.x1, item.box.y1, item.box.x2, item.box.y2] for item in objects]
-        points = [[[point.x, point.y] for point in item.points] for item in objects]
-        # input_boxes: (1, N, 4); input_points: (1, N, P, 2), None without points
+        """Masks of N objects, all with or all without a box, with equally many points, P."""
+        boxes = [[o.box.x1, o.box.y1, o.box.x2, o.box.y2] for o in objects if o.box]
+        points = [[[p.x, p.y] for p, _ in labelled_points(item)] for item in objects]
+        labels = [[label for _, label in labelled_points(item)] for item in objects]
+        # input_boxes: (1, N, 4); input_points: (1, N, P, 2); input_labels: (1, N, P)
         prompts = self._processor(
             original_sizes=[shape],
-            input_boxes=[boxes],
+            input_boxes=[boxes] if boxes else None,
             input_points=[points] if points[0] else None,
+            input_labels=[labels] if points[0] else None,
             return_tensors="pt",
         ).to(self._model.device)
         # The learnt embedding tells SAM 2 that there is no earlier frame.
@@ -148,8 +150,9 @@ class TransformersSegmenter:
         high_res_0, high_res_1, image_embed = (level.to(no_memory.dtype) for level in levels)
         output = self._model(
             image_embeddings=[high_res_0, high_res_1, image_embed + no_memory],
-            input_boxes=prompts["input_boxes"],
+            input_boxes=prompts.get("input_boxes"),
             input_points=prompts.get("input_points"),
+            input_labels=prompts.get("input_labels"),
             multimask_output=True,
         )
         ious, best = output.iou_scores[0].max(dim=-1)  # (1, N, M) -> (N,)

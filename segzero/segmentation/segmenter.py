@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.types import GroundedObject, SegmentedObject
+from segzero.types import GroundedObject, ObjectPrompt, Point, SegmentedObject
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
 
 ScoredMask = tuple[NDArray[np.bool_], float]
+Prompt = GroundedObject | ObjectPrompt
 
 _BATCH = 16
 """Objects decoded at once; it bounds the memory for masks at the image's resolution."""
@@ -40,14 +41,14 @@ class Segmenter(Protocol):
     def segment(
         self,
         image: NDArray[np.uint8],
-        objects: Sequence[GroundedObject],
+        objects: Sequence[Prompt],
         encoded: Any = None,
     ) -> list[ScoredMask]:
         """Draw the best mask of each object; it depends on no other object.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            objects: boxes and points in pixels of the image.
+            objects: boxes and points in pixels of the image; each with a box or a point inside.
             encoded: from `encode` of this image; computed here if it is None.
 
         Returns:
@@ -76,8 +77,8 @@ class Segmenter(Protocol):
         ...
 
 
-def batches(objects: Sequence[GroundedObject]) -> list[list[int]]:
-    """Group objects that are decoded together: equally many points, at most _BATCH.
+def batches(objects: Sequence[Prompt]) -> list[list[int]]:
+    """Group objects that are decoded together: all with or without boxes, equally many points.
 
     Padding points would allow unequal numbers, but change the masks a little.
 
@@ -85,13 +86,19 @@ def batches(objects: Sequence[GroundedObject]) -> list[list[int]]:
         objects: any number of objects.
 
     Returns:
-        Groups of indices into `objects`.
+        Groups of indices into `objects`, of at most _BATCH.
     """
-    alike: dict[int, list[int]] = defaultdict(list)
+    alike: dict[tuple[bool, int], list[int]] = defaultdict(list)
     for index, item in enumerate(objects):
-        alike[len(item.points)].append(index)
+        alike[item.box is None, len(labelled_points(item))].append(index)
     return [
         group[start : start + _BATCH]
         for group in alike.values()
         for start in range(0, len(group), _BATCH)
     ]
+
+
+def labelled_points(item: Prompt) -> list[tuple[Point, int]]:
+    """The points of an object with SAM 2's labels: 1 inside, 0 outside."""
+    negative = item.negative_points if isinstance(item, ObjectPrompt) else ()
+    return [*((point, 1) for point in item.points), *((point, 0) for point in negative)]

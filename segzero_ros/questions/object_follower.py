@@ -2,19 +2,29 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.types import TrackedObject
+from segzero.pipeline import SegZero
+from segzero.types import ObjectPrompt, SegmentedObject, TrackedObject
 from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame, LatestFrame
 from segzero_ros.parameters import Parameters
-from segzero_ros.query import FollowedAnswer, FollowingEnded
-from segzero_ros.questions.track_ids import TrackIds
+from segzero_ros.query import (
+    FollowedAnswer,
+    FollowingEnded,
+    Query,
+    ShownObjects,
+    Stopped,
+    TooManyGoals,
+    Track,
+)
+from segzero_ros.questions.track_ids import MAX_ID, TrackIds
 from segzero_ros.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ class ObjectFollower:
     Each frame that comes meanwhile is followed or counted as skipped.
 
     Args:
+        segzero: The loaded models.
         frames: The camera's newest frame.
         params: Returns the current parameters.
         reporter: Gets every followed frame, from the thread.
@@ -41,6 +52,7 @@ class ObjectFollower:
 
     def __init__(
         self,
+        segzero: SegZero,
         frames: LatestFrame,
         params: Callable[[], Parameters],
         reporter: Reporter,
@@ -50,6 +62,7 @@ class ObjectFollower:
         reask: Callable[[FollowedAnswer, Frame, tuple[TrackedObject, ...]], bool],
     ) -> None:
         self.params = params
+        self._segzero = segzero
         self._frames = frames
         self._reporter = reporter
         self._ids = ids
@@ -59,6 +72,7 @@ class ObjectFollower:
         # By the lock: what is followed, by goal; what joins it before the next frame.
         self._answers: dict[str, list[FollowedAnswer]] = {}
         self._joining: list[tuple[FollowedAnswer, Tracker, bool]] = []
+        self._shown: list[ShownObjects] = []
         self._found: tuple[TrackedObject, ...] = ()  # in the last frame
         self._closed = False
         self._changed = threading.Event()  # wakes the thread
@@ -109,6 +123,12 @@ class ObjectFollower:
         if stopped:
             tracker.close()
             self._ids.release(answer.tracks)
+        self._wake()
+
+    def show(self, shown: ShownObjects) -> None:
+        """Draw objects that somebody shows, and follow them beside those of their goal."""
+        with self._lock:
+            self._shown.append(shown)
         self._wake()
 
     def forget(self, goal: str | None = None) -> list[FollowedAnswer]:
@@ -168,6 +188,7 @@ class ObjectFollower:
         while not self._closed:
             self._changed.clear()
             try:
+                self._draw_shown()
                 self._join()
                 if not self._answers:
                     self._changed.wait()
@@ -180,6 +201,46 @@ class ObjectFollower:
             except Exception as error:
                 self._fail(error)
         self._close_tracker()
+        self._draw_shown()
+
+    def _draw_shown(self) -> None:
+        with self._lock:
+            waiting, self._shown = self._shown, []
+        for shown in waiting:
+            query, tracks = shown.query, ()
+            try:
+                if self._closed:
+                    raise Stopped("the node was deactivated")
+                objects, tracks = self._draw(query, shown.prompts)
+                shown.on_end(objects, tracks)
+            except Exception as error:
+                self._ids.release(tracks)
+                shown.on_end(error, ())
+
+    def _draw(
+        self, query: Query, prompts: Sequence[ObjectPrompt]
+    ) -> tuple[tuple[SegmentedObject, ...], tuple[Track, ...]]:
+        """Draw objects in their query's frame and let them join what is followed."""
+        frame = query.frame
+        assert frame is not None
+        image = frame.pixels()
+        with self._threads():
+            objects = self._segzero.segment(image, prompts)
+            labels = [item.label for item in prompts]
+            kept, limit = [None] * len(objects), MAX_ID[self.params().mask_encoding]
+            tracks = tuple(t for t in self._ids.assign(query.goal, labels, kept, limit) if t)
+            try:
+                if len(tracks) < len(objects):
+                    raise TooManyGoals("the mask has no more ids: remove objects")
+                objects = tuple(
+                    replace(item, id=track.id) for item, track in zip(objects, tracks, strict=True)
+                )
+                tracker = self._segzero.track(image, objects)
+            except Exception:
+                self._ids.release(tracks)
+                raise
+        self.follow(FollowedAnswer(query, tracks), tracker, frame, beside=True)
+        return objects, tracks
 
     def _fail(self, error: Exception, *, all_but: Collection[str] = ()) -> None:
         """Forget the goals and publish why."""

@@ -1,4 +1,4 @@
-"""The topics and services by which questions come and go, and objects without a question."""
+"""The topics and services by which questions come and go."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,9 @@ from std_srvs.srv import Trigger
 from segzero_ros.msg import Query as QueryMessage
 from segzero_ros.qos import RELIABLE_QOS
 from segzero_ros.query import Query
+from segzero_ros.questions.object_service import INACTIVE
 from segzero_ros.questions.query_processor import QueryProcessor
-from segzero_ros.srv import ClearGoal, RemoveObjects
-
-_INACTIVE = "the node isn't active: activate it first"
+from segzero_ros.srv import ClearGoal
 
 
 class QueryInputs:
@@ -32,7 +31,6 @@ class QueryInputs:
         self._next_id = next_id
         node.create_service(Trigger, "~/clear", self._on_clear)
         node.create_service(ClearGoal, "~/clear_goal", self._on_clear_goal)
-        node.create_service(RemoveObjects, "~/remove_objects", self._on_remove_objects)
 
     def subscribe(self, node: Node) -> list[Subscription]:
         """Subscribe to the topics of questions."""
@@ -59,7 +57,7 @@ class QueryInputs:
     def _on_clear(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         processor = self._processor()
         if processor is None:
-            response.message = _INACTIVE
+            response.message = INACTIVE
             return response
         response.success = True
         response.message = _stopped(*processor.stop_all("stopped by ~/clear"))
@@ -70,23 +68,10 @@ class QueryInputs:
     ) -> ClearGoal.Response:
         processor = self._processor()
         if processor is None:
-            response.message = _INACTIVE
+            response.message = INACTIVE
             return response
         stopped = processor.stop(request.goal, "stopped by ~/clear_goal")
         response.success, response.message = any(stopped), _stopped(*stopped)
-        return response
-
-    def _on_remove_objects(
-        self, request: RemoveObjects.Request, response: RemoveObjects.Response
-    ) -> RemoveObjects.Response:
-        processor = self._processor()
-        if processor is None:
-            response.message = _INACTIVE
-            return response
-        unknown = sorted(set(request.track_ids) - processor.remove_objects(request.track_ids))
-        response.success = not unknown
-        if unknown:
-            response.message = f"not followed: {', '.join(map(str, unknown))}"
         return response
 
 

@@ -24,21 +24,19 @@ from segzero_ros.query import (
     NoFrame,
     Query,
     Replaced,
+    ShownObjects,
     StaleFrame,
     Stopped,
     TooManyGoals,
     Track,
 )
 from segzero_ros.questions.object_follower import ObjectFollower
-from segzero_ros.questions.track_ids import TrackIds
+from segzero_ros.questions.track_ids import MAX_ID, TrackIds
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
-
-MAX_ID = {"mono8": 255, "mono16": 65535}
-"""Highest id of an object, by the mask's encoding."""
 
 
 class QueryProcessor:
@@ -75,6 +73,7 @@ class QueryProcessor:
             on_error=reporter.report_error,
         )
         self._follower = ObjectFollower(
+            segzero,
             frames,
             params,
             reporter,
@@ -155,6 +154,23 @@ class QueryProcessor:
             return False
         self._finish([query], GoalCancelled("the goal was cancelled"))
         return True
+
+    def add_objects(self, shown: ShownObjects) -> None:
+        """Follow objects that somebody shows, beside those of their goal.
+
+        Raises:
+            NoFrame: There is no image, or no fresh one.
+            TooManyGoals: The goal is one more than there may be.
+        """
+        self._check_goals(shown.query.goal)
+        frame, most = shown.query.frame, self.params().max_frame_age
+        if frame is None:
+            raise NoFrame("no image came yet")
+        if shown.query.follow and _age(frame) > most:
+            raise StaleFrame(
+                f"the newest image is {_age(frame):.1f} s old, max_frame_age allows {most:g} s"
+            )
+        self._follower.show(shown)
 
     def remove_objects(self, track_ids: Collection[int]) -> set[int]:
         """Follow single objects no longer; return the track ids of those that were followed."""

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from segzero_ros.query import Track
 
+MAX_ID = {"mono8": 255, "mono16": 65535}
+"""Highest id of an object, by the mask's encoding."""
+
 
 class TrackIds:
     """Gives ids to objects; for any thread.

@@ -2,6 +2,7 @@
 
 from segzero.errors import (
     BadImage,
+    BadPrompt,
     BadQuestion,
     Cancelled,
     DeviceOutOfMemory,
@@ -27,6 +28,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (ConversionError, Segmentation.ERROR_BAD_IMAGE),
     (BadImage, Segmentation.ERROR_BAD_IMAGE),
     (BadQuestion, Segmentation.ERROR_BAD_QUESTION),
+    (BadPrompt, Segmentation.ERROR_BAD_QUESTION),
     (Replaced, Segmentation.ERROR_REPLACED),
     (GoalCancelled, Segmentation.ERROR_CANCELLED),
     (Stopped, Segmentation.ERROR_STOPPED),

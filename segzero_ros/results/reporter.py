@@ -30,6 +30,7 @@ from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped,
 from segzero_ros.results import messages
 from segzero_ros.results.diagnostics import DiagnosticsCollector, QueryEnd
 from segzero_ros.results.error_codes import error_code
+from segzero_ros.results.standard_outputs import StandardOutputs
 from segzero_ros.results.watchdog import why_silent
 
 _LOG_PERIOD = 5.0
@@ -68,6 +69,7 @@ class Reporter:
         self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", RELIABLE_QOS)
         self._answer = publisher(SegmentationMessage, "~/answer", LATCHED_QOS)
         self._points = publisher(PointCloud2, "~/points", RELIABLE_QOS)
+        self._standard = StandardOutputs(node)
 
     # Queries
 
@@ -201,6 +203,9 @@ class Reporter:
         """Report the answers whose objects are followed from now on."""
         texts = [f"{answer.query.id}: {answer.query.text}" for answer in answers]
         self._diagnostics.set_followed_query(", ".join(texts))
+        if not answers:
+            with self._until_shutdown():
+                self._standard.clear()
 
     def log_stopped(self, queries: Sequence[Query], reason: str) -> None:
         """Log that the objects of queries are followed no longer."""
@@ -300,6 +305,20 @@ class Reporter:
         )
         self._publish(self._segmentation, message)
 
+    def describe(self, error: Exception) -> tuple[int, str]:
+        """Return an error's code in Segmentation, and its text."""
+        return error_code(error), self.explain(error)
+
+    def shown_message(
+        self, query: Query, objects: Sequence[SegmentedObject], tracks: Sequence[Track]
+    ) -> SegmentationMessage:
+        """Make the message for objects that were shown in the query's frame."""
+        frame = query.frame
+        assert frame is not None  # the objects were drawn in it
+        answer = Segmentation("", "", "", objects[0].mask.shape[::-1], tuple(objects))
+        mask = self._mask_message(answer, frame.message.header)
+        return messages.answered(query, answer, tracks, mask, latency=self._age(frame))
+
     def explain(self, error: Exception) -> str:
         """Return an error's text; an unexpected error is logged with its traceback."""
         if isinstance(error, NoFrame):
@@ -345,6 +364,8 @@ class Reporter:
         self._publish(self._segmentation, message)
         if located:
             self._publish(self._points, messages.point_cloud(located, message.header))
+        with self._until_shutdown():
+            self._standard.publish(message, located)
 
     def _publish(self, publisher: Publisher, message: Any) -> None:
         with self._until_shutdown():

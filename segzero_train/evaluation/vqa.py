@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero.metrics import bootstrap
-from segzero.pipeline import check_image
+from segzero.checks import check_image
 from segzero.reasoning.prompts import clean_question
 from segzero.reasoning.reasoner import Reasoner
 from segzero_train.datasets.columns import row_image

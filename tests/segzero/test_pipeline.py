@@ -14,6 +14,7 @@ import torch
 from segzero import overlay
 from segzero.errors import (
     BadImage,
+    BadPrompt,
     BadQuestion,
     Cancelled,
     CheckpointError,
@@ -25,7 +26,8 @@ from segzero.profiles import load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.local import LocalReasoner
 from segzero.reasoning.reasoner import Completion
-from segzero.types import Box, GroundedObject, Point, Segmentation
+from segzero.segmentation.tracker import bounding_box
+from segzero.types import Box, GroundedObject, ObjectPrompt, Point, Segmentation
 from tests.segzero import tiny_checkpoints
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT
 
@@ -333,3 +335,44 @@ def test_a_box_without_points_is_segmented_followed_and_drawn(segzero, image):
     tracker.close()
     drawn = overlay.draw(image, Segmentation("a cup", "", "", (160, 120), found))
     assert (drawn[:120] != image).any()
+
+
+POINT, OUTSIDE = Point(30, 30), Point(140, 100)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param(ObjectPrompt(Box(10, 10, 60, 60)), id="box"),
+        pytest.param(ObjectPrompt(None, (POINT,)), id="point"),
+        pytest.param(ObjectPrompt(None, (POINT,), (OUTSIDE,)), id="points"),
+        pytest.param(ObjectPrompt(Box(10, 10, 60, 60), (POINT,), (OUTSIDE,)), id="all"),
+    ],
+)
+def test_what_somebody_shows_is_drawn(segzero, image, prompt):
+    (item,) = segzero.segment(image, [prompt])
+    assert item.mask.shape == image.shape[:2]
+    assert item.box == (prompt.box or bounding_box(item.mask))
+
+
+def test_a_negative_point_changes_the_mask(segzero, image):
+    shown = [ObjectPrompt(Box(10, 10, 60, 60), (POINT,), negative) for negative in ((), (OUTSIDE,))]
+    with_it, without = segzero.segment(image, shown)
+    assert (with_it.mask != without.mask).any()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ObjectPrompt(),
+        ObjectPrompt(negative_points=(POINT,)),
+        ObjectPrompt(Box(10, 10, 10, 60)),
+        ObjectPrompt(Box(200, 10, 260, 60)),
+        ObjectPrompt(points=(Point(160, 10),)),
+        ObjectPrompt(points=(Point(float("nan"), 10),)),
+        ObjectPrompt(Box(float("nan"), 10, 60, 60)),
+    ],
+)
+def test_what_shows_nothing_is_refused(segzero, image, prompt):
+    with pytest.raises(BadPrompt, match="object 1"):
+        segzero.segment(image, [prompt])

@@ -78,8 +78,10 @@ class Operator(Peer):
         self.queries.publish(String(data=text))
 
     def result(self) -> Segmentation:
-        """The next result."""
-        return self.results.get(timeout=DEADLINE)
+        """The next result; partial ones are left out."""
+        while (result := self.results.get(timeout=DEADLINE)).state == Segmentation.PARTIAL:
+            pass
+        return result
 
     def answer(self, text: str) -> Segmentation:
         """Ask, and return the next result."""
