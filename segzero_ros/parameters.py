@@ -173,6 +173,11 @@ class Parameters:
         "The tf frame of points, centroids and extents; empty leaves them in the camera's frame.",
         may_be_empty=True,
     )
+    publish_tf: bool = parameter(
+        False,
+        "Publish to /tf a frame for each goal with depth: the pose of its first object.",
+        read_only=True,
+    )
     autostart: bool = parameter(
         False,
         "Configure and activate at start; leave it false if a lifecycle manager does that.",

@@ -1,6 +1,5 @@
 """Depth joined to images by their stamps, and the objects of a real node placed in 3D."""
 
-import queue
 import threading
 from collections.abc import Callable
 
@@ -9,7 +8,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from segzero_ros.depth.calibration import Uncalibrated, distortion
@@ -18,25 +17,10 @@ from segzero_ros.depth.depth_input import DEPTH_BUFFER_SIZE, DepthInput
 from segzero_ros.depth.locator import depth_view
 from segzero_ros.images.conversions import from_array
 from segzero_ros.msg import Segmentation
-from segzero_ros.qos import CAMERA_QOS
 from segzero_ros.results.messages import POINT
+from tests.segzero_ros.depth_camera import HEIGHT, PINHOLE, WIDTH, DepthCamera, depth, stamp
 from tests.segzero_ros.robot import Robot, picture
 from tests.segzero_ros.waiting import DEADLINE, wait_until
-
-WIDTH, HEIGHT = 64, 48
-PINHOLE = CameraInfo(
-    width=WIDTH, height=HEIGHT, p=[60.0, 0.0, 31.5, 0.0, 0.0, 60.0, 23.5, 0.0, 0.0, 0.0, 1.0, 0.0]
-)
-
-
-def stamp(seconds: float) -> Time:
-    return Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
-
-
-def depth(seconds: float, metres: float = 2.0, frame: str = "camera_optical_frame") -> Image:
-    """A wall that faces the camera."""
-    header = Header(stamp=stamp(seconds), frame_id=frame)
-    return from_array(np.full((HEIGHT, WIDTH), metres, np.float32), header)
 
 
 @pytest.fixture
@@ -167,37 +151,6 @@ def test_an_unknown_lens_counts_as_distorted() -> None:
 def test_images_without_a_usable_stamp_say_so(received: DepthInput, sec: int) -> None:
     with pytest.raises(DepthUnavailable, match="stamp is zero" if sec == 0 else "younger"):
         received.nearest(Time(sec=sec), 0.05)
-
-
-class DepthCamera:
-    """Publishes colour, depth and calibration for a node that is asked."""
-
-    def __init__(self, robot: Robot) -> None:
-        self._robot = robot
-        node = robot.operator.node
-        self.points: queue.Queue[PointCloud2] = queue.Queue()
-        subscription = robot.operator.listen(PointCloud2, "segzero/points", self.points)
-        wait_until(subscription.get_publisher_count, "~/points")
-        self._depth = node.create_publisher(Image, "depth", CAMERA_QOS)
-        self._info = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
-        for publisher in (self._depth, self._info):
-            wait_until(publisher.get_subscription_count, publisher.topic_name)
-
-    def answer(self, second: int, image: Image) -> Segmentation:
-        """Show colour of a second with the depth `image` until the node has both; ask."""
-        locator = self._robot.node._reporter.locator
-        assert locator is not None
-        received = locator._depth
-        self._robot.see(picture(second))
-
-        def seen() -> bool:
-            self._info.publish(PINHOLE)
-            self._depth.publish(image)
-            known = [item.header for item in received._images]
-            return image.header in known and received._info is not None
-
-        wait_until(seen, "depth")
-        return self._robot.operator.answer("the red ball")
 
 
 @pytest.fixture
