@@ -29,7 +29,8 @@ def checked_encoder(model: Any) -> Callable[[torch.Tensor], Features]:
         DeviceOutOfMemory: the device has too little memory.
     """
     side = model.config.prompt_encoder_config.image_size
-    pixels = torch.randn(1, 3, side, side, generator=torch.manual_seed(0)).to(model.device)
+    generator = torch.Generator().manual_seed(0)  # leaves the global one as it is
+    pixels = torch.randn(1, 3, side, side, generator=generator).to(model.device)
 
     def by_transformers(pixel_values: torch.Tensor) -> Features:
         dtype = model.vision_encoder.dtype
