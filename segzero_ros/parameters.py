@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from segzero.errors import SegZeroError
+from segzero_ros.qos import OVERRIDES, override_rejection_reason
 
 Values = TypeVar("Values")
 
@@ -20,7 +21,7 @@ DepthTransport = Literal["raw", "compressedDepth"]
 MaskEncoding = Literal["mono8", "mono16"]
 Reask = Literal["never", "on_lost", "every"]
 
-_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", OVERRIDES)
 """Beginnings of the names of parameters that every node may have."""
 
 
@@ -203,6 +204,8 @@ def declare(node: Node, kind: type) -> None:
     for name in given:
         if name not in known and not name.startswith(_ROS_PARAMETERS):
             raise BadParameter(_unknown(name, known))
+        if reason := override_rejection_reason(name, given[name].value):
+            raise BadParameter(reason)
     given.update({item.name: item for item in _fit_numbers(kind, list(given.values()))})
     for item in known.values():
         if item.name in given and type(given[item.name].value) is not type(item.default):
@@ -231,6 +234,26 @@ def _declare_one(node: Node, item: Field[Any]) -> None:
         node.declare_parameter(item.name, item.default, descriptor)
     except InvalidParameterValueException as error:
         raise BadParameter(f"{item.name} must be from {low:g} to {high:g}") from error
+
+
+def unused_qos_overrides(node: Node) -> list[str]:
+    """Describe the given parameters that change the QoS of a topic which the node doesn't have.
+
+    Args:
+        node: Has all its publishers and subscriptions.
+
+    Returns:
+        A line for each, with the nearest name that exists.
+    """
+    given = [name for name in node._parameter_overrides if name.startswith(OVERRIDES)]
+    known = [OVERRIDES + name for name in node.get_parameters_by_prefix(OVERRIDES.rstrip("."))]
+    lines = []
+    for name in given:
+        if not node.has_parameter(name):
+            near = get_close_matches(name, known, n=1)
+            advice = f": did you mean {near[0]}?" if near else ""
+            lines.append(f"{name} is for no topic of this node{advice}")
+    return lines
 
 
 def read(node: Node, kind: type[Values]) -> Values:

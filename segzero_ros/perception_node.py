@@ -67,7 +67,6 @@ class PerceptionNode(LifecycleNode):
         parameters.declare(self, Parameters)
         self._values = Parameters()
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self.add_post_set_parameters_callback(lambda _: self._update_parameters())
 
         self._diagnostics = DiagnosticsCollector()
         self._watchdog = Watchdog(self, self.frames)
@@ -75,6 +74,7 @@ class PerceptionNode(LifecycleNode):
         self._action = SegmentAction(self, lambda: self._processor, self._next_id)
         self._queries = QueryInputs(self, lambda: self._processor, self._next_id)
         self._objects = ObjectService(self, lambda: self._processor, self._reporter, self._next_id)
+        self.add_post_set_parameters_callback(lambda _: self._update_parameters())
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, "/diagnostics", RELIABLE_QOS
         )
@@ -141,6 +141,8 @@ class PerceptionNode(LifecycleNode):
         if self._reporter.locator:
             topics += self._reporter.locator.topics()
         self.get_logger().info(f"Listening to {', '.join(topics)}.")
+        for line in parameters.unused_qos_overrides(self):
+            self.get_logger().warning(line)
         return outcome
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -11,7 +11,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from segzero_ros.depth.cloud import DepthUnavailable
-from segzero_ros.qos import CAMERA_QOS
+from segzero_ros.qos import CAMERA_QOS, overridable
 
 DEPTH_BUFFER_SIZE = 32
 """Depth images kept: a second of most cameras, longer than following a frame takes."""
@@ -40,8 +40,10 @@ class DepthInput:
         if transport != "raw":
             topic, kind = f"{topic}/{transport}", CompressedImage
         self._subscriptions = [
-            node.create_subscription(kind, topic, self.put, CAMERA_QOS),
-            node.create_subscription(CameraInfo, "camera_info", self.calibrate, CAMERA_QOS),
+            node.create_subscription(kind, topic, self.put, **overridable(CAMERA_QOS)),
+            node.create_subscription(
+                CameraInfo, "camera_info", self.calibrate, **overridable(CAMERA_QOS)
+            ),
         ]
 
     def topics(self) -> list[str]:

@@ -7,7 +7,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from segzero_ros.images.frames import LatestFrame
-from segzero_ros.qos import CAMERA_QOS
+from segzero_ros.qos import CAMERA_QOS, overridable
 
 
 def topic(node: Node) -> str:
@@ -25,7 +25,12 @@ def subscribe(node: Node, frames: LatestFrame) -> Subscription:
         frames.put(message, info["publication_sequence_number"])
 
     # rclpy also takes callbacks with two arguments; its types do not say so.
-    return node.create_subscription(kind, topic(node), put, CAMERA_QOS)  # type: ignore[arg-type]
+    return node.create_subscription(
+        kind,
+        topic(node),
+        put,  # type: ignore[arg-type]
+        **overridable(CAMERA_QOS),
+    )
 
 
 def _is_compressed(node: Node) -> bool:

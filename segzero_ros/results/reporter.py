@@ -25,7 +25,7 @@ from segzero_ros.images.conversions import ConversionError, from_array
 from segzero_ros.images.frames import Frame
 from segzero_ros.msg import ReasoningText
 from segzero_ros.msg import Segmentation as SegmentationMessage
-from segzero_ros.qos import LATCHED_QOS, RELIABLE_QOS, TEXT_QOS
+from segzero_ros.qos import LATCHED_QOS, TEXT_QOS, create_output
 from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped, Track
 from segzero_ros.results import messages
 from segzero_ros.results.diagnostics import DiagnosticsCollector, QueryEnd
@@ -60,15 +60,14 @@ class Reporter:
         self._streams: dict[int, ThinkingStream] = {}  # by query id
         self._lost: dict[int, Track] = {}  # in the last followed frame, by id
         self._warned_of_stamps = False
-        publisher = node.create_lifecycle_publisher
-        self._segmentation = publisher(SegmentationMessage, "~/segmentation", RELIABLE_QOS)
-        self._mask = publisher(Image, "~/mask", RELIABLE_QOS)
-        self._reasoning = publisher(String, "~/reasoning", RELIABLE_QOS)
-        self._stream = publisher(ReasoningText, "~/reasoning/stream", TEXT_QOS)
-        self._overlay = publisher(Image, "~/overlay", RELIABLE_QOS)
-        self._overlay_jpeg = publisher(CompressedImage, "~/overlay/compressed", RELIABLE_QOS)
-        self._answer = publisher(SegmentationMessage, "~/answer", LATCHED_QOS)
-        self._points = publisher(PointCloud2, "~/points", RELIABLE_QOS)
+        self._segmentation = create_output(node, SegmentationMessage, "~/segmentation")
+        self._mask = create_output(node, Image, "~/mask")
+        self._reasoning = create_output(node, String, "~/reasoning")
+        self._stream = create_output(node, ReasoningText, "~/reasoning/stream", TEXT_QOS)
+        self._overlay = create_output(node, Image, "~/overlay")
+        self._overlay_jpeg = create_output(node, CompressedImage, "~/overlay/compressed")
+        self._answer = create_output(node, SegmentationMessage, "~/answer", LATCHED_QOS)
+        self._points = create_output(node, PointCloud2, "~/points")
         self._standard = StandardOutputs(node)
 
     # Queries

@@ -13,7 +13,7 @@ from segzero_ros.depth.locator import LocatedObjects
 from segzero_ros.depth.oriented_box import OrientedBox
 from segzero_ros.depth.transforms import TransformUnavailable
 from segzero_ros.msg import Segmentation
-from segzero_ros.qos import LATCHED_QOS, RELIABLE_QOS
+from segzero_ros.qos import LATCHED_QOS, create_output
 from segzero_ros.results import poses
 
 TF_QOS = QoSProfile(depth=100)
@@ -39,7 +39,7 @@ class StandardOutputs:
         self._node = node
         self._outputs_2d: list[tuple[Publisher, Convert2D]] = []
         self._outputs_3d: list[tuple[Publisher, Convert3D]] = []
-        self._pose = node.create_lifecycle_publisher(PoseStamped, "~/pose", RELIABLE_QOS)
+        self._pose = create_output(node, PoseStamped, "~/pose")
         self._tf: Publisher | None = None
         self._cleared: tuple[Publisher, Any] | None = None
         if _installed("visualization_msgs"):
@@ -78,7 +78,7 @@ class StandardOutputs:
 
         from segzero_ros.results.markers import marker_array, no_markers
 
-        publisher = self._node.create_lifecycle_publisher(MarkerArray, "~/markers", RELIABLE_QOS)
+        publisher = create_output(self._node, MarkerArray, "~/markers")
         self._outputs_3d.append((publisher, marker_array))
         self._cleared = publisher, no_markers()
 
@@ -87,13 +87,13 @@ class StandardOutputs:
 
         from segzero_ros.results.detections import detections_2d, detections_3d, label_info
 
-        publisher = self._node.create_lifecycle_publisher
+        node = self._node
         self._outputs_2d += [
-            (publisher(Detection2DArray, "~/detections", RELIABLE_QOS), detections_2d),
-            (publisher(LabelInfo, "~/label_info", LATCHED_QOS), label_info),
+            (create_output(node, Detection2DArray, "~/detections"), detections_2d),
+            (create_output(node, LabelInfo, "~/label_info", LATCHED_QOS), label_info),
         ]
         self._outputs_3d.append(
-            (publisher(Detection3DArray, "~/detections_3d", RELIABLE_QOS), detections_3d)
+            (create_output(node, Detection3DArray, "~/detections_3d"), detections_3d)
         )
 
     def _add_tf(self) -> None:
@@ -104,7 +104,7 @@ class StandardOutputs:
             )
         from tf2_msgs.msg import TFMessage
 
-        self._tf = self._node.create_lifecycle_publisher(TFMessage, "/tf", TF_QOS)
+        self._tf = create_output(self._node, TFMessage, "/tf", TF_QOS)
 
     def _publish_poses(self, newest_goal: str, goals: dict[str, PoseStamped]) -> None:
         if newest_goal in goals and _wanted(self._pose):

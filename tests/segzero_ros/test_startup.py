@@ -48,6 +48,17 @@ def params_file(folder: Path, line: str) -> str:
         ("proflie: demo", "no parameter proflie: did you mean profile?"),
         ("reask_period: ten", "reask_period must be a number, not 'ten'"),
         ("profile: {name: demo}", "no parameter profile.name"),
+        (
+            "qos_overrides: {/a: {publisher: {reliability: besteffort}}}",
+            "/a.publisher.reliability must be one of reliable, best_effort, not 'besteffort'",
+        ),
+        (
+            "qos_overrides: {/a: {subscription: {depth: 0}}}",
+            "/a.subscription.depth must be a whole number from 1",
+        ),
+        ("qos_overrides: {/a: {subscriber: {depth: 5}}}", "publisher or subscription, not"),
+        ("qos_overrides: {a: {publisher: {depth: 5}}}", "must have the form qos_overrides./TOPIC"),
+        ("qos_overrides: {/a: {publisher: {dept: 5}}}", "must be one of history, depth"),
     ],
 )
 def test_a_file_with_bad_parameters_ends_with_one_line(
