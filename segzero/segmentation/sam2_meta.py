@@ -5,6 +5,7 @@ instead built from config.json and filled from the safetensors of the transforme
 """
 
 import re
+import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -76,6 +77,7 @@ class MetaSegmenter:
         """
         self._predictor = predictor
         self._dtype = dtype
+        self._lock = threading.Lock()  # the predictor holds the image that it works on
 
     @classmethod
     def load(cls, folder: Path, *, dtype: str, device: torch.device) -> "MetaSegmenter":
@@ -133,6 +135,7 @@ class MetaSegmenter:
     def encode(self, image: NDArray[np.uint8]) -> dict[str, Any]:
         """See `Segmenter.encode`."""
         with (
+            self._lock,
             translate_oom(),
             torch.inference_mode(),
             self._cast(),
@@ -157,7 +160,7 @@ class MetaSegmenter:
             return []
         masks: dict[int, ScoredMask] = {}
         encoded = encoded or self.encode(image)
-        with translate_oom(), torch.inference_mode():
+        with self._lock, translate_oom(), torch.inference_mode():
             # The image that was set last may be another.
             self._predictor._features, self._predictor._orig_hw = encoded, [image.shape[:2]]
             self._predictor._is_image_set = True

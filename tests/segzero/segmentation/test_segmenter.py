@@ -4,6 +4,7 @@ import builtins
 import importlib.util
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def test_masks_follow_the_prompts_and_the_image(segmenter, image):
     (other, _), *_ = segmenter.segment(image[::-1, ::-1], OBJECTS)
     assert (masks[0] != masks[1]).any() and (masks[0] != masks[2]).any()
     assert (masks[0] != other).any()
+
+
+def test_threads_that_draw_at_once_get_their_own_masks(segmenter, image):
+    images = [image, np.ascontiguousarray(image[::-1, ::-1])]
+    alone = [segmenter.segment(picture, OBJECTS) for picture in images]
+
+    def draw(turn: int) -> bool:
+        found = segmenter.segment(images[turn % 2], OBJECTS)
+        pairs = zip(found, alone[turn % 2], strict=True)
+        return all(iou(mask, expected) > 0.999 for (mask, _), (expected, _) in pairs)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(draw, range(8)))
 
 
 def test_more_objects_than_decode_at_once_keep_their_order(segmenter, image):
