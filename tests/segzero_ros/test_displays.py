@@ -24,6 +24,7 @@ def panels(layout: dict | str) -> list[str]:
 
 
 IMAGE, POINTS = "sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2"
+MARKERS = "visualization_msgs/msg/MarkerArray"
 CAMERA = {"/camera/image_raw": IMAGE, "/camera/camera_info": "sensor_msgs/msg/CameraInfo"}
 """What a driver publishes where the launch file looks for it."""
 
@@ -31,7 +32,7 @@ CAMERA = {"/camera/image_raw": IMAGE, "/camera/camera_info": "sensor_msgs/msg/Ca
 def rviz_shows() -> dict[str, str]:
     """Types by topic, as RViz's displays take them."""
     displays = [d for d in RVIZ["Visualization Manager"]["Displays"] if "Topic" in d]
-    types = {"Image": IMAGE, "PointCloud2": POINTS}
+    types = {"Image": IMAGE, "PointCloud2": POINTS, "MarkerArray": MARKERS}
     return {d["Topic"]["Value"]: types[d["Class"].rpartition("/")[2]] for d in displays}
 
 
@@ -46,7 +47,8 @@ def foxglove_shows() -> dict[str, str]:
                 if "calibrationTopic" in mode:
                     shown[mode["calibrationTopic"]] = CAMERA["/camera/camera_info"]
             case "3D":
-                shown |= dict.fromkeys(settings["topics"], POINTS)
+                for topic, look in settings["topics"].items():
+                    shown[topic] = POINTS if "pointSize" in look else MARKERS
             case "DiagnosticSummary":
                 shown[settings["topicToRender"]] = "diagnostic_msgs/msg/DiagnosticArray"
             case "Publish":
