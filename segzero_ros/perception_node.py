@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
@@ -30,6 +30,7 @@ from segzero_ros.questions.object_service import ObjectService
 from segzero_ros.questions.query_inputs import QueryInputs
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
+from segzero_ros.questions.turns import Turns
 from segzero_ros.results.diagnostics import DiagnosticsCollector, resident_bytes, status
 from segzero_ros.results.reporter import Reporter
 from segzero_ros.results.watchdog import Watchdog
@@ -46,6 +47,7 @@ class PerceptionNode(LifecycleNode):
 
     Args:
         load: Loads the models of a (profile, device).
+        turns: Shared with the nodes that answer by the same models.
         node_options: As for `rclpy.node.Node`.
 
     Attributes:
@@ -53,11 +55,16 @@ class PerceptionNode(LifecycleNode):
     """
 
     def __init__(
-        self, *, load: Callable[[str, str], SegZero] = SegZero.load, **node_options: Any
+        self,
+        *,
+        load: Callable[[str, str], SegZero] = SegZero.load,
+        turns: Turns | None = None,
+        **node_options: Any,
     ) -> None:
         super().__init__("segzero", **node_options)
         self.frames = LatestFrame()
         self._load = load
+        self._shared_turns = self._turns = turns or Turns()
         self._segzero: SegZero | None = None
         self._processor: QueryProcessor | None = None
         self._inputs: list[Subscription] = []
@@ -105,6 +112,8 @@ class PerceptionNode(LifecycleNode):
                 f"Loading {params.profile} on {params.device}: reasoner {profile.reasoner}"
                 f"{' (at its server)' if profile.server else ''}, segmenter {profile.segmenter}."
             )
+            # A server answers several questions at once.
+            self._turns = Turns() if profile.server else self._shared_turns
             self._segzero = self._load(params.profile, params.device)
             self._segzero.warm_up()
         except Exception as error:
@@ -131,7 +140,9 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().error(f"Can't activate: {error}")
             return TransitionCallbackReturn.FAILURE
         outcome = super().on_activate(state)
-        self._processor = QueryProcessor(self._segzero, self.frames, self.params, self._reporter)
+        self._processor = QueryProcessor(
+            self._segzero, self.frames, self.params, self._reporter, self._turns
+        )
         self._inputs = [
             camera.subscribe(self, self.frames),
             *self._queries.subscribe(self),
@@ -240,27 +251,42 @@ def main(args: list[str] | None = None) -> None:
     Args:
         args: ROS arguments; None takes those of the process.
     """
+    run(args, lambda: [PerceptionNode()])
+
+
+def run(args: list[str] | None, make_nodes: Callable[[], Sequence[PerceptionNode]]) -> None:
+    """Run nodes in one thread until ctrl-C or SIGTERM.
+
+    Args:
+        args: ROS arguments; None takes those of the process.
+        make_nodes: Makes the nodes, once ROS is initialised.
+
+    Raises:
+        SystemExit: Their settings can't be used; one line on stderr says why.
+    """
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they garble log files
     with until_shutdown():
-        _run(args)
+        _run(args, make_nodes)
     gc.freeze()  # else the interpreter collects garbage in all of torch once more, for seconds
 
 
-def _run(args: list[str] | None) -> None:
+def _run(args: list[str] | None, make_nodes: Callable[[], Sequence[PerceptionNode]]) -> None:
     init_ros(args)
     with refuse_bad_configuration():
-        node = PerceptionNode()
+        nodes = make_nodes()
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    if node.get_parameter("autostart").value:
-        executor.create_task(node.start)
+    for node in nodes:
+        executor.add_node(node)
+        if node.get_parameter("autostart").value:
+            executor.create_task(node.start)
     with until_shutdown():
         executor.spin()
     ignore_signals()  # a second ctrl-C would only interrupt the clean-up
     executor.shutdown()
-    node.close()
-    node.destroy_node()
+    for node in nodes:
+        node.close()
+        node.destroy_node()
     rclpy.try_shutdown()
 
 

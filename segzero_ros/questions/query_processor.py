@@ -32,6 +32,7 @@ from segzero_ros.query import (
 )
 from segzero_ros.questions.object_follower import ObjectFollower
 from segzero_ros.questions.track_ids import MAX_ID, TrackIds
+from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
 
@@ -50,6 +51,7 @@ class QueryProcessor:
         frames: The camera's newest frame.
         params: Returns the current parameters.
         reporter: Gets the end of every query and every followed frame, from any thread.
+        turns: Whose question is answered, if the models answer those of other cameras, too.
     """
 
     def __init__(
@@ -58,18 +60,20 @@ class QueryProcessor:
         frames: LatestFrame,
         params: Callable[[], Parameters],
         reporter: Reporter,
+        turns: Turns,
     ) -> None:
         self.params = params
         self._segzero = segzero
         self._frames = frames
         self._reporter = reporter
+        self._turns = turns
         self._ids = TrackIds()
         self._identified: Segmentation | None = None  # the answer that was just delivered
         self._worker: Worker[Query, Segmentation] = Worker(
             self._answer,
             self._deliver,
             self._follow,
-            on_stop=frames.wake,
+            on_stop=self._wake,
             on_error=reporter.report_error,
         )
         self._follower = ObjectFollower(
@@ -78,7 +82,7 @@ class QueryProcessor:
             params,
             reporter,
             self._ids,
-            threads=lambda: self._threads(beside=self._worker.busy),
+            threads=lambda: self._threads(beside=self._worker.busy or turns.taken),
             reask=self._reask,
         )
 
@@ -204,9 +208,19 @@ class QueryProcessor:
                 ended.append(query)
         return ended
 
+    def _wake(self) -> None:
+        """Let the worker look at its query's `stop`."""
+        self._frames.wake()
+        self._turns.wake()
+
     # In the worker's thread
 
     def _answer(self, query: Query) -> Segmentation:
+        query.frame = self._fresh_frame(query)  # a silent camera must not hold the turn
+        with self._turns.take(query.stop):
+            return self._answer_in_turn(query)
+
+    def _answer_in_turn(self, query: Query) -> Segmentation:
         query.frame = frame = self._fresh_frame(query)
         self._reporter.begin_inference(frame)
         try:
