@@ -8,6 +8,7 @@ DeepSpeed if the launch configuration says so.
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
     from segzero.profiles import Profile
+    from segzero.segmentation.segmenter import Segmenter
     from segzero_train.rewards import RewardContext
-    from segzero_train.training.preprocessing import ModelSpace
     from segzero_train.training.run_record import DataRecord
     from segzero_train.training.trainer import SegZeroGRPOTrainer
 
@@ -79,8 +80,9 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     preflight.check_machine(options, config)
     fit_precision(config)
     profile = base_profile(options)
-    check_rewards(options.rewards, profile.completion_format)
+    check_rewards(options.rewards, _reward_context(options, config, profile))
     preflight.check_rewards_fit(options.rewards, profile)
+    preflight.check_ranks(options.rewards, config)
     with config.main_process_first():
         found = _load(options)
     for dataset in found:
@@ -94,7 +96,11 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         training_rows(dataset, asked, processor, options.max_prompt_length, once)
         for dataset, asked in zip(found, spaces, strict=False)
     )
-    context = _reward_context(options, config, profile, space)
+    context = replace(
+        _reward_context(options, config, profile),
+        model_size=space.size,
+        segmenter=_segmenter(options, config, profile),
+    )
     functions, config.reward_weights = build_rewards(options.rewards, context)
     functions[0] = with_solutions(functions[0])
     trainer = SegZeroGRPOTrainer(
@@ -117,11 +123,12 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
 def _load(options: GrpoOptions) -> "list[Dataset]":
     """The rows to train on and, if the recipe wants any, those held out, not yet checked."""
     from segzero_train.datasets.loading import load_rows
+    from segzero_train.rewards import needs_masks
     from segzero_train.training.preflight import check_has_masks
 
     found = [load_rows(options.dataset, options.dataset_split, options.dataset_size)]
-    if any(spec.startswith("mask_iou") for spec in options.rewards):
-        check_has_masks(found[0], "the reward mask_iou", "leave this reward out")
+    if drawing := next(filter(needs_masks, options.rewards), ""):
+        check_has_masks(found[0], f"the reward {drawing}", "leave this reward out")
     if options.held_out_size:
         source = options.held_out or options.dataset
         found.append(load_rows(source, options.held_out_split, options.held_out_size))
@@ -143,18 +150,32 @@ def _records(options: GrpoOptions, found: "list[Dataset]") -> "list[DataRecord]"
 
 
 def _reward_context(
-    options: GrpoOptions, config: "GRPOConfig", profile: "Profile", space: "ModelSpace"
+    options: GrpoOptions, config: "GRPOConfig", profile: "Profile"
 ) -> "RewardContext":
-    """What rewards and the greedy evaluation share, with a segmenter where one is needed."""
-    from segzero.loading import load_segmenter
+    """What rewards must know that the recipe says; image size and segmenter come later."""
     from segzero_train.rewards import RewardContext
+
+    return RewardContext(
+        (1, 1),
+        profile.completion_format,
+        thinking_words=options.thinking_words,
+        max_completion_length=config.max_completion_length or 0,
+        overlong_tokens=options.overlong_tokens,
+    )
+
+
+def _segmenter(
+    options: GrpoOptions, config: "GRPOConfig", profile: "Profile"
+) -> "Segmenter | None":
+    """For rewards and the greedy evaluation; None where nothing needs one."""
+    from segzero.loading import load_segmenter
+    from segzero_train.rewards import needs_masks
     from segzero_train.training.model import without_zero3_init
 
-    segmenter = None
-    if options.held_out_size or any(spec.startswith("mask_iou") for spec in options.rewards):
-        with without_zero3_init(config):
-            segmenter = load_segmenter(profile, config.device)
-    return RewardContext(space.size, space.completion_format, segmenter, options.thinking_words)
+    if not options.held_out_size and not any(map(needs_masks, options.rewards)):
+        return None
+    with without_zero3_init(config):
+        return load_segmenter(profile, config.device)
 
 
 def _add_callbacks(

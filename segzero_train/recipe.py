@@ -66,6 +66,9 @@ class GrpoOptions(TaskOptions):
         0.0, "The KL estimate of a token is at most this, as in the authors' code; 0: no limit."
     )
     thinking_words: int = _option(100, "For `short_thinking`: thoughts up to here are paid whole.")
+    overlong_tokens: int = _option(
+        400, "For `overlong`: from this many tokens before max_completion_length on, it costs."
+    )
     held_out: str = _option("", "Dataset of the greedy evaluation; as `dataset` if empty.")
     held_out_split: str = _option("val", "Split of the greedy evaluation.")
     held_out_size: int = _option(300, "Questions of the greedy evaluation; 0: none.")

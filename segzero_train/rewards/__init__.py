@@ -1,28 +1,43 @@
 """Rewards for GRPO: the authors' three sets, and more, composed by `build_rewards`.
 
-The sets, of which the last two need a RewardContext:
+The sets, of which all but the first three need a RewardContext:
 
 - `seg_zero_strict`, `seg_zero_soft`: one object, strict or soft about the answer's keys;
 - `vision_reasoner`: any number of objects;
 - `seg_zero_soft_accuracy`, `vision_reasoner_soft_accuracy`: without thresholds. The format is that
-  of `seg_zero_soft` and of `vision_reasoner`.
+  of `seg_zero_soft` and of `vision_reasoner`;
+- `star`, `star_stage2`: `vision_reasoner` with the masks in its accuracy, as StAR has it.
 
-Single rewards that need one: `mask_iou`, `empty_answer`, `short_thinking`.
+Single rewards that need one: those of `NEED_MASKS`, `empty_answer`, `no_target`, `short_thinking`
+and `overlong`. `ranked.NAME` is a single reward by its rank among the completions of a question.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from segzero.reasoning.completion_format import CompletionFormat
 from segzero_train.errors import BadRecipe
 from segzero_train.rewards import seg_zero, vision_reasoner
 from segzero_train.rewards.base import RewardFunction
 from segzero_train.rewards.context import RewardContext
-from segzero_train.rewards.format import make_empty_answer, make_short_thinking
+from segzero_train.rewards.format import (
+    make_empty_answer,
+    make_no_target,
+    make_overlong,
+    make_short_thinking,
+)
 from segzero_train.rewards.mask_iou import make_mask_iou
+from segzero_train.rewards.matched_masks import (
+    make_mask_iou_steps,
+    make_matched_mask_iou,
+    make_star_accuracy,
+    make_star_stage2_accuracy,
+)
+from segzero_train.rewards.ranked import ranked
 
 __all__ = [
+    "NEED_MASKS",
     "RENAMED",
     "REWARD_SETS",
     "RewardContext",
@@ -30,6 +45,7 @@ __all__ = [
     "build_rewards",
     "check_rewards",
     "current_spec",
+    "needs_masks",
 ]
 
 REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
@@ -37,11 +53,25 @@ REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
     "seg_zero_soft": seg_zero.SOFT,
     "vision_reasoner": vision_reasoner.REWARDS,
 }
-_SINGLE: Mapping[str, Callable[[RewardContext], RewardFunction]] = {
+_FROM_MASKS: Mapping[str, Callable[[RewardContext], RewardFunction]] = {
     "mask_iou": make_mask_iou,
+    "matched_mask_iou": make_matched_mask_iou,
+    "mask_iou_steps": make_mask_iou_steps,
+    "star_accuracy": make_star_accuracy,
+    "star_stage2_accuracy": make_star_stage2_accuracy,
+}
+_SINGLE: Mapping[str, Callable[[RewardContext], RewardFunction]] = {
+    **_FROM_MASKS,
     "empty_answer": make_empty_answer,
+    "no_target": make_no_target,
+    "overlong": make_overlong,
     "short_thinking": make_short_thinking,
 }
+_STAR: Mapping[str, str] = {"star": "star_accuracy", "star_stage2": "star_stage2_accuracy"}
+"""Sets, and the accuracy that stands between VisionReasoner's other two."""
+_RANKED = "ranked."
+NEED_MASKS: frozenset[str] = frozenset({*_FROM_MASKS, *_STAR})
+"""Rewards and sets that draw masks and compare them with the column `mask`."""
 RENAMED: Mapping[str, str] = {"nothing_there": "empty_answer"}
 """Old names of rewards, which recipes may still use, to the new ones."""
 
@@ -81,10 +111,15 @@ def build_rewards(
     return functions, list(weights.values())
 
 
-def check_rewards(specs: Sequence[str], completion_format: CompletionFormat) -> None:
+def check_rewards(specs: Sequence[str], context: RewardContext) -> None:
     """Raise BadRecipe as `build_rewards` does, before there is a segmenter or an image."""
     later: Any = object()  # is asked for masks only when completions are scored
-    build_rewards(specs, RewardContext((1, 1), completion_format, later))
+    build_rewards(specs, replace(context, segmenter=later))
+
+
+def needs_masks(spec: str) -> bool:
+    """Whether a `NAME` or `NAME=WEIGHT` names something of `NEED_MASKS`."""
+    return spec.partition("=")[0].strip().removeprefix(_RANKED) in NEED_MASKS
 
 
 def current_spec(spec: str) -> str:
@@ -110,24 +145,32 @@ def _sets(context: RewardContext) -> dict[str, tuple[RewardFunction, ...]]:
 def _find(
     name: str, sets: Mapping[str, tuple[RewardFunction, ...]], context: RewardContext
 ) -> tuple[RewardFunction, ...]:
+    if name.startswith(_RANKED):
+        found = _find(name.removeprefix(_RANKED), sets, context)
+        if len(found) > 1:
+            raise BadRecipe(f"{name}: a set has no rank; name one reward after {_RANKED}")
+        return (ranked(found[0]),)
     if name in sets:
         return sets[name]
+    if name in _STAR:
+        format_, _, non_repeat = vision_reasoner.REWARDS
+        return format_, _FROM_MASKS[_STAR[name]](context), non_repeat
     if name in _SINGLE:
         return (_SINGLE[name](context),)
     chosen, _, member = name.rpartition(".")
-    found = {
+    members = {
         function: f"{key}.{member}"
         for key, functions in sets.items()
         for function in functions
         if function.__name__ == member and chosen in ("", key)
     }
-    if not found:
+    if not members:
         raise BadRecipe(f"unknown reward {name!r}; there are {_names(sets)}")
-    if len(found) > 1:
+    if len(members) > 1:
         raise BadRecipe(
-            f"the reward {name} differs between sets: write {' or '.join(found.values())}"
+            f"the reward {name} differs between sets: write {' or '.join(members.values())}"
         )
-    return tuple(found)
+    return tuple(members)
 
 
 def _weight(text: str, spec: str) -> float:
@@ -145,4 +188,4 @@ def _names(sets: Mapping[str, tuple[RewardFunction, ...]]) -> str:
         f"{key} ({', '.join(function.__name__ for function in functions)})"
         for key, functions in sets.items()
     ]
-    return ", ".join([*listed, *_SINGLE])
+    return ", ".join([*listed, *_STAR, *_SINGLE, f"{_RANKED}NAME"])

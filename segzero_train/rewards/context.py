@@ -17,14 +17,18 @@ class RewardContext:
     Attributes:
         model_size: (width, height) in pixels of what the processor makes of every image.
         completion_format: What numbers and keys in a completion mean.
-        segmenter: For `mask_iou`; no other reward needs it.
+        segmenter: For the rewards of `NEED_MASKS`; no other reward needs it.
         thinking_words: Up to how many words `short_thinking` pays in full.
+        max_completion_length: In tokens, for `overlong`.
+        overlong_tokens: How many of them before the end `overlong` begins to cost.
     """
 
     model_size: Size
     completion_format: CompletionFormat
     segmenter: Segmenter | None = None
     thinking_words: int = 100
+    max_completion_length: int = 2000
+    overlong_tokens: int = 400
 
     @property
     def longest_side(self) -> float:

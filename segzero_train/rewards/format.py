@@ -1,10 +1,12 @@
-"""Rewards for the format of a completion and for empty answers; boxes don't count."""
+"""Rewards for the format and length of a completion and for empty answers; boxes don't count."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from segzero_train.datasets.columns import parse_solution
 from segzero_train.errors import BadRecipe
-from segzero_train.rewards.base import RewardFunction, per_completion, unit
+from segzero_train.rewards.base import Completion, RewardFunction, per_completion, unit
 from segzero_train.rewards.context import RewardContext
 
 _OPENING, _CLOSING = "<think>", "</answer>"
@@ -39,6 +41,54 @@ def make_empty_answer(context: RewardContext) -> RewardFunction:
         return float(answer is not None and bool(answer.objects) == bool(parse_solution(solution)))
 
     return empty_answer
+
+
+def make_no_target(context: RewardContext) -> RewardFunction:
+    """The reward `no_target`."""
+
+    @per_completion
+    def no_target(text: str, solution: str) -> float:
+        """1 for an empty answer where nothing matches, else 0: gRefCOCO's N-acc.
+
+        (arXiv 2306.00968.) Questions about something earn nothing either way, so that its weight
+        doesn't change what a found object is worth.
+        """
+        answer = context.answer(text)
+        return float(answer is not None and not answer.objects and not parse_solution(solution))
+
+    return no_target
+
+
+def make_overlong(context: RewardContext) -> RewardFunction:
+    """The reward `overlong`.
+
+    Args:
+        context: Its `max_completion_length` and `overlong_tokens` say where it begins.
+
+    Returns:
+        The reward function.
+
+    Raises:
+        BadRecipe: `overlong_tokens` isn't from 1 to `max_completion_length`.
+    """
+    longest, margin = context.max_completion_length, context.overlong_tokens
+    if not 1 <= margin <= longest:
+        raise BadRecipe(
+            f"overlong_tokens must be from 1 to max_completion_length ({longest}), not {margin}"
+        )
+
+    def overlong(
+        completions: Sequence[Completion], solution: Sequence[str], **columns: Any
+    ) -> list[float]:
+        """0 up to `overlong_tokens` before the longest completion, then falling to -1 at it.
+
+        DAPO's soft overlong punishment (arXiv 2503.14476, equation 13), in tokens. Where a
+        completion has no `completion_ids`, as in the greedy evaluation, it is 0.
+        """
+        ids = columns.get("completion_ids") or [()] * len(completions)
+        return [-unit((len(tokens) - longest + margin) / margin) for tokens in ids]
+
+    return overlong
 
 
 def make_short_thinking(context: RewardContext) -> RewardFunction:

@@ -42,9 +42,7 @@ def accuracy(text: str, solution: str) -> float:
     number holds make it 0.
     """
     answer, ground_truth = _objects(_answer(text)), _objects(json.loads(solution))
-    iou, l1, distance = _compare(answer, ground_truth)
-    near = (distance < 30) & _inside(answer)
-    return _matched((iou > 0.5).astype(float) + (l1 < 10) + near)
+    return matched(thresholds(answer, ground_truth))
 
 
 @per_completion
@@ -78,9 +76,24 @@ def soft_accuracy(longest_side: float) -> RewardFunction:
         parts = np.stack([iou, 1 - l1 / longest_side, 1 - distance / longest_side])
         parts = np.clip(np.nan_to_num(parts), 0, 1)
         parts[2] *= _inside(answer)
-        return _matched(parts.sum(axis=0))
+        return matched(parts.sum(axis=0))
 
     return soft_accuracy
+
+
+def thresholds(answer: Objects, ground_truth: Objects) -> NDArray[np.float64]:
+    """What each of M answered objects earns with each of N true ones, in {0, 1, 2, 3}.
+
+    Args:
+        answer: Its objects.
+        ground_truth: The true ones, in the same units.
+
+    Returns:
+        (M, N): see `accuracy`.
+    """
+    iou, l1, distance = _compare(answer, ground_truth)
+    near = (distance < 30) & _inside(answer)
+    return (iou > 0.5).astype(float) + (l1 < 10) + near
 
 
 def _answer(text: str) -> Any:
@@ -141,7 +154,14 @@ def _inside(answer: Objects) -> NDArray[np.bool_]:
     return inside[:, :1] & inside[:, 1:]
 
 
-def _matched(scores: NDArray[np.float64]) -> float:
-    """The largest sum of scores over pairs, by the larger number of objects."""
+def matched(scores: NDArray[np.float64]) -> float:
+    """The largest sum of scores over pairs, by the larger number of objects.
+
+    Args:
+        scores: (M, N), one of them at least 1.
+
+    Returns:
+        The sum divided by the larger of M and N.
+    """
     rows, columns = linear_sum_assignment(scores, maximize=True)
     return float(scores[rows, columns].sum()) / max(scores.shape)

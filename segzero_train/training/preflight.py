@@ -114,6 +114,12 @@ def check_rewards_fit(specs: Sequence[str], profile: Profile) -> None:
     """
     for spec in specs:
         name = spec.partition("=")[0].strip()
+        if name in ("star", "star_stage2") and profile.answer_format != "vision_reasoner":
+            raise BadRecipe(
+                f"the rewards {name} read answers in the format vision_reasoner, but the profile "
+                f"{profile.name} writes {profile.answer_format}: take a profile that writes "
+                f"vision_reasoner, or add seg_zero_strict and mask_iou_steps in their place"
+            )
         for other, recipes in _FOR_FORMAT.items():
             if name.startswith(other) and other != profile.answer_format:
                 raise BadRecipe(
@@ -121,6 +127,25 @@ def check_rewards_fit(specs: Sequence[str], profile: Profile) -> None:
                     f"{profile.name} writes {profile.answer_format}: take rewards for "
                     f"{profile.answer_format}, or begin with the recipe {recipes}"
                 )
+
+
+def check_ranks(specs: Sequence[str], config: Any) -> None:
+    """Check that each process has whole groups to rank.
+
+    Args:
+        specs: `NAME` or `NAME=WEIGHT`.
+        config: TRL's.
+
+    Raises:
+        BadRecipe: A reward is ranked, and the completions of a question lie on several processes.
+    """
+    each = config.per_device_train_batch_size * config.steps_per_generation
+    if each % config.num_generations and any(spec.startswith("ranked.") for spec in specs):
+        raise BadRecipe(
+            f"ranked rewards need all {config.num_generations} completions of a question on one "
+            f"process, and each process has {each} a rollout: take a prompts_per_step that is a "
+            f"multiple of the number of processes"
+        )
 
 
 def computed_once(compute: Callable[[], Result], config: Any) -> Result:

@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
-from segzero_train.errors import BadRecipe
-from segzero_train.rewards import RENAMED, REWARD_SETS, RewardFunction, build_rewards
+from segzero_train.errors import BadData, BadRecipe
+from segzero_train.rewards import (
+    NEED_MASKS,
+    RENAMED,
+    REWARD_SETS,
+    RewardFunction,
+    build_rewards,
+    needs_masks,
+)
 from tests.segzero_train.reward_texts import CONTEXT, answer, thing
 
 
@@ -131,3 +138,77 @@ def test_short_thinking_pays_only_for_the_right_format(completion: str) -> None:
 def test_short_thinking_wants_a_limit() -> None:
     with pytest.raises(BadRecipe, match="thinking_words"):
         one("short_thinking", thinking_words=0)
+
+
+@pytest.mark.parametrize(
+    ("completion", "solution", "expected"),
+    [
+        (answer([]), "[]", 1.0),
+        (answer([thing(1, 1, 9, 9)]), "[]", 0.0),
+        (answer([]), json.dumps([thing(1, 1, 9, 9)]), 0.0),
+        (answer([thing(1, 1, 9, 9)]), json.dumps([thing(1, 1, 9, 9)]), 0.0),
+        ("nothing", "[]", 0.0),
+    ],
+    ids=["rightly empty", "invented", "overlooked", "found", "malformed"],
+)
+def test_no_target_pays_only_where_nothing_matches(
+    completion: str, solution: str, expected: float
+) -> None:
+    assert one("no_target")([completion], [solution]) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"), [(1, 0.0), (60, 0.0), (70, -0.25), (80, -0.5), (100, -1.0), (120, -1.0)]
+)
+def test_overlong_falls_to_minus_one_at_the_longest_completion(
+    tokens: int, expected: float
+) -> None:
+    reward = one("overlong", max_completion_length=100, overlong_tokens=40)
+    assert reward([""], ["[]"], completion_ids=[[7] * tokens]) == [pytest.approx(expected)]
+
+
+def test_overlong_without_tokens_costs_nothing() -> None:
+    assert one("overlong")(["", ""], ["[]"] * 2) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("margin", [0, -1, 101])
+def test_overlong_wants_a_margin_within_the_completion(margin: int) -> None:
+    with pytest.raises(BadRecipe, match=rf"overlong_tokens must be from 1 .*\(100\), not {margin}"):
+        one("overlong", max_completion_length=100, overlong_tokens=margin)
+
+
+def test_a_ranked_reward_tells_only_the_order_within_a_question() -> None:
+    reward = one("ranked.short_thinking")
+    assert reward.__name__ == "ranked_short_thinking"
+    words = [19, 11, 15, 15, 12, 14]
+    completions = [answer([], thinking="word " * count) for count in words]
+    ids = ["a", "a", "a", "a", "b", "b"]
+    assert reward(completions, ["[]"] * 6, id=ids) == [0.0, 1.0, 0.5, 0.5, 1.0, 0.0]
+
+
+def test_completions_of_equal_value_have_equal_ranks() -> None:
+    values = one("ranked.empty_answer")([answer([])] * 3, ["[]"] * 3, id=["a", "a", "b"])
+    assert values == [0.5, 0.5, 0.5]
+
+
+def test_ranks_need_the_id_of_the_question() -> None:
+    with pytest.raises(BadData, match="no column id, which the reward ranked_empty_answer needs"):
+        one("ranked.empty_answer")([answer([])], ["[]"])
+
+
+@pytest.mark.parametrize("spec", ["ranked.vision_reasoner", "ranked.star", "ranked.seg_zero_soft"])
+def test_a_set_has_no_rank(spec: str) -> None:
+    with pytest.raises(BadRecipe, match="a set has no rank"):
+        one(spec, segmenter=object())
+
+
+@pytest.mark.parametrize("spec", sorted(NEED_MASKS))
+def test_what_draws_masks_is_known_and_wants_a_segmenter(spec: str) -> None:
+    assert needs_masks(spec) and needs_masks(f"ranked.{spec} = 2")
+    with pytest.raises(BadRecipe, match="segmenter"):
+        build_rewards([spec], CONTEXT)
+
+
+@pytest.mark.parametrize("spec", ["vision_reasoner", "empty_answer=2", "no_target", "overlong"])
+def test_other_rewards_draw_nothing(spec: str) -> None:
+    assert not needs_masks(spec)
