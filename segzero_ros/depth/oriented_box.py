@@ -37,15 +37,15 @@ def oriented_box(
         points: The object's points, (N, 3) with N > 0.
         viewpoint: Where the camera is, (3,); None is the origin.
     """
-    mean = points.mean(axis=0, dtype=np.float64)
-    centred = points - mean  # (N, 3)
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(points))  # rising
+    centred = np.ascontiguousarray(points.T, np.float64)  # (3, N): NumPy reduces rows faster
+    mean = centred.mean(axis=1)
+    centred -= mean[:, None]
+    variances, axes = np.linalg.eigh(centred @ centred.T / len(points))  # rising
     spreads = np.sqrt(np.maximum(variances[::-1], 0))
     rotation = _settled(axes[:, ::-1], spreads)
-    view = mean if viewpoint is None else mean - viewpoint
-    rotation = _pointed(rotation, view)
-    local = centred @ rotation  # (N, 3) along the axes
-    low, high = local.min(axis=0), local.max(axis=0)
+    rotation = _pointed(rotation, mean if viewpoint is None else mean - viewpoint)
+    local = rotation.T @ centred  # (3, N) along the axes
+    low, high = local.min(axis=1), local.max(axis=1)
     return OrientedBox(mean + rotation @ ((low + high) / 2), rotation, high - low)
 
 

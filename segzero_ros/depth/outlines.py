@@ -31,9 +31,9 @@ def lift_outlines(
     Returns:
         A closed polygon (M, 3) for each part of the mask, without the first corner at its end.
     """
+    if len(points) > MAX_POINTS:  # drawn at random: every n-th would lie in a few columns
+        points = points[np.random.default_rng(0).integers(len(points), size=MAX_POINTS)]
     seen = points.astype(np.float64)
-    if len(seen) > MAX_POINTS:  # drawn at random: every n-th would lie in a few columns
-        seen = np.random.default_rng(0).choice(seen, MAX_POINTS, replace=False, shuffle=False)
     if pose is not None:
         seen = (seen - pose[:3, 3]) @ pose[:3, :3]
     focal, centre = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])

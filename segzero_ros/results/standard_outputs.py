@@ -57,10 +57,10 @@ class StandardOutputs:
             located: Its objects in 3D; None without depth.
         """
         for publisher, convert in self._outputs_2d:
-            if _wanted(publisher):
+            if _is_subscribed(publisher):
                 publisher.publish(convert(result))
-        wanted = [output for output in self._outputs_3d if _wanted(output[0])]
-        if located and (wanted or self._tf or _wanted(self._pose)):
+        wanted = [output for output in self._outputs_3d if _is_subscribed(output[0])]
+        if located and (wanted or self._tf or _is_subscribed(self._pose)):
             boxes = poses.object_boxes(result, located)
             for publisher, convert_3d in wanted:
                 publisher.publish(convert_3d(result, located, boxes))
@@ -70,7 +70,7 @@ class StandardOutputs:
         """Remove the markers: nothing is followed any more."""
         if self._cleared:
             publisher, message = self._cleared
-            if _wanted(publisher):
+            if _is_subscribed(publisher):
                 publisher.publish(message)
 
     def _add_markers(self) -> None:
@@ -107,7 +107,7 @@ class StandardOutputs:
         self._tf = create_output(self._node, TFMessage, "/tf", TF_QOS)
 
     def _publish_poses(self, newest_goal: str, goals: dict[str, PoseStamped]) -> None:
-        if newest_goal in goals and _wanted(self._pose):
+        if newest_goal in goals and _is_subscribed(self._pose):
             self._pose.publish(goals[newest_goal])
         if self._tf and goals:
             from tf2_msgs.msg import TFMessage
@@ -124,5 +124,5 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _wanted(publisher: Publisher) -> bool:
+def _is_subscribed(publisher: Publisher) -> bool:
     return bool(publisher.get_subscription_count())
