@@ -207,7 +207,8 @@ class ObjectFollower:
         with self._lock:
             waiting, self._shown = self._shown, []
         for shown in waiting:
-            query, tracks = shown.query, ()
+            query = shown.query
+            tracks: tuple[Track, ...] = ()
             try:
                 if self._closed:
                     raise Stopped("the node was deactivated")
