@@ -23,6 +23,8 @@ Convention = Literal["lisa", "seg_zero"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 IGNORE = 255
 """The value of pixels in a uint8 ground truth that are not counted."""
+_Score = Callable[[NDArray[np.int64]], float]
+"""From (n,) indices of items, in which an item can stand several times, to their score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +129,75 @@ def summarize(
     Raises:
         ValueError: The convention is unknown.
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
     counted = [item for item in overlaps if convention == "lisa" or item.union > 0]
-    inter = np.array([item.intersection for item in counted], np.float64)
-    union = np.array([item.union for item in counted], np.float64)
-    if convention == "lisa":
-        blank = np.array([item.union == 0 and not item.failed for item in counted], bool)
-        ious = np.where(blank, 1.0, inter / (union + 1e-5))
-    else:
-        ious = inter / union
-
-    def ciou(pick: NDArray[np.int64]) -> float:
-        total = union[pick].sum()
-        # Nothing anywhere: as good as the single images say.
-        return float(inter[pick].sum() / total if total > 0 else ious[pick].mean())
-
-    def giou(pick: NDArray[np.int64]) -> float:
-        return float(ious[pick].mean())
-
+    giou, ciou = _scorers(counted, convention)
     n = len(counted)
     return Summary(bootstrap(giou, n, resamples, seed), bootstrap(ciou, n, resamples, seed), n)
 
 
-def bootstrap(
-    score: Callable[[NDArray[np.int64]], float], n: int, resamples: int = 1000, seed: int = 0
-) -> Estimate:
+def difference(
+    ours: Sequence[Overlap],
+    theirs: Sequence[Overlap],
+    convention: Convention = "lisa",
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Summary:
+    """Compare two models on the same images: how much higher are the scores of `ours`?
+
+    Images are drawn, each with both answers: what makes an image hard for both cancels out.
+
+    Args:
+        ours: One for each image.
+        theirs: One for each image, in the same order.
+        convention: How images without any object count, see the module.
+        resamples: Samples of the paired percentile bootstrap over images (Efron 1979).
+        seed: Of the bootstrap; the same seed gives the same intervals.
+
+    Returns:
+        The differences of both scores with their intervals; `n` counts all images.
+
+    Raises:
+        ValueError: The convention is unknown, or the two differ in length.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} images can't be compared with {len(theirs)}")
+    pairs = zip(_scorers(ours, convention), _scorers(theirs, convention), strict=True)
+    giou, ciou = (bootstrap(_minus(a, b), len(ours), resamples, seed) for a, b in pairs)
+    return Summary(giou, ciou, len(ours))
+
+
+def _minus(a: _Score, b: _Score) -> _Score:
+    return lambda pick: a(pick) - b(pick)
+
+
+def _scorers(overlaps: Sequence[Overlap], convention: Convention) -> tuple[_Score, _Score]:
+    """gIoU and cIoU as functions of (n,) indices of images; NaN if none of them counts."""
+    if convention not in CONVENTIONS:
+        raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
+    inter = np.array([item.intersection for item in overlaps], np.float64)
+    union = np.array([item.union for item in overlaps], np.float64)
+    counted = np.full(len(union), True) if convention == "lisa" else union > 0
+    if convention == "lisa":
+        blank = np.array([item.union == 0 and not item.failed for item in overlaps], bool)
+        ious = np.where(blank, 1.0, inter / (union + 1e-5))
+    else:
+        ious = inter / np.where(counted, union, 1)
+
+    def giou(pick: NDArray[np.int64]) -> float:
+        kept = pick[counted[pick]]
+        return float(ious[kept].mean()) if kept.size else math.nan
+
+    def ciou(pick: NDArray[np.int64]) -> float:
+        kept = pick[counted[pick]]
+        total = union[kept].sum()
+        # Nothing anywhere: as good as the single images say.
+        return float(inter[kept].sum() / total) if total > 0 else giou(pick)
+
+    return giou, ciou
+
+
+def bootstrap(score: _Score, n: int, resamples: int = 1000, seed: int = 0) -> Estimate:
     """Compute a score of n items and its 95 % percentile bootstrap interval (Efron 1979).
 
     Args:
@@ -162,11 +207,12 @@ def bootstrap(
         seed: Of the draws.
 
     Returns:
-        The score of all items, each once, with its interval; NaN if n is 0.
+        The score of all items, each once, with its interval; NaN if n is 0 or no item has a score.
     """
-    if n == 0:
-        return Estimate(math.nan, math.nan, math.nan)
+    value = score(np.arange(n)) if n else math.nan
+    if math.isnan(value):
+        return Estimate(value, value, value)
     rng = np.random.default_rng(seed)
     values = [score(rng.integers(n, size=n)) for _ in range(resamples)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(score(np.arange(n)), float(low), float(high))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))

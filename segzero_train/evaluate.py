@@ -5,75 +5,77 @@ true boxes and points: the upper bound for a perfect reasoner. The baseline "bas
 the same command with the profile of a base model, such as qwen2.5-vl-3b.
 
 Under `accelerate launch` the processes share the questions (on CPUs `accelerate launch
---multi_gpu`: with --cpu it starts a single process). With --out every answer is kept: interrupted,
-the same command continues where it stopped.
+--multi_gpu`: with --cpu it starts a single process), and --shard shares them among machines. With
+--out every answer is kept: interrupted, the same command continues where it stopped.
 """
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from functools import partial
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzero.errors import SegZeroError
-from segzero.metrics import CONVENTIONS, Convention
+from segzero.metrics import CONVENTIONS
 from segzero.pipeline import SegZero
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.prompts import SHORT_ANSWER
+from segzero.reasoning.reasoner import Reasoner
 from segzero.terminal import escape_unprintable
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets.loading import load_rows, load_split
-from segzero_train.evaluation import vqa
+from segzero_train.evaluation import comparison, suites, vqa
+from segzero_train.evaluation.options import TABLETOP_SIZE, Options, parser
 from segzero_train.evaluation.paper_tables import markdown
 from segzero_train.evaluation.pictures import write_worst
-from segzero_train.evaluation.runner import SkippedRow, Source, claim, run, write_text
+from segzero_train.evaluation.runner import Outcome, Source, claim, run, write_text
 from segzero_train.evaluation.scores import report, table
 from segzero_train.evaluation.scoring import Result, score_batch
-from segzero_train.evaluation.sources import IGNORED, Ignored, rows_source, tabletop_source
+from segzero_train.evaluation.sources import rows_source, tabletop_source
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-TABLETOP_SIZE = 300
 _LIBRARIES = ("segzero", "torch", "transformers", "numpy")
 
 
+class Models:
+    """The models of a profile, loaded when the first question needs them."""
+
+    def __init__(self, profile: Profile, device: str) -> None:
+        self.profile = profile
+        self._device = device
+
+    @cached_property
+    def segzero(self) -> SegZero:
+        """Both models."""
+        return SegZero.load(self.profile, self._device)
+
+    @cached_property
+    def reasoner(self) -> Reasoner:
+        """The reasoner alone, asked for a word or a phrase."""
+        from segzero.devices import resolve_device
+        from segzero.loading import load_reasoner
+
+        return load_reasoner(self.profile, resolve_device(self._device), SHORT_ANSWER)
+
+
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says.
+class Job:
+    """One dataset to evaluate on.
 
     Attributes:
-        profile: A profile's name or its YAML file.
-        dataset: `tabletop`, a folder, or a published set's name.
-        split: Of the dataset.
-        size: How many questions; None for the default.
-        vqa: Whether the dataset is one of visual question answering.
-        batch: Questions asked at once.
-        ignored: What pixels that are marked 255 are, one of `sources.IGNORED`.
-        convention: Of the printed figures, one of `metrics.CONVENTIONS`.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-        out: Folder for answers, scores, table and pictures.
-        worst: How many of the worst answers to draw.
-        json: File for the printed figures.
+        options: With this dataset and its folders.
+        source: Its rows.
+        theirs: Results of the evaluation to compare with; empty if there is none.
     """
 
-    profile: str
-    dataset: str
-    split: str
-    size: int | None
-    vqa: bool
-    batch: int
-    ignored: Ignored
-    convention: Convention
-    device: str
-    out: Path | None
-    worst: int
-    json: Path | None
+    options: Options
+    source: Source
+    theirs: list[Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 130 after an interruption.
     """
     escape_unprintable()
-    options = Options(**vars(_parser().parse_args(arguments)))
+    options = Options(**vars(parser(__doc__).parse_args(arguments)))
     try:
         _evaluate(options)
     except (SegZeroError, NoOpenGL, ValueError, OSError) as error:
@@ -99,58 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m segzero_train.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--profile", default="demo", help="a profile's name or its YAML file")
-    add("--dataset", default="tabletop", help="tabletop, a folder, or a published set's name")
-    add("--split", default="test", help="default: %(default)s")
-    add(
-        "-n",
-        "--n",
-        "--size",
-        dest="size",
-        type=_positive,
-        metavar="N",
-        help=f"how many questions (default: {TABLETOP_SIZE} of the tabletop, else all)",
-    )
-    add("--vqa", action="store_true", help="visual question answering, from a dataset for that")
-    add("--batch", type=_positive, default=1, metavar="N", help="questions asked at once")
-    add(
-        "--ignored",
-        choices=IGNORED,
-        default="excluded",
-        help="pixels marked 255: not counted (default), or part of the answer as in the authors' "
-        "evaluation",
-    )
-    add("--convention", choices=CONVENTIONS, default="lisa", help="of the printed figures")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, …")
-    add("--out", type=Path, metavar="DIR", help="for answers, scores.json, table.md and worst/")
-    add(
-        "--worst",
-        type=_positive,
-        default=8,
-        metavar="K",
-        help="how many of the worst answers to draw",
-    )
-    add("--json", type=Path, metavar="FILE", help="write the printed figures here, too")
-    return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
 def _evaluate(options: Options) -> None:
-    if options.json is not None:
-        _check_writable(options.json)
+    _check(options)
     # Here: these take seconds, which --help shouldn't cost.
     from accelerate import PartialState
 
@@ -160,17 +112,45 @@ def _evaluate(options: Options) -> None:
     on_cpu = resolve_device(options.device).type == "cpu"
     # From here on, "cuda" is each process's own. One that is done waits for the others.
     state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
-    source = _source(options)
-    if options.out is not None:
-        claim(options.out, _identity(options, profile, source.size), state)
+    # All data is looked at before the first question.
+    jobs = [_job(each, profile, state) for each in suites.each(options)]
+    models = Models(profile, options.device)
     ask = _ask_vqa if options.vqa else _ask
-    ask(options, profile, source, state)
+    printed: dict[str, Any] = {}
+    for job in jobs:
+        if options.suite and state.is_main_process:
+            print(f"{job.options.dataset}, split {job.options.split}:")
+        figures = ask(job, models, state)
+        if figures is None:  # of another process's, or waiting for other shards
+            continue
+        printed |= {suites.name(job.options): figures} if options.suite else figures
+    if options.json is not None and printed:
+        options.json.write_text(_json(printed), encoding="utf-8")
 
 
-def _check_writable(file: Path) -> None:
+def _check(options: Options) -> None:
     """Fail before the work, not after it."""
-    if not file.parent.is_dir():
-        raise OSError(f"there is no folder {file.parent} to write {file.name} to: make it first")
+    if options.json is not None and not options.json.parent.is_dir():
+        folder, name = options.json.parent, options.json.name
+        raise OSError(f"there is no folder {folder} to write {name} to: make it first")
+    if options.shard != (1, 1) and options.out is None:
+        raise ValueError("--shard needs --out DIR, the folder in which all shards meet")
+    if options.suite and (options.vqa or options.dataset != "tabletop"):
+        raise ValueError("--suite names its datasets itself: leave out --dataset and --vqa")
+    if options.against and options.out and options.against.resolve() == options.out.resolve():
+        raise ValueError("--against and --out are one folder: compare with another evaluation")
+
+
+def _job(options: Options, profile: Profile, state: "PartialState") -> Job:
+    source = _source(options)
+    identity = _identity(options, profile, source.size)
+    theirs: list[Any] = []
+    if options.against is not None:
+        result = vqa.Answered if options.vqa else Result
+        theirs = comparison.other_run(options.against, identity, result)
+    if options.out is not None:
+        claim(options.out, identity, state)
+    return Job(options, source, theirs)
 
 
 def _source(options: Options) -> Source:
@@ -182,54 +162,92 @@ def _source(options: Options) -> Source:
     return rows_source(load_rows(options.dataset, options.split, options.size), options.ignored)
 
 
-def _ask(options: Options, profile: Profile, source: Source, state: "PartialState") -> None:
-    model = SegZero.load(profile, options.device)
-    results, skipped = run(
-        source, partial(score_batch, model), Result, options.batch, options.out, state
-    )
-    if not state.is_main_process:
-        return
+def _ask(job: Job, models: Models, state: "PartialState") -> dict[str, Any] | None:
+    options = job.options
+    outcome = _run(job, lambda items: score_batch(models.segzero, items, options.batch), state)
+    if outcome is None:
+        return None
+    results = outcome.results
     reports: dict[str, Any] = {name: report(results, name) for name in CONVENTIONS}
     print(table(reports[options.convention]))
-    _finish(options, len(results), reports[options.convention], reports, skipped)
+    against = _against(job, outcome)
+    figures = _finish(options, outcome, reports[options.convention], reports, against)
     if options.out is not None:
         text = markdown(_described(options), list(reports.values()))
+        if options.against is not None:
+            text += comparison.markdown(against, options.against)
         write_text(options.out / "table.md", text)
-        write_worst(options.out / "worst", model, source.load, results, options.worst)
+        write_worst(options.out / "worst", models.segzero, job.source.load, results, options.worst)
+    return figures
 
 
-def _ask_vqa(options: Options, profile: Profile, source: Source, state: "PartialState") -> None:
-    from segzero.devices import resolve_device
-    from segzero.loading import load_reasoner
-
-    reasoner = load_reasoner(profile, resolve_device(options.device), SHORT_ANSWER)
-    results, skipped = run(
-        source, partial(vqa.answer, reasoner), vqa.Answered, options.batch, options.out, state
-    )
-    if not state.is_main_process:
-        return
-    figures = vqa.report(results)
+def _ask_vqa(job: Job, models: Models, state: "PartialState") -> dict[str, Any] | None:
+    options = job.options
+    outcome = _run(job, lambda items: vqa.answer(models.reasoner, items, options.batch), state)
+    if outcome is None:
+        return None
+    figures = vqa.report(outcome.results)
     print(vqa.table(figures))
-    _finish(options, len(results), figures, figures, skipped)
+    return _finish(options, outcome, figures, figures, _against(job, outcome))
+
+
+def _run(job: Job, answer: Any, state: "PartialState") -> Outcome | None:
+    """All answers; None in a process that prints nothing, and while shards are missing."""
+    options = job.options
+    theirs = {item.index: item for item in job.theirs}
+
+    def checked(items: Any) -> list[Any]:
+        found = answer(items)
+        for item in found:
+            if options.against is not None and item.index in theirs:
+                comparison.check_pair(item, theirs[item.index], options.against)
+        return found
+
+    result = vqa.Answered if options.vqa else Result
+    outcome = run(job.source, checked, result, options.batch, options.out, state, options.shard)
+    if not state.is_main_process:
+        return None
+    if outcome.missing:
+        part, parts = options.shard
+        print(
+            f"shard {part}/{parts} is done; {outcome.missing} of {job.source.size} questions are "
+            f"still without an answer. When all shards are done, the same command without --shard "
+            f"gives the figures"
+        )
+        return None
+    return outcome
+
+
+def _against(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """Compare with the other evaluation in each convention; empty if there is none."""
+    options = job.options
+    if options.against is None:
+        return {}
+    comparison.check_pairs(outcome.results, job.theirs, options.against)
+    compared = comparison.compare(outcome.results, job.theirs)
+    for line in comparison.lines(compared, options.convention, options.against):
+        print(line)
+    return compared
 
 
 def _finish(
     options: Options,
-    answered: int,
+    outcome: Outcome,
     printed: dict[str, Any],
     figures: dict[str, Any],
-    skipped: Sequence[SkippedRow],
-) -> None:
-    """Write the figures that were printed to --json, all of them to --out."""
-    reasons = [item.reason for item in skipped]
-    content = _described(options) | {"n": answered, "skipped": reasons}
-    if skipped:
-        print(f"skipped: {len(skipped)} of the rows, each named above")
-    if options.json is not None:
-        options.json.write_text(_json(content | printed), encoding="utf-8")
+    against: dict[str, Any],
+) -> dict[str, Any]:
+    """Write all figures to --out; return those that were printed, for --json."""
+    reasons = [item.reason for item in outcome.skipped]
+    content = _described(options) | {"n": len(outcome.results), "skipped": reasons}
+    compared = {"against": {"run": str(options.against), **against}} if against else {}
+    if reasons:
+        print(f"skipped: {len(reasons)} of the rows, each named above")
     if options.out is not None:
         versions = {name: version(name) for name in _LIBRARIES}
-        write_text(options.out / "scores.json", _json(content | {"versions": versions} | figures))
+        scores = content | {"versions": versions} | figures | compared
+        write_text(options.out / "scores.json", _json(scores))
+    return content | printed | compared
 
 
 def _described(options: Options) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from segzero_train.evaluation.scores import named_rows
+from segzero_train.evaluation.scores import batch_text, malformed_text, named_rows
 
 Column = tuple[str, str, str]
 """A benchmark, its split, and the metric `giou` or `ciou`."""
@@ -107,7 +107,8 @@ def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
         The text of a Markdown file.
     """
     lines = [f"# {run['profile']} on {run['dataset']}, split {run['split']}", ""]
-    lines += [f"With 95 % intervals; malformed completions: {reports[0]['malformed']}.", ""]
+    measured = f"{malformed_text(reports[0])}; {batch_text(reports[0]['batches'])}"
+    lines += [f"With 95 % intervals of the bootstrap; {measured}.", ""]
     excluded = reports[0].get("ignored_pixels", 0)
     if run.get("ignored") == "target":
         lines += ["Ignored pixels are part of the answer, as in the authors' evaluation.", ""]
@@ -146,10 +147,13 @@ def _beside(
         lines.append(_line([model, "published", *map("{:.1f}".format, values), *blank]))
     for figures in reports:
         ours = [
-            _percent(figures["all"][metric]) if (name, split.lower()) == place else ""
+            _percent(figures["all"], metric) if (name, split.lower()) == place else ""
             for name, split, metric in published.columns
         ]
-        source = f"measured, {figures['convention']}, n = {figures['all']['n']}"
+        source = (
+            f"measured, {figures['convention']}, n = {figures['all']['n']}, "
+            f"{batch_text(figures['batches'])}"
+        )
         lines.append(_line([f"**{profile}**", source, *ours]))
     return lines
 
@@ -170,5 +174,8 @@ def with_interval(row: dict[str, Any], metric: str) -> str:
     return f"{row[metric]:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def _percent(row: dict[str, Any], metric: str) -> str:
+    if row[metric] is None:
+        return ""
+    low, high = row[f"{metric}_95"]
+    return f"{100 * row[metric]:.1f} ({100 * low:.1f} to {100 * high:.1f})"

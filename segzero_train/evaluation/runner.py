@@ -1,5 +1,6 @@
 """Run over a dataset in batches, in several processes, and keep each finished result."""
 
+import fcntl
 import json
 import os
 import sys
@@ -59,10 +60,31 @@ Answer = Callable[[Sequence[tuple[int, Any]]], list[Any]]
 """From several rows to their results; raises BadData, BadImage or BadQuestion for a bad row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run has brought.
+
+    Attributes:
+        results: By row number; with shards also those of the others, as far as they are.
+        skipped: Rows that couldn't be asked about, by row number.
+        missing: How many rows other shards have still to ask about.
+    """
+
+    results: list[Any]
+    skipped: list[SkippedRow]
+    missing: int
+
+
 def run(
-    source: Source, answer: Answer, result: type, batch: int, folder: Path | None, state: Any
-) -> tuple[list[Any], list[SkippedRow]]:
-    """Answer all rows that have no result yet.
+    source: Source,
+    answer: Answer,
+    result: type,
+    batch: int,
+    folder: Path | None,
+    state: Any,
+    shard: tuple[int, int] = (1, 1),
+) -> Outcome:
+    """Answer all rows of a shard that have no result yet.
 
     Skipped rows aren't kept: a later run tries them again.
 
@@ -73,20 +95,24 @@ def run(
         batch: Rows in a batch.
         folder: Where each result is kept as soon as it is finished; None keeps nothing.
         state: Accelerate's PartialState.
+        shard: Which part of the rows, counted from 1, of how many. All parts have one folder.
 
     Returns:
-        All results and all skipped rows, by row number, the same in each process.
+        The same in each process.
 
     Raises:
         BadData: Each row was skipped.
+        OtherRun: Another process answers the same rows.
     """
-    finished = _read(folder, result) if folder else {}
+    kept = finished(folder, result) if folder else {}
     state.wait_for_everyone()  # no process writes before all have read
-    pending = [index for index in range(source.size) if index not in finished]
+    part, parts = shard
+    pending = [index for index in range(part - 1, source.size, parts) if index not in kept]
     mine = pending[state.process_index :: state.num_processes]
     outcomes: list[Any] = []
+    name = str(state.process_index) if parts == 1 else f"{part}of{parts}-{state.process_index}"
     with (
-        _appending(folder, state.process_index) as keep,
+        _appending(folder / f"results-{name}.jsonl" if folder else None) as keep,
         tqdm(total=len(mine), unit="question", disable=not state.is_main_process) as progress,
     ):
         for chunk in chunks(source.load(mine), batch):
@@ -97,12 +123,16 @@ def run(
                     progress.write(f"skipped: {item.reason}", file=sys.stderr)
             outcomes += fresh
             progress.update(len(chunk))
-    outcomes = _gather(outcomes, state) + list(finished.values())
-    outcomes.sort(key=lambda item: item.index)
-    results = [item for item in outcomes if not isinstance(item, SkippedRow)]
-    if not results:
+    outcomes = _gather(outcomes, state)
+    if folder and parts > 1:
+        kept = finished(folder, result)  # others have gone on
+    skipped = [item for item in outcomes if isinstance(item, SkippedRow)]
+    found = kept | {item.index: item for item in outcomes if not isinstance(item, SkippedRow)}
+    missing = source.size - len(found) - len(skipped)
+    if not found and not missing:
         raise BadData(f"not one of the {source.size} rows can be asked about")
-    return results, [item for item in outcomes if isinstance(item, SkippedRow)]
+    skipped.sort(key=lambda item: item.index)
+    return Outcome([found[index] for index in sorted(found)], skipped, missing)
 
 
 def claim(folder: Path, identity: dict[str, Any], state: Any) -> None:
@@ -155,30 +185,36 @@ def _outcomes(answer: Answer, chunk: Sequence[Loaded]) -> list[Any]:
     return skipped + [outcome for item in items for outcome in _outcomes(answer, [item])]
 
 
-def _read(folder: Path, result: type) -> dict[int, Any]:
-    """The finished results by row number; an unfinished last line is left out."""
-    finished = {}
+def finished(folder: Path, result: type) -> dict[int, Any]:
+    """The finished results in a folder by row number; an unfinished last line is left out."""
+    kept = {}
     for file in sorted(folder.glob("results-*.jsonl")):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 found = result(**with_category(json.loads(line)))
             except (ValueError, TypeError, AttributeError):
                 continue
-            finished[found.index] = found
-    return finished
+            kept[found.index] = found
+    return kept
 
 
 @contextmanager
-def _appending(folder: Path | None, process: int) -> Iterator[Callable[[Sequence[Any]], None]]:
+def _appending(path: Path | None) -> Iterator[Callable[[Sequence[Any]], None]]:
     """Yield a function that appends results to this process's file, unbuffered."""
-    if folder is None:
+    if path is None:
         yield lambda results: None
         return
-    path = folder / f"results-{process}.jsonl"
-    if path.exists():
+    with path.open("ab", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OtherRun(
+                f"another process writes {path}: wait for it, or share the questions by --shard"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
         # Without the line that an earlier run was cut off in.
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-    with path.open("ab", buffering=0) as file:
 
         def keep(results: Sequence[Any]) -> None:
             data = "".join(json.dumps(asdict(item)) + "\n" for item in results).encode()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segzero.metrics import Convention, Estimate, Overlap, Summary, summarize
+from segzero.metrics import Convention, Estimate, Overlap, Summary, bootstrap, summarize
 from segzero_train.evaluation.scoring import Result
 
 
@@ -20,16 +20,20 @@ def report(results: Sequence[Result], convention: Convention) -> dict[str, Any]:
 
     Returns:
         Plain numbers for JSON: `categories.<name>`, `all` and `segmenter`, each with `n`, `giou`,
-        `ciou` in [0, 1] and their intervals `giou_95`, `ciou_95`; `malformed`, `convention`, and
-        `ignored_pixels`, which didn't count.
+        `ciou` in [0, 1] and their intervals `giou_95`, `ciou_95`; `malformed` and the interval of
+        its share, `malformed_95`; `convention`; `ignored_pixels`, which didn't count; `batches`.
     """
     categories: dict[str, list[Overlap]] = defaultdict(list)
     for item in results:
         categories[item.category].append(item.overlap)
+    failed = np.array([bool(item.malformed) for item in results])
+    _, malformed_95 = plain(bootstrap(lambda pick: float(failed[pick].mean()), len(failed)))
     alone = [Overlap(inside, union) for item in results for inside, union in item.segmenter]
     return {
         "convention": convention,
-        "malformed": sum(bool(item.malformed) for item in results),
+        "malformed": int(failed.sum()),
+        "malformed_95": malformed_95,
+        "batches": batches(results),
         "ignored_pixels": sum(item.ignored for item in results),
         "categories": {
             category: _plain(summarize(found, convention))
@@ -46,10 +50,32 @@ def table(figures: dict[str, Any]) -> str:
     for name, row in named_rows(figures):
         cells = [_cell(row, metric) for metric in ("giou", "ciou")]
         lines.append(f"{name:16} {row['n']:>5}  {cells[0]:^22}  {cells[1]:^22}")
-    lines.append(f"convention: {figures['convention']}; malformed: {figures['malformed']}")
+    lines.append(
+        f"convention: {figures['convention']}; {malformed_text(figures)}; "
+        f"{batch_text(figures['batches'])}"
+    )
     if excluded := figures.get("ignored_pixels"):
         lines.append(f"{excluded} ignored pixels not counted (--ignored excluded)")
     return "\n".join(lines)
+
+
+def batches(results: Sequence[Any]) -> list[int]:
+    """The batch sizes of results, ascending; 0 is one that isn't known.
+
+    In half precision the batch changes completions: padding changes how sums are rounded.
+    """
+    return sorted({item.batch for item in results})
+
+
+def batch_text(sizes: Sequence[int]) -> str:
+    """Batch sizes for a table, such as "batch 8"."""
+    return "batch " + " and ".join(str(size) if size else "unknown" for size in sizes)
+
+
+def malformed_text(figures: dict[str, Any]) -> str:
+    """How many completions had no answer, with the interval of their share."""
+    low, high = figures["malformed_95"]
+    return f"malformed: {figures['malformed']} [{low:.1%}, {high:.1%}]"
 
 
 def named_rows(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Ask about samples and compare the answers with their ground truth."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -35,6 +36,9 @@ class Result:
         text: The completion.
         objects: For each predicted object x1, y1, x2, y2, then x, y of its points, in pixels.
         ignored: Pixels that didn't count.
+        question: Of the sample; "" in folders of older versions, as the next two.
+        asked: A fingerprint of picture, question and ground truth.
+        batch: How many questions were asked at once; 0 if it isn't known.
     """
 
     index: int
@@ -47,6 +51,9 @@ class Result:
     text: str
     objects: Sequence[Sequence[float]]
     ignored: int = 0
+    question: str = ""
+    asked: str = ""
+    batch: int = 0
 
     @property
     def overlap(self) -> Overlap:
@@ -73,16 +80,17 @@ def evaluate(model: SegZero, samples: Iterable[Sample], batch: int = 1) -> list[
     return [
         result
         for chunk in chunks(enumerate(samples), batch)
-        for result in score_batch(model, chunk)
+        for result in score_batch(model, chunk, batch)
     ]
 
 
-def score_batch(model: SegZero, samples: Sequence[Numbered]) -> list[Result]:
+def score_batch(model: SegZero, samples: Sequence[Numbered], batch: int = 0) -> list[Result]:
     """Ask about several samples at once.
 
     Args:
         model: Answers the questions.
         samples: What to ask.
+        batch: Is written into the results: the last samples of a set may be fewer.
 
     Returns:
         One result for each sample, in their order.
@@ -101,7 +109,7 @@ def score_batch(model: SegZero, samples: Sequence[Numbered]) -> list[Result]:
         [sample.image for _, sample in samples], [sample.question for _, sample in samples]
     )
     return [
-        _result(model, index, sample, answer)
+        _result(model, index, sample, answer, batch)
         for (index, sample), answer in zip(samples, answers, strict=True)
     ]
 
@@ -113,8 +121,21 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
+def fingerprint(sample: Sample) -> str:
+    """Tells a sample by its picture, question and ground truth, whatever it is called."""
+    found = hashlib.sha256(sample.question.encode())
+    for array in (sample.image, sample.mask):
+        found.update(str(array.shape).encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
+
+
 def _result(
-    model: SegZero, index: int, sample: Sample, answer: Segmentation | MalformedAnswer
+    model: SegZero,
+    index: int,
+    sample: Sample,
+    answer: Segmentation | MalformedAnswer,
+    batch: int,
 ) -> Result:
     if isinstance(answer, MalformedAnswer):
         malformed, predicted, objects = answer.reason, None, []
@@ -138,6 +159,9 @@ def _result(
         text=answer.text,
         objects=objects,
         ignored=int((sample.mask == IGNORE).sum()),
+        question=sample.question,
+        asked=fingerprint(sample),
+        batch=batch,
     )
 
 

@@ -4,6 +4,7 @@ Training for one task can make a model forget others; the Seg-Zero paper (arXiv 
 measures that in figure 5. The reasoner is asked for a word or a phrase, without boxes.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.metrics import bootstrap
 from segzero.checks import check_image
+from segzero.metrics import bootstrap
 from segzero.reasoning.prompts import clean_question
 from segzero.reasoning.reasoner import Reasoner
 from segzero_train.datasets.columns import row_image
 from segzero_train.errors import BadData
 from segzero_train.evaluation.runner import Source
-from segzero_train.evaluation.scores import plain
+from segzero_train.evaluation.scores import batch_text, batches, plain
 from segzero_train.evaluation.sources import read
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Answered:
         answers: Of people.
         text: The completion.
         accuracy: In [0, 1].
+        asked: A fingerprint of picture, question and answers; "" in folders of older versions.
+        batch: How many questions were asked at once; 0 if it isn't known.
     """
 
     index: int
@@ -66,6 +69,8 @@ class Answered:
     answers: Sequence[str]
     text: str
     accuracy: float
+    asked: str = ""
+    batch: int = 0
 
 
 def source(rows: "Dataset") -> Source:
@@ -89,12 +94,15 @@ def source(rows: "Dataset") -> Source:
     return Source(len(rows), partial(read, rows, _asked))
 
 
-def answer(reasoner: Reasoner, items: Sequence[tuple[int, Asked]]) -> list[Answered]:
+def answer(
+    reasoner: Reasoner, items: Sequence[tuple[int, Asked]], batch: int = 0
+) -> list[Answered]:
     """Ask several questions at once.
 
     Args:
         reasoner: Must have the prompt SHORT_ANSWER.
         items: Row numbers and questions.
+        batch: Is written into the results: the last items of a set may be fewer.
 
     Returns:
         One outcome for each item, in their order.
@@ -115,9 +123,18 @@ def answer(reasoner: Reasoner, items: Sequence[tuple[int, Asked]]) -> list[Answe
             answers=asked.answers,
             text=completion.text,
             accuracy=accuracy(short_answer(completion.text), asked.answers),
+            asked=fingerprint(asked),
+            batch=batch,
         )
         for (index, asked), completion in zip(items, found, strict=True)
     ]
+
+
+def fingerprint(asked: Asked) -> str:
+    """Tells a question by its picture, text and answers."""
+    found = hashlib.sha256("\0".join((asked.question, *asked.answers)).encode())
+    found.update(str(asked.image.shape).encode() + np.ascontiguousarray(asked.image).tobytes())
+    return found.hexdigest()[:16]
 
 
 def report(results: Sequence[Answered]) -> dict[str, Any]:
@@ -127,17 +144,26 @@ def report(results: Sequence[Answered]) -> dict[str, Any]:
         results: At least one.
 
     Returns:
-        Plain numbers for JSON: `n`, the mean `accuracy` and its 95 % interval `accuracy_95`.
+        Plain numbers for JSON: `n`, the mean `accuracy`, its 95 % interval `accuracy_95`, and
+        `batches`, as in `scores.report`.
     """
     values = np.array([item.accuracy for item in results])
     mean, interval = plain(bootstrap(lambda pick: float(values[pick].mean()), len(values)))
-    return {"n": len(values), "accuracy": mean, "accuracy_95": interval}
+    return {
+        "n": len(values),
+        "accuracy": mean,
+        "accuracy_95": interval,
+        "batches": batches(results),
+    }
 
 
 def table(figures: dict[str, Any]) -> str:
     """Format a report as a line for the terminal."""
     low, high = figures["accuracy_95"]
-    return f"{figures['n']} questions, accuracy {figures['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
+    return (
+        f"{figures['n']} questions, accuracy {figures['accuracy']:.3f} [{low:.3f}, {high:.3f}]; "
+        f"{batch_text(figures['batches'])}"
+    )
 
 
 def accuracy(prediction: str, answers: Sequence[str]) -> float:

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from segzero.metrics import Overlap, overlap, summarize
+from segzero.metrics import CONVENTIONS, Overlap, difference, overlap, summarize
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -80,3 +80,43 @@ def test_the_interval_is_that_of_the_normal_approximation_and_repeats():
 def test_an_unknown_convention_is_named():
     with pytest.raises(ValueError, match="coco"):
         summarize([Overlap(1, 2)], "coco")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_a_difference_is_that_of_the_two_scores(convention):
+    ours = [Overlap(3, 4), Overlap(0, 0), Overlap(0, 8), Overlap(5, 5)]
+    theirs = [Overlap(1, 4), Overlap(0, 6), Overlap(2, 8), Overlap(0, 5, failed=True)]
+    found = difference(ours, theirs, convention)
+    a, b = (summarize(items, convention) for items in (ours, theirs))
+    assert found.giou.value == pytest.approx(a.giou.value - b.giou.value)
+    assert found.ciou.value == pytest.approx(a.ciou.value - b.ciou.value)
+
+
+def test_what_makes_images_hard_for_both_cancels_out():
+    rng = np.random.default_rng(0)
+    theirs = [Overlap(int(value), 1000) for value in rng.integers(0, 900, 200)]
+    ours = [Overlap(item.intersection + 20, 1000) for item in theirs]
+    found = difference(ours, theirs)
+    assert found.giou.low == pytest.approx(0.02, abs=1e-6)
+    assert found.giou.high == pytest.approx(0.02, abs=1e-6)
+    alone = summarize(ours).giou
+    assert alone.high - alone.low > 0.05
+
+
+def test_the_interval_of_a_difference_is_that_of_the_normal_approximation():
+    rng = np.random.default_rng(1)
+    ours, theirs = ([Overlap(int(v), 1000) for v in rng.integers(0, 1000, 400)] for _ in range(2))
+    found = difference(ours, theirs).giou
+    steps = [(a.intersection - b.intersection) / 1000 for a, b in zip(ours, theirs, strict=True)]
+    half = 1.96 * np.std(steps) / np.sqrt(len(steps))
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_other_numbers_of_images_are_not_compared():
+    with pytest.raises(ValueError, match="1 images"):
+        difference([Overlap(1, 2)], [])
+
+
+def test_a_difference_with_nothing_counted_is_no_number():
+    blank = [Overlap(0, 0)] * 3
+    assert np.isnan(difference(blank, blank, "seg_zero").giou.value)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from trl import GRPOConfig, SFTConfig
 
-from segzero_train import evaluate, prepare
-from segzero_train.evaluation import paper_tables
+from segzero_train import prepare
+from segzero_train.evaluation import options, paper_tables
 from segzero_train.evaluation.paper_rows import MODELS, TABLES
 from segzero_train.paper import ITEMS, commands, main
 from segzero_train.recipe import GrpoOptions, SftOptions, read_recipe
@@ -25,7 +25,7 @@ def test_every_command_is_one_that_its_module_reads(item: str) -> None:
         elif module == "segzero_train.sft":
             read_recipe((SftOptions, SFTConfig), [*words, "--use_cpu", "true"])
         elif module == "segzero_train.evaluate":
-            evaluate._parser().parse_args(words)
+            options.parser(None).parse_args(words)
         elif module == "segzero_train.prepare":
             prepare._parser().parse_args(words)
         else:

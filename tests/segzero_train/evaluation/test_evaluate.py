@@ -98,7 +98,9 @@ def test_the_json_folder_is_checked_before_the_work(capsys: pytest.CaptureFixtur
 @pytest.mark.slow
 def test_a_batch_is_scored_as_its_samples_one_by_one(demo: SegZero, ten: list[Sample]) -> None:
     alone = scoring.evaluate(demo, ten)
-    assert scoring.evaluate(demo, ten, batch=4) == alone
+    batched = scoring.evaluate(demo, ten, batch=4)
+    assert [replace(item, batch=1) for item in batched] == alone
+    assert {item.batch for item in batched} == {4}
     assert [item.index for item in alone] == list(range(10))
     assert len({item.text for item in alone}) == 10
 

@@ -1,5 +1,6 @@
 """What an evaluation leaves in its folder, and how it goes on from there."""
 
+import fcntl
 import json
 import shutil
 import signal
@@ -116,7 +117,7 @@ def test_the_folder_of_another_evaluation_is_refused(
 @pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "interrupted"
-    command = [*COMMAND, "-n", "6", "--worst", "2", "--out", str(folder)]
+    command = [*COMMAND, "-n", "6", "--worst", "2", "--batch", "3", "--out", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not answers(folder):
             time.sleep(0.02)
@@ -126,7 +127,7 @@ def test_an_interrupt_keeps_what_is_finished(whole: Path, tmp_path: Path) -> Non
     assert f"interrupted: the same command goes on, {folder} keeps" in error
     assert "Traceback" not in error
     kept = answers(folder)
-    assert 1 <= len(kept) < 6
+    assert len(kept) == 3
     assert run(*command[len(COMMAND) :]) == 0
     assert answers(folder)[: len(kept)] == kept
     assert len(answers(folder)) == 6
@@ -136,9 +137,9 @@ def test_an_interrupt_keeps_what_is_finished(whole: Path, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_what_is_finished_stays(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "full"
-    command = [*COMMAND, "-n", "6", "--worst", "2", "--out", str(folder)]
-    # No file may grow beyond 1 kB: room for run.json and two answers.
-    limited = ["prlimit", "--fsize=1000", *command]
+    command = [*COMMAND, "-n", "6", "--worst", "2", "--batch", "3", "--out", str(folder)]
+    # No file may grow beyond 2 kB: room for run.json and the first answers.
+    limited = ["prlimit", "--fsize=2000", *command]
     done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"error: can't write {folder}/results-0.jsonl: " in done.stderr
@@ -154,10 +155,63 @@ def test_two_processes_come_to_the_same_as_one(whole: Path, tmp_path: Path) -> N
     # With --cpu, accelerate starts one process only; --multi_gpu is torchrun, also without a GPU.
     launch += ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [*launch, *COMMAND[1:], "-n", "6", "--worst", "2", "--out", str(folder)]
+    command = [*launch, *COMMAND[1:], "-n", "6", "--worst", "2", "--batch", "3"]
+    command += ["--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("segmenter alone") == 1
     assert scores(folder) == scores(whole)
     files = [folder / "results-0.jsonl", folder / "results-1.jsonl"]
     assert [len(file.read_text().splitlines()) for file in files] == [3, 3]
+
+
+@pytest.mark.slow
+def test_shards_in_one_folder_come_to_the_same_as_one_run(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shards"
+    command = ("-n", "6", "--worst", "2", "--batch", "3", "--out", str(folder))
+    assert run(*command, "--shard", "2/3") == 0
+    assert "shard 2/3 is done; 4 of 6 questions" in capsys.readouterr().out
+    assert not (folder / "scores.json").exists()
+    lines = answers(whole)  # of another machine
+    (folder / "results-1of3-0.jsonl").write_text(lines[0] + "\n" + lines[3] + "\n")
+    assert run(*command, "--shard", "3/3") == 0  # the last one gives the figures
+    assert "segmenter alone" in capsys.readouterr().out
+    assert scores(folder) == scores(whole)
+    (folder / "results-2of3-0.jsonl").unlink()
+    assert run(*command) == 0  # without --shard: what is missing is answered
+    assert len(answers(folder)) == 6
+    assert scores(folder) == scores(whole)
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
+def test_a_shard_that_can_not_be_is_refused(shard: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(f"--shard={shard}", "--out", "x")
+    assert "1/4 to 4/4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--shard", "1/2"), "--shard needs --out"),
+        (("--suite", "paper", "--dataset", "data/mine"), "names its datasets itself"),
+        (("--suite", "paper", "--vqa"), "names its datasets itself"),
+        (("--against", "no/such/run"), "holds no evaluation"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: tuple, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("-n", "1", *options) == 1
+    assert named in capsys.readouterr().err
+
+
+def test_two_processes_do_not_answer_the_same_questions(
+    started: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (started / "results-0.jsonl").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert run("-n", "6", "--out", str(started)) == 1
+    assert "another process writes" in capsys.readouterr().err

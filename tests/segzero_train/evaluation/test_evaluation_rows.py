@@ -99,8 +99,12 @@ def test_a_published_evaluation_set_stands_beside_the_published_figures(
     assert figures["n"] == 3
     table = (out / "table.md").read_text()
     assert "| Seg-Zero-7B | published | 62.6 | 62.0 | 57.5 | 52.0 |" in table
-    ours = f"{100 * figures['giou']:.1f} | {100 * figures['ciou']:.1f}"
-    assert f"| **demo** | measured, seg_zero, n = 3 | {ours} |  |  |" in table
+    ours = [
+        f"{100 * figures[key]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+        for key, (low, high) in ((key, figures[f"{key}_95"]) for key in ("giou", "ciou"))
+    ]
+    measured = "measured, seg_zero, n = 3, batch 1"
+    assert f"| **demo** | {measured} | {ours[0]} | {ours[1]} |  |  |" in table
 
 
 def test_a_dataset_without_masks_is_refused(

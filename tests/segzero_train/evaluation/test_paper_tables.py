@@ -23,9 +23,17 @@ def test_a_benchmark_is_known_by_its_name(dataset: str, split: str, place: tuple
 
 def test_only_measured_columns_have_our_figures() -> None:
     row = {"n": 2, "giou": 0.5, "giou_95": [0.4, 0.6], "ciou": 0.25, "ciou_95": [0.2, 0.3]}
-    figures = {"convention": "lisa", "malformed": 0, "categories": {}, "all": row, "segmenter": row}
+    figures = {
+        "convention": "lisa",
+        "malformed": 0,
+        "malformed_95": [0.0, 0.0],
+        "batches": [0, 8],
+        "categories": {},
+        "all": row,
+        "segmenter": row,
+    }
     run_of = {"profile": "seg-zero-7b", "dataset": "refcoco+", "split": "testA"}
     table = markdown(run_of, [figures])
     assert "| LISA-7B | published | 76.5 | 67.4 | 68.5 |" in table
-    assert "| **seg-zero-7b** | measured, lisa, n = 2 |  | 25.0 |  |" in table
+    assert "| **seg-zero-7b** | measured, lisa, n = 2, batch unknown and 8 |  | 25.0 (20.0 to 30.0) |  |" in table
     assert "ReasonSeg" not in table
