@@ -1,4 +1,4 @@
-"""A node whose callbacks run in a thread."""
+"""Nodes whose callbacks run in one thread."""
 
 import threading
 
@@ -7,11 +7,12 @@ from rclpy.node import Node
 
 
 class Spinning:
-    """Spins a node until it is closed."""
+    """Spins nodes until it is closed."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, *nodes: Node) -> None:
         self._executor = SingleThreadedExecutor()
-        self._executor.add_node(node)
+        for node in nodes:
+            self._executor.add_node(node)
         self._thread = threading.Thread(target=self._executor.spin)
         self._thread.start()
 
