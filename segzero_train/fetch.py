@@ -17,6 +17,7 @@ from segzero.files import read_mapping
 from segzero.hub import fetch
 from segzero.terminal import escape_unprintable
 from segzero_train.datasets.loading import load_rows
+from segzero_train.datasets.mixing import read_weights
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions
 from segzero_train.shipped import KINDS, find, shipped
@@ -53,7 +54,8 @@ def _fetch(options: GrpoOptions) -> None:
     profile = base_profile(options)
     for weights in (profile.reasoner, profile.segmenter):
         print(f"{weights}: {fetch(weights)}", flush=True)
-    wanted = [(options.dataset, options.dataset_split)]
+    names = list(read_weights(options.datasets)) or [options.dataset]
+    wanted = [(name, options.dataset_split) for name in names]
     if options.held_out_size and options.held_out:
         wanted.append((options.held_out, options.held_out_split))
     for name, split in wanted:
@@ -71,6 +73,8 @@ def _read(name: str, replaced: dict[str, Any]) -> GrpoOptions:
     options |= {key: value for key, value in replaced.items() if value is not None}
     if replaced.get("profile") and not replaced.get("weights"):
         options.pop("weights", None)  # as in training
+    if replaced.get("dataset"):
+        options.pop("datasets", None)
     if wrong := [key for key in _REPLACED if not isinstance(options.get(key, ""), str)]:
         raise BadRecipe(f"{wrong[0]} in the recipe {name} must be a text")
     if not options.get("profile"):

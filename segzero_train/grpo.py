@@ -84,7 +84,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     preflight.check_rewards_fit(options.rewards, profile)
     preflight.check_ranks(options.rewards, config)
     with config.main_process_first():
-        found = _load(options)
+        found = _load(options, config.seed)
     for dataset in found:
         preflight.check_style(dataset, profile)
     folder, _ = preflight.check_weights(profile)
@@ -120,13 +120,14 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     return trainer
 
 
-def _load(options: GrpoOptions) -> "list[Dataset]":
+def _load(options: GrpoOptions, seed: int) -> "list[Dataset]":
     """The rows to train on and, if the recipe wants any, those held out, not yet checked."""
     from segzero_train.datasets.loading import load_rows
+    from segzero_train.datasets.mixing import load_training
     from segzero_train.rewards import needs_masks
     from segzero_train.training.preflight import check_has_masks
 
-    found = [load_rows(options.dataset, options.dataset_split, options.dataset_size)]
+    found = [load_training(options, seed)]
     if drawing := next(filter(needs_masks, options.rewards), ""):
         check_has_masks(found[0], f"the reward {drawing}", "leave this reward out")
     if options.held_out_size:
@@ -137,10 +138,11 @@ def _load(options: GrpoOptions) -> "list[Dataset]":
 
 
 def _records(options: GrpoOptions, found: "list[Dataset]") -> "list[DataRecord]":
+    from segzero_train.datasets.mixing import training_source
     from segzero_train.training.run_record import DataRecord, fingerprint
 
     sources = [
-        (options.dataset, options.dataset_split),
+        (training_source(options), options.dataset_split),
         (options.held_out or options.dataset, options.held_out_split),
     ]
     return [

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NoReturn
 
 from segzero.files import read_mapping
 from segzero_train.accumulation import accumulation_words
+from segzero_train.datasets.mixing import read_weights
 from segzero_train.errors import BadRecipe
 from segzero_train.shipped import Kind, find, listing
 
@@ -38,6 +39,11 @@ class TaskOptions:
         "", "Prompt to train with, where it isn't the profile's; a key of segzero's prompts."
     )
     dataset: str = _option("tabletop", "`tabletop`, a prepared folder, or a Hub name.")
+    datasets: str = _option(
+        "",
+        "In place of `dataset`: several with weights, `{NAME: WEIGHT, …}`, mixed by `seed`; on a "
+        "command line as JSON.",
+    )
     dataset_split: str = _option("train", "Split to train on.")
     dataset_size: int | None = _option(None, "Train on this many rows from its start.")
     max_prompt_length: int = _option(
@@ -91,8 +97,8 @@ def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) ->
     """Read a recipe and what the command line overrides.
 
     `--list` prints the shipped recipes and exits. A `--profile` of the command line also replaces
-    the recipe's `weights`, unless it names some too. `prompts_per_step` becomes the accumulation
-    that it takes on the processes of this run.
+    the recipe's `weights`, unless it names some too, and a `--dataset` its `datasets`.
+    `prompts_per_step` becomes the accumulation that it takes on the processes of this run.
 
     Args:
         types: Dataclasses whose fields are the keys; the first is a TaskOptions.
@@ -125,6 +131,8 @@ def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) ->
     _check_words(words, [word for action in parser._actions for word in action.option_strings])
     if "--profile" in words and "--weights" not in words and content.get("weights"):
         words += ["--weights", ""]
+    if "--dataset" in words and "--datasets" not in words and content.get("datasets"):
+        words += ["--datasets", ""]
     words += accumulation_words(types, content, words)
     try:
         recipe = parser.parse_args_and_config(words)
@@ -132,7 +140,20 @@ def read_recipe(types: Sequence[Any], arguments: Sequence[str] | None = None) ->
         raise BadRecipe(_reason(error)) from error
     if not recipe[0].profile:
         raise BadRecipe("the recipe names no profile: add `profile: …`, or begin with --config")
+    _check_mixture(recipe[0])
     return recipe
+
+
+def _check_mixture(options: TaskOptions) -> None:
+    if not read_weights(options.datasets):
+        return
+    if options.dataset != TaskOptions.dataset:
+        raise BadRecipe("the recipe has `dataset` and `datasets`: leave one out")
+    if getattr(options, "held_out_size", 0) and not getattr(options, "held_out", ""):
+        raise BadRecipe(
+            "with `datasets`, name the questions of the greedy evaluation as `held_out`, or set "
+            "held_out_size to 0"
+        )
 
 
 def _split(arguments: Sequence[str]) -> list[str]:

@@ -63,7 +63,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTraine
     from transformers import AutoProcessor
 
     from segzero.pretrained import load_pretrained
-    from segzero_train.datasets.loading import load_rows
+    from segzero_train.datasets.mixing import load_training, training_source
     from segzero_train.training import preflight
     from segzero_train.training.model import base_profile, lora, prepare_model
     from segzero_train.training.model_card import record_run
@@ -83,7 +83,7 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTraine
     fit_precision(config)
     profile = base_profile(options)
     with config.main_process_first():
-        found = load_rows(options.dataset, options.dataset_split, options.dataset_size)
+        found = load_training(options, config.seed)
     preflight.check_style(found, profile)
     folder, _ = preflight.check_weights(profile)
     processor = load_pretrained(AutoProcessor, folder)
@@ -101,7 +101,9 @@ def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTraine
     except ValueError as error:  # options that exclude each other or don't go with images
         raise BadRecipe(f"the recipe can't be used: {error}") from error
     prepare_model(trainer, freeze_vision=options.freeze_vision)
-    record = DataRecord(options.dataset, options.dataset_split, len(found), fingerprint(found))
+    record = DataRecord(
+        training_source(options), options.dataset_split, len(found), fingerprint(found)
+    )
     record_run(trainer, "supervised fine-tuning", profile, [record])
     return trainer
 

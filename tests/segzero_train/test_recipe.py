@@ -13,6 +13,7 @@ from segzero.profiles import load_profile
 from segzero.segmentation.segmenter import Segmenter
 from segzero_train import grpo
 from segzero_train.accumulation import accumulation, accumulation_words
+from segzero_train.datasets.mixing import training_source
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe
 from segzero_train.rewards import RewardContext, build_rewards
@@ -378,3 +379,34 @@ def test_the_command_says_what_is_wrong_in_one_line(
     assert len(errors) == 1
     assert message in errors[0]
     assert not run.exists()
+
+
+MIXED = "profile: demo\nheld_out: tabletop\ndatasets: {data/grefcoco: 2, data/refcocog: 1}\n"
+
+
+def test_a_file_gives_datasets_weights(tmp_path: Path) -> None:
+    options, _ = read("--config", write(tmp_path, MIXED))
+    assert training_source(options) == "data/grefcoco=2, data/refcocog=1"
+
+
+def test_a_command_line_gives_them_as_json(tmp_path: Path) -> None:
+    words = ["--config", write(tmp_path, MIXED), "--datasets", '{"data/a": 1}']
+    assert training_source(read(*words)[0]) == "data/a=1"
+
+
+def test_a_dataset_of_the_command_line_beats_the_recipes_mixture(tmp_path: Path) -> None:
+    options, _ = read("--config", write(tmp_path, MIXED), "--dataset", "data/mine")
+    assert training_source(options) == "data/mine"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("dataset: data/mine\n", "`dataset` and `datasets`: leave one out"),
+        ("held_out: ''\n", "name the questions of the greedy evaluation as `held_out`"),
+        ("datasets: data/mine\n", "datasets must give each set a weight"),
+    ],
+)
+def test_an_impossible_mixture_is_explained(more: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=message):
+        read("--config", write(tmp_path, MIXED + more))
