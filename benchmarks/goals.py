@@ -1,9 +1,9 @@
 """`python benchmarks/goals.py`: do masks pause while questions are thought about?
 
 **live**: a camera process plays a moving tabletop at 30 Hz over Fast DDS to the perception node
-with the demo's models. One goal is followed. Then questions for this goal and for others are thought
-about for 5 s each, by computing the answer again and again. The gaps are those between results on
-~/segmentation.
+with the demo's models. One goal is followed. Then questions for this goal and for others are
+thought about for 5 s each, by computing the answer again and again. The gaps are those between
+results on ~/segmentation.
 
 **clips**: three objects of a clip become goals one after another, two seconds apart, while those
 before are followed by the same tracker.
