@@ -12,6 +12,7 @@ FOLDERS = (
     "benchmarks",
     "config",
     "docs",
+    "examples",
     "launch",
     "msg",
     "scripts",

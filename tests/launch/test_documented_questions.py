@@ -24,11 +24,15 @@ PAGES = (
     ROOT / "config" / "foxglove-layout.json",
     ROOT / "segzero" / "cli.py",
     *sorted((ROOT / "segzero_ros" / "client").glob("*.py")),
+    ROOT / "segzero_ros" / "annotate.py",
+    *sorted((ROOT / "examples").glob("*.py")),
 )
 ASKED = re.compile(
     r"""\bask\ "([^"]+)"              # ros2 run segzero_ros ask "…"
     | \bask\((?:image,\ )?"([^"]+)"   # client.ask("…"), model.ask(image, "…")
     | \bdata\\?"?:\ \\?['"]([^'"\\]+) # ros2 topic pub, Foxglove's panel
+    | \bannotate\ \S+\ "([^"]+)"      # ros2 run segzero_ros annotate BAG "…"
+    | examples/\w+\.py\ "([^"]+)"    # python examples/watch.py "…"
     | camera:\ \*"([^"]+)"            # the README's first line
     | such\ as\ '([^']+)'""",  # --help
     re.VERBOSE,
