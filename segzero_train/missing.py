@@ -5,6 +5,7 @@ from pathlib import Path
 
 _SOURCES = {
     "reasonseg": "reasonseg --source ReasonSeg",
+    "grefcoco": "grefcoco --source refer/grefcoco --images train2014",
     "refcocog": "refcocog --source refer/refcocog --images train2014",
     "refcoco+": "refcoco+ --source refer/refcoco+ --images train2014",
     "refcoco": "refcoco --source refer/refcoco --images train2014",

@@ -45,6 +45,7 @@ class Options:
         source: Folder with the original files; none for the tabletop.
         images: COCO's train2014, for `refer.REFS`.
         rows: What makes a row, for `refer.REFS`; None for the split's default.
+        negatives: Questions about what isn't there, for each other one, for `refer.REFS`.
         size: Side of the stored pictures; None for the split's default.
         style: Of the solutions.
     """
@@ -57,6 +58,7 @@ class Options:
     source: Path = Path()
     images: Path | None = None
     rows: refer.Rows | None = None
+    negatives: float = 0
     size: Literal["840", "original"] | None = None
     style: SolutionStyle = "vision_reasoner"
 
@@ -106,7 +108,15 @@ def _parser() -> argparse.ArgumentParser:
             help="a row for each object (default in train), each of its sentences (default "
             "elsewhere), or each picture with all its objects",
         )
-        _add_format(command, "seg_zero")
+        command.add_argument(
+            "--negatives",
+            type=_share,
+            default=0.0,
+            metavar="SHARE",
+            help="also ask for what isn't there: so many questions for each other one, such as "
+            "0.2; they need --style vision_reasoner",
+        )
+        _add_format(command, "vision_reasoner" if name == "grefcoco" else "seg_zero")
     command = _add(commands, "reasonseg", "ReasonSeg's pictures and json files")
     _add_format(command, "vision_reasoner")
     command = _add(
@@ -156,6 +166,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a share from 0 to 1")
+    return value
+
+
 def _prepare(options: Options) -> tuple[Options, Report]:
     return options, _RUN.get(options.dataset, _refer)(options)
 
@@ -164,14 +184,23 @@ def _refer(options: Options) -> Report:
     rows = options.rows or ("ref" if options.split == "train" else "sentence")
     if rows == "image" and options.style == "seg_zero":
         raise BadData("--rows image puts several objects in a row: add --style vision_reasoner")
+    if options.negatives and options.style == "seg_zero":
+        raise BadData("--negatives makes rows without an object: add --style vision_reasoner")
     found, skipped = refer.items(
-        options.dataset, options.source, options.images, options.split, rows
+        options.dataset,
+        options.source,
+        options.images,
+        options.split,
+        rows,
+        options.limit,
+        options.negatives,
     )
     return _write_items(options, found, skipped)
 
 
 def _reasonseg(options: Options) -> Report:
-    return _write_items(options, *reasonseg.items(options.source, options.split))
+    found, skipped = reasonseg.items(options.source, options.split)
+    return _write_items(options, found[: options.limit], skipped)
 
 
 def _folder(options: Options) -> Iterator[tuple[Options, Report]]:
@@ -184,7 +213,6 @@ def _folder(options: Options) -> Iterator[tuple[Options, Report]]:
 
 
 def _write_items(options: Options, found: list[Item], skipped: list[Skipped]) -> Report:
-    found = found[: options.limit]
     size = options.size or (str(_TRAINING_SIDE) if options.split == "train" else "original")
     stored = Format(None if size == "original" else int(size), options.style)
     questions = hashlib.sha256(repr([(item.id, item.problem) for item in found]).encode())
