@@ -3,9 +3,8 @@
     python examples/approach.py "the mug" --distance 0.6
 
 It needs depth (`use_depth:=true`). It publishes a geometry_msgs/PoseStamped on `goal_pose` once
-something listens: Nav2 drives there. The pose lies on the straight line from the frame's origin to
-the object, `--distance` away from it, and faces it. Set `target_frame` to the robot's base, whose z
-points up. Without it the frame is the camera's, and tf brings the goal into the map.
+something listens: Nav2 drives there. The pose lies between the frame's origin and the object, and
+faces it. Set `target_frame` to the robot's base, whose z points up, or leave it the camera's.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from segzero_ros.msg import Segmentation, SegmentedObject
 
 
 def centroid(item: SegmentedObject) -> NDArray[np.float64]:
-    """Return the middle of the points that are seen, in metres."""
+    """The middle of what is seen of it, in metres."""
     return np.array([item.centroid.x, item.centroid.y, item.centroid.z])
 
 
@@ -41,11 +40,10 @@ def goal_pose(result: Segmentation, item: SegmentedObject, distance: float) -> P
     ahead = centroid(item) - centroid(item) @ up * up
     if not (way := float(np.linalg.norm(ahead))):
         raise NoAnswer("the object is right above or below: there is no way to it")
-    x = ahead / way
-    goal = max(way - distance, 0.0) * x  # nearer than that, the robot only turns
+    x, stand = ahead / way, max(way - distance, 0.0)  # from nearer, the robot only turns
     axes = np.column_stack([x, np.cross(up, x), up])
     qx, qy, qz, qw = Rotation.from_matrix(axes).as_quat().tolist()
-    position = Point(x=float(goal[0]), y=float(goal[1]), z=float(goal[2]))
+    position = Point(**dict(zip("xyz", (stand * x).tolist(), strict=True)))
     pose = Pose(position=position, orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
     header = Header(stamp=result.header.stamp, frame_id=result.points_frame_id)
     return PoseStamped(header=header, pose=pose)
@@ -82,6 +80,7 @@ def main(argv: Sequence[str] = sys.argv) -> int:
     try:
         with SegZeroClient(node, arguments.node) as client:
             goal = find(client, arguments)
+            client.clear(goal="approach")
         while not publisher.get_subscription_count():  # Nav2; a goal that nobody hears is lost
             time.sleep(0.1)
         publisher.publish(goal)

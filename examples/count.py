@@ -54,6 +54,7 @@ def main(argv: Sequence[str] = sys.argv) -> int:
     try:
         with SegZeroClient(perception=arguments.node) as client:
             objects = count(client, arguments.question, arguments.timeout)
+            client.clear(goal=GOAL)  # nobody needs them to be followed
     except (NoAnswer, BadQuestion) as error:
         print(f"count: {error}", file=sys.stderr)
         return 1

@@ -78,6 +78,7 @@ def main(argv: Sequence[str] = sys.argv) -> int:
     try:
         with SegZeroClient(node, arguments.node) as client:
             pose = find(client, arguments.question, arguments.timeout)
+            client.clear(goal=GOAL)
         print(pose)
         publisher.publish(pose)
         while True:  # a latched message lives as long as its publisher

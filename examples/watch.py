@@ -70,6 +70,7 @@ def watch(client: SegZeroClient, arguments: argparse.Namespace) -> int:
     for change in changes(query.follow(arguments.timeout), arguments.patience):
         print(change, flush=True)
         if change.startswith("gone"):
+            client.clear(goal=GOAL)
             return GONE
     raise NoAnswer("another question took the goal's place")
 

@@ -19,6 +19,7 @@ from segzero.reasoning.prompts import clean_question
 from segzero_ros.action import Segment
 from segzero_ros.client.connection import Connection, NoAnswer
 from segzero_ros.msg import Segmentation
+from segzero_ros.srv import ClearGoal
 
 Found = TypeVar("Found")
 
@@ -113,11 +114,12 @@ class SegZeroClient:
         )
         return QueryHandle(self._connection, request)
 
-    def clear(self, timeout: float = 10.0) -> str:
-        """Stop every query of the node and the following of objects, whoever asked.
+    def clear(self, timeout: float = 10.0, *, goal: str | None = None) -> str:
+        """Stop queries of the node and the following of objects, whoever asked.
 
         Args:
             timeout: Seconds.
+            goal: Name of the goal to stop, empty for the default one; None stops all.
 
         Returns:
             What was stopped, in words.
@@ -125,9 +127,11 @@ class SegZeroClient:
         Raises:
             NoAnswer: The node doesn't respond in time.
         """
-        missing = f"no answer of {self.perception}/clear within {timeout:g} s: is the node active?"
-        request = Trigger.Request()
-        return str(self._connection.call(self._connection.clear, request, timeout, missing).message)
+        connection = self._connection
+        service = connection.clear if goal is None else connection.clear_goal
+        request = Trigger.Request() if goal is None else ClearGoal.Request(goal=goal)
+        missing = f"no answer of {service.srv_name} within {timeout:g} s: is the node active?"
+        return str(connection.call(service, request, timeout, missing).message)
 
     def age(self, segmentation: Segmentation) -> float:
         """Return the seconds since the image's stamp, by the clock of the client's node.

@@ -19,6 +19,7 @@ from segzero_ros.action import Segment
 from segzero_ros.msg import Segmentation
 from segzero_ros.qos import TEXT_QOS
 from segzero_ros.shutdown import until_shutdown
+from segzero_ros.srv import ClearGoal
 
 _POLL_PERIOD = 0.2
 """Seconds; nothing notifies of changes in the graph of nodes or in a node's state."""
@@ -43,6 +44,7 @@ class Connection:
         change: Held and notified when something was received.
         segment: Client of the action ~/segment.
         clear: Client of the service ~/clear.
+        clear_goal: Client of the service ~/clear_goal.
     """
 
     def __init__(self, parent: Node | None, perception: str) -> None:
@@ -58,6 +60,7 @@ class Connection:
             feedback_sub_qos_profile=TEXT_QOS,
         )
         self.clear = self.node.create_client(Trigger, f"{self.perception}/clear")
+        self.clear_goal = self.node.create_client(ClearGoal, f"{self.perception}/clear_goal")
         self._state = self.node.create_client(GetState, f"{self.perception}/get_state")
         self._executor = SingleThreadedExecutor(context=self.node.context)
         self._executor.add_node(self.node)

@@ -181,6 +181,20 @@ def test_clear_ends_following(follower: Robot, client: SegZeroClient) -> None:
             list(query.follow(1.0))
 
 
+@pytest.mark.parametrize(("cleared", "kept"), [("left", "right"), ("", "right"), ("right", "")])
+def test_one_goal_is_cleared_and_the_others_are_followed_on(
+    follower: Robot, client: SegZeroClient, cleared: str, kept: str
+) -> None:
+    with filming(follower.operator):
+        for goal in (cleared, kept):
+            query = client.ask("the red ball", timeout=DEADLINE, goal=goal)
+            frames = query.follow(DEADLINE)
+            next(frames)
+        assert "forgot the objects" in client.clear(DEADLINE, goal=cleared)
+        while (goals := [goal.goal for goal in next(frames).goals]) != [kept]:
+            assert set(goals) == {cleared, kept}  # a frame from before
+
+
 def test_a_callback_of_a_node_that_somebody_spins_may_ask(robot: Robot, namespace: str) -> None:
     robot.see(picture(4))
     node = rclpy.create_node("behaviour", namespace=namespace)
