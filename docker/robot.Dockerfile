@@ -5,6 +5,7 @@ FROM ros:jazzy-ros-base
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
         g++ libegl1 libgl1 libgl1-mesa-dri make python3-dev python3-venv ros-jazzy-tf2-ros-py \
+        ros-jazzy-vision-msgs ros-jazzy-visualization-msgs \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /workspace/src/segzero

@@ -59,15 +59,18 @@ class StandardOutputs:
         for publisher, convert in self._outputs_2d:
             if _is_subscribed(publisher):
                 publisher.publish(convert(result))
+        if located is None:
+            self.clear()  # they would show where objects were
+            return
         wanted = [output for output in self._outputs_3d if _is_subscribed(output[0])]
-        if located and (wanted or self._tf or _is_subscribed(self._pose)):
+        if wanted or self._tf or _is_subscribed(self._pose):
             boxes = poses.object_boxes(result, located)
             for publisher, convert_3d in wanted:
                 publisher.publish(convert_3d(result, located, boxes))
             self._publish_poses(result.goal, poses.goal_poses(result, boxes))
 
     def clear(self) -> None:
-        """Remove the markers: nothing is followed any more."""
+        """Remove the markers: nothing is followed any more, or its place isn't known."""
         if self._cleared:
             publisher, message = self._cleared
             if _is_subscribed(publisher):

@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from segzero_ros.depth.transforms import TransformUnavailable
 from segzero_ros.msg import Segmentation
 from segzero_ros.perception_node import PerceptionNode
-from segzero_ros.results import poses
+from segzero_ros.results import poses, standard_outputs
 from tests.segzero_ros.depth_camera import DepthCamera, depth
 from tests.segzero_ros.robot import Robot
 from tests.segzero_ros.waiting import DEADLINE, wait_until
@@ -64,6 +64,16 @@ def test_markers_go_when_nothing_is_followed_any_more(make_robot: Callable[..., 
     assert last.action == Marker.DELETEALL
 
 
+def test_markers_go_when_an_answer_has_no_depth(camera) -> None:
+    robot, depth_camera = camera
+    received = outputs(robot, markers=MarkerArray)["markers"]
+    depth_camera.answer(7, depth(7))
+    assert len(received.get(timeout=DEADLINE).markers) > 1
+    assert not depth_camera.answer(8, depth(50)).objects[0].located
+    (last,) = received.get(timeout=DEADLINE).markers
+    assert last.action == Marker.DELETEALL
+
+
 def test_nothing_is_computed_while_nobody_subscribes(camera, monkeypatch) -> None:
     computed: list[Segmentation] = []
     monkeypatch.setattr(poses, "object_boxes", lambda result, located: computed.append(result))
@@ -106,6 +116,16 @@ def test_a_goals_frame_is_in_tf(make_robot: Callable[..., Robot], namespace: str
     assert frame.header == result.header
     assert frame.child_frame_id == f"{namespace}/segzero".lstrip("/")
     assert frame.transform.translation.z == pytest.approx(2, abs=1e-4)
+
+
+def test_a_topic_whose_package_is_missing_is_not_there(namespace: str, monkeypatch) -> None:
+    monkeypatch.setattr(standard_outputs, "_installed", lambda package: False)
+    node = PerceptionNode(namespace=namespace)
+    topics = dict(node.get_publisher_names_and_types_by_node("segzero", namespace))
+    node.destroy_node()
+    assert f"{namespace}/segzero/pose" in topics
+    for name in ("markers", "detections", "detections_3d", "label_info"):
+        assert f"{namespace}/segzero/{name}" not in topics
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tf2_msgs") is not None, reason="tf2_msgs is here")
