@@ -58,3 +58,7 @@ def make_nodes(names: Sequence[str], models: SharedModels) -> list[PerceptionNod
                 "instead of remapping __ns"
             )
     return nodes
+
+
+if __name__ == "__main__":
+    main()
