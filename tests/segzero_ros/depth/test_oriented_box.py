@@ -85,6 +85,15 @@ def test_what_is_round_does_not_turn_from_frame_to_frame(shape) -> None:
         assert turns.min() > np.cos(np.radians(15))
 
 
+@pytest.mark.parametrize("shape", [ball, disc, rod, cloud])
+@pytest.mark.parametrize("angles", ROTATIONS)
+def test_every_point_lies_in_the_box(shape, angles: tuple[float, float, float]) -> None:
+    points = (shape(np.random.default_rng(1)) @ turned(*angles).T + FAR).astype(np.float32)
+    box = oriented_box(points)
+    local = (points - box.center) @ box.rotation
+    np.testing.assert_allclose(abs(local).max(axis=0), box.size / 2, atol=1e-6)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_points_have_a_box_too(count: int) -> None:
     points = (np.diag([0, 0.1, 0.02])[:count, [1, 2, 0]] + FAR).astype(np.float32)
