@@ -176,14 +176,38 @@ class SegZero:
             raise
         return self._draw(image, question, answer, encoded.result(), objects)
 
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        """Compute once what the masks of several calls need of images.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each; their sizes may differ.
+
+        Returns:
+            For each image the argument `encoded` of `ask_batch` and `segment`. It lies on the
+            segmenter's device.
+
+        Raises:
+            BadImage: An image is unusable; no model has run.
+            DeviceOutOfMemory: The memory is full.
+        """
+        for image in images:
+            check_image(image)
+        _, segmenter = self._models()
+        return segmenter.encode_batch(images)
+
     def ask_batch(
-        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        questions: Sequence[str],
+        *,
+        encoded: Sequence[Any] | None = None,
     ) -> list[Segmentation | MalformedAnswer]:
         """Answer several questions at once, each about its own image.
 
         Args:
             images: (H, W, 3) uint8 RGB each; their sizes may differ.
             questions: One for each image.
+            encoded: What `encode` returned for each image, None for one that isn't encoded yet.
 
         Returns:
             For each question what `ask` returns, or the error if its answer can't be parsed.
@@ -199,9 +223,11 @@ class SegZero:
         reasoner, _ = self._models()
         completions = reasoner.complete_batch(images, [clean_question(text) for text in questions])
         results: list[Segmentation | MalformedAnswer] = []
-        for image, question, completion in zip(images, questions, completions, strict=True):
+        features = encoded or [None] * len(images)
+        items = zip(images, questions, completions, features, strict=True)
+        for image, question, completion, known in items:
             try:
-                results.append(self._draw(image, question, self._read(image, completion)))
+                results.append(self._draw(image, question, self._read(image, completion), known))
             except MalformedAnswer as error:
                 results.append(error)
         return results
@@ -239,7 +265,11 @@ class SegZero:
         return self._read(image, reasoner.complete(image, question, on_text=on_text, stop=stop))
 
     def segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject | ObjectPrompt]
+        self,
+        image: NDArray[np.uint8],
+        objects: Sequence[GroundedObject | ObjectPrompt],
+        *,
+        encoded: Any = None,
     ) -> tuple[SegmentedObject, ...]:
         """Draw the masks of objects.
 
@@ -247,6 +277,7 @@ class SegZero:
             image: (H, W, 3) uint8 RGB.
             objects: Boxes and points in pixels of the image, such as `reason` returns, or such as
                 somebody shows.
+            encoded: What `encode` returned for the image; None encodes it here.
 
         Returns:
             The objects with their masks, in the same order. Without a box of its own, an object
@@ -260,7 +291,7 @@ class SegZero:
         check_image(image)
         for place, item in enumerate(objects, start=1):
             check_prompt(place, item, image.shape[1::-1])
-        return self._segment(image, objects, None)
+        return self._segment(image, objects, encoded)
 
     def track(self, image: NDArray[np.uint8], objects: Sequence[SegmentedObject]) -> "Tracker":
         """Start to follow objects through the frames after `image`.

@@ -28,6 +28,7 @@ from segzero.terminal import escape_unprintable
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets.loading import load_rows, load_split
 from segzero_train.evaluation import comparison, suites, vqa
+from segzero_train.evaluation.encodings import Encodings
 from segzero_train.evaluation.options import TABLETOP_SIZE, Options, parser
 from segzero_train.evaluation.paper_tables import markdown
 from segzero_train.evaluation.pictures import write_worst
@@ -53,6 +54,11 @@ class Models:
     def segzero(self) -> SegZero:
         """Both models."""
         return SegZero.load(self.profile, self._device)
+
+    @cached_property
+    def encodings(self) -> Encodings:
+        """Of pictures, by the segmenter."""
+        return Encodings(self.segzero)
 
     @cached_property
     def reasoner(self) -> Reasoner:
@@ -164,7 +170,11 @@ def _source(options: Options) -> Source:
 
 def _ask(job: Job, models: Models, state: "PartialState") -> dict[str, Any] | None:
     options = job.options
-    outcome = _run(job, lambda items: score_batch(models.segzero, items, options.batch), state)
+
+    def answer(items: Any) -> list[Result]:
+        return score_batch(models.segzero, items, models.encodings, options.batch)
+
+    outcome = _run(job, answer, state)
     if outcome is None:
         return None
     results = outcome.results

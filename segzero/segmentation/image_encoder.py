@@ -34,6 +34,12 @@ class Features:
         levels = (self.high_res_0, self.high_res_1, self.image_embed)
         return Features(*(level.expand(count, -1, -1, -1) for level in levels))
 
+    def split(self) -> "list[Features]":
+        """The features of each image alone, without a copy."""
+        levels = (self.high_res_0, self.high_res_1, self.image_embed)
+        count = len(self.image_embed)
+        return [Features(*(level[i : i + 1] for level in levels)) for i in range(count)]
+
 
 class ImageEncoder:
     """Encodes images as `model.get_image_features` does; any number of threads may call it."""

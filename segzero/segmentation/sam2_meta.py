@@ -149,6 +149,10 @@ class MetaSegmenter:
                 "high_res_feats": [level.float() for level in features["high_res_feats"]],
             }
 
+    def encode_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[dict[str, Any]]:
+        """See `Segmenter.encode_batch`: one by one."""
+        return [self.encode(image) for image in images]
+
     def segment(
         self,
         image: NDArray[np.uint8],

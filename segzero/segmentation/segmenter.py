@@ -38,6 +38,20 @@ class Segmenter(Protocol):
         """
         ...
 
+    def encode_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        """Encode several images at once.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each; their sizes may differ.
+
+        Returns:
+            What `encode` returns for each, except for rounding.
+
+        Raises:
+            DeviceOutOfMemory: the device has too little memory.
+        """
+        ...
+
     def segment(
         self,
         image: NDArray[np.uint8],

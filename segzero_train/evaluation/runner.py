@@ -107,8 +107,9 @@ def run(
     kept = finished(folder, result) if folder else {}
     state.wait_for_everyone()  # no process writes before all have read
     part, parts = shard
-    pending = [index for index in range(part - 1, source.size, parts) if index not in kept]
-    mine = pending[state.process_index :: state.num_processes]
+    # Neighbours stay together: a dataset lists the questions about a picture one after another.
+    pending = [index for index in _part(range(source.size), part, parts) if index not in kept]
+    mine = _part(pending, state.process_index + 1, state.num_processes)
     outcomes: list[Any] = []
     name = str(state.process_index) if parts == 1 else f"{part}of{parts}-{state.process_index}"
     with (
@@ -159,6 +160,12 @@ def write_text(file: Path, text: str) -> None:
     """Write a file whole or not at all; an OSError names it."""
     with _naming(file):
         write_text_whole(file, text)
+
+
+def _part(items: Sequence[int], part: int, parts: int) -> Sequence[int]:
+    """A part of a sequence, counted from 1; the parts' lengths differ by at most 1."""
+    start, end = (len(items) * number // parts for number in (part - 1, part))
+    return items[start:end]
 
 
 def _compare(file: Path, identity: dict[str, Any]) -> None:

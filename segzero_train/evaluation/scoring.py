@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from segzero.pipeline import SegZero
 from segzero.types import Segmentation, SegmentedObject
 from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
+from segzero_train.evaluation.encodings import Encodings
 
 Numbered = tuple[int, Sample]
 """A sample with its place in the dataset."""
@@ -77,19 +78,23 @@ def evaluate(model: SegZero, samples: Iterable[Sample], batch: int = 1) -> list[
     Raises:
         BadImage, BadQuestion, BadData, DeviceOutOfMemory: As `score_batch`.
     """
+    encodings = Encodings(model)
     return [
         result
         for chunk in chunks(enumerate(samples), batch)
-        for result in score_batch(model, chunk, batch)
+        for result in score_batch(model, chunk, encodings, batch)
     ]
 
 
-def score_batch(model: SegZero, samples: Sequence[Numbered], batch: int = 0) -> list[Result]:
+def score_batch(
+    model: SegZero, samples: Sequence[Numbered], encodings: Encodings, batch: int = 0
+) -> list[Result]:
     """Ask about several samples at once.
 
     Args:
         model: Answers the questions.
         samples: What to ask.
+        encodings: Of the model: one for all batches.
         batch: Is written into the results: the last samples of a set may be fewer.
 
     Returns:
@@ -105,12 +110,14 @@ def score_batch(model: SegZero, samples: Sequence[Numbered], batch: int = 0) -> 
                 f"row {sample.name}: the solution has {len(sample.objects)} objects, the mask "
                 f"{len(sample.masks)}"
             )
-    answers = model.ask_batch(
-        [sample.image for _, sample in samples], [sample.question for _, sample in samples]
-    )
+    images = [sample.image for _, sample in samples]
+    # Where nothing is to be found, a right answer needs no encoding.
+    encoded = encodings.of(images, [bool(sample.objects) for _, sample in samples])
+    questions = [sample.question for _, sample in samples]
+    answers = model.ask_batch(images, questions, encoded=encoded)
     return [
-        _result(model, index, sample, answer, batch)
-        for (index, sample), answer in zip(samples, answers, strict=True)
+        _result(model, index, sample, answer, known, batch)
+        for (index, sample), answer, known in zip(samples, answers, encoded, strict=True)
     ]
 
 
@@ -135,6 +142,7 @@ def _result(
     index: int,
     sample: Sample,
     answer: Segmentation | MalformedAnswer,
+    encoded: Any,
     batch: int,
 ) -> Result:
     if isinstance(answer, MalformedAnswer):
@@ -143,7 +151,7 @@ def _result(
         malformed, predicted = "", answer.mask() > 0
         objects = [_numbers(item) for item in answer.objects]
     found = overlap(predicted, sample.mask)
-    alone = model.segment(sample.image, sample.objects)
+    alone = model.segment(sample.image, sample.objects, encoded=encoded)
     drawn = [
         overlap(item.mask, _counted(ground_truth, sample.ignored))
         for item, ground_truth in zip(alone, sample.masks, strict=True)

@@ -23,7 +23,11 @@ IDENTITY: dict[str, Any] = {
 
 
 def result(index: int, intersection: int, **fields: Any) -> Result:
-    given: dict[str, Any] = {"question": f"thing {index}", "asked": f"f{index}", "batch": 1} | fields
+    given: dict[str, Any] = {
+        "question": f"thing {index}",
+        "asked": f"f{index}",
+        "batch": 1,
+    } | fields
     return Result(index, f"row {index}", "1", intersection, 10, [[9, 10]], "", "text", [], **given)
 
 
