@@ -64,7 +64,7 @@ def colour(object_id: int) -> Colour:
 
 
 def _blend(image: NDArray[np.uint8], segmentation: Segmentation) -> NDArray[np.uint8]:
-    ids = segmentation.mask()  # (H, W)
+    ids = segmentation.mask(np.uint16)  # (H, W)
     drawn = image.copy()
     scale = max(1, image.shape[1] // 640)
     for number in np.unique(ids[ids > 0]):

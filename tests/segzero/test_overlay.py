@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,14 @@ def test_each_mask_is_tinted_with_its_objects_colour(frame):
         plain = np.median(inside, axis=0)  # most pixels are in no line of the hatch
         assert np.abs(plain - expected).max() <= 1
     assert (picture[200, 200] == 100).all()
+
+
+@pytest.mark.parametrize("number", [255, 256, 65535])
+def test_an_object_of_any_id_is_drawn(frame: np.ndarray, number: int) -> None:
+    one = result(block(60))
+    high = replace(one, objects=(replace(one.objects[0], id=number),))
+    drawn = overlay.draw(frame, high)[64:116, 64:116]
+    assert (drawn != 100).any(axis=2).all()
 
 
 def luminance(rgb: np.ndarray) -> np.ndarray:
