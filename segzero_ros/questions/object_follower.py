@@ -2,28 +2,26 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segzero.pipeline import SegZero
-from segzero.types import ObjectPrompt, SegmentedObject, TrackedObject
+from segzero.types import TrackedObject
 from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame, LatestFrame
 from segzero_ros.parameters import Parameters
 from segzero_ros.query import (
     FollowedAnswer,
     FollowingEnded,
-    Query,
     ShownObjects,
     Stopped,
-    TooManyGoals,
     Track,
 )
+from segzero_ros.questions.shown_objects import draw_shown
 from segzero_ros.questions.track_ids import MAX_ID, TrackIds
 from segzero_ros.results.reporter import Reporter
 
@@ -212,36 +210,15 @@ class ObjectFollower:
             try:
                 if self._closed:
                     raise Stopped("the node was deactivated")
-                objects, tracks = self._draw(query, shown.prompts)
+                limit = MAX_ID[self.params().mask_encoding]
+                with self._threads():
+                    objects, tracks, tracker = draw_shown(self._segzero, self._ids, shown, limit)
+                assert query.frame  # they were drawn in it
+                self.follow(FollowedAnswer(query, tracks), tracker, query.frame, beside=True)
                 shown.on_end(objects, tracks)
             except Exception as error:
                 self._ids.release(tracks)
                 shown.on_end(error, ())
-
-    def _draw(
-        self, query: Query, prompts: Sequence[ObjectPrompt]
-    ) -> tuple[tuple[SegmentedObject, ...], tuple[Track, ...]]:
-        """Draw objects in their query's frame and let them join what is followed."""
-        frame = query.frame
-        assert frame is not None
-        image = frame.pixels()
-        with self._threads():
-            objects = self._segzero.segment(image, prompts)
-            labels = [item.label for item in prompts]
-            kept, limit = [None] * len(objects), MAX_ID[self.params().mask_encoding]
-            tracks = tuple(t for t in self._ids.assign(query.goal, labels, kept, limit) if t)
-            try:
-                if len(tracks) < len(objects):
-                    raise TooManyGoals("the mask has no more ids: remove objects")
-                objects = tuple(
-                    replace(item, id=track.id) for item, track in zip(objects, tracks, strict=True)
-                )
-                tracker = self._segzero.track(image, objects)
-            except Exception:
-                self._ids.release(tracks)
-                raise
-        self.follow(FollowedAnswer(query, tracks), tracker, frame, beside=True)
-        return objects, tracks
 
     def _fail(self, error: Exception, *, all_but: Collection[str] = ()) -> None:
         """Forget the goals and publish why."""

@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import Image
@@ -13,10 +11,8 @@ from sensor_msgs.msg import Image
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
 from segzero.reasoning.prompts import clean_question
-from segzero.segmentation.matching import match_masks
-from segzero.types import Segmentation, SegmentedObject, TrackedObject
-from segzero_ros.images.conversions import ConversionError
-from segzero_ros.images.frames import Frame, LatestFrame, sample_evenly
+from segzero.types import Segmentation, TrackedObject
+from segzero_ros.images.frames import Frame, LatestFrame
 from segzero_ros.parameters import Parameters
 from segzero_ros.query import (
     FollowedAnswer,
@@ -28,16 +24,16 @@ from segzero_ros.query import (
     StaleFrame,
     Stopped,
     TooManyGoals,
-    Track,
 )
+from segzero_ros.questions.answering import Answering, age, share_cores
 from segzero_ros.questions.object_follower import ObjectFollower
-from segzero_ros.questions.track_ids import MAX_ID, TrackIds
+from segzero_ros.questions.track_ids import TrackIds
 from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
 
 if TYPE_CHECKING:
-    from segzero.segmentation.tracker import Tracker
+    pass
 
 
 class QueryProcessor:
@@ -67,23 +63,23 @@ class QueryProcessor:
         self._frames = frames
         self._reporter = reporter
         self._turns = turns
-        self._ids = TrackIds()
-        self._identified: Segmentation | None = None  # the answer that was just delivered
-        self._worker: Worker[Query, Segmentation] = Worker(
-            self._answer,
-            self._deliver,
-            self._follow,
-            on_stop=self._wake,
-            on_error=reporter.report_error,
-        )
+        ids = TrackIds()
         self._follower = ObjectFollower(
             segzero,
             frames,
             params,
             reporter,
-            self._ids,
-            threads=lambda: self._threads(beside=self._worker.busy or turns.taken),
+            ids,
+            threads=lambda: share_cores(beside=self._worker.busy or turns.taken),
             reask=self._reask,
+        )
+        self._answering = Answering(segzero, frames, params, reporter, turns, ids, self._follower)
+        self._worker: Worker[Query, Segmentation] = Worker(
+            self._answering.answer,
+            self._answering.deliver,
+            self._answering.follow,
+            on_stop=self._wake,
+            on_error=reporter.report_error,
         )
 
     def make_query(
@@ -170,9 +166,9 @@ class QueryProcessor:
         frame, most = shown.query.frame, self.params().max_frame_age
         if frame is None:
             raise NoFrame("no image came yet")
-        if shown.query.follow and _age(frame) > most:
+        if shown.query.follow and age(frame) > most:
             raise StaleFrame(
-                f"the newest image is {_age(frame):.1f} s old, max_frame_age allows {most:g} s"
+                f"the newest image is {age(frame):.1f} s old, max_frame_age allows {most:g} s"
             )
         self._follower.show(shown)
 
@@ -202,7 +198,7 @@ class QueryProcessor:
         ended = []
         for query in queries:
             self._frames.release(query.history)
-            self._release(query)
+            self._answering.release(query)
             if not query.repeated:
                 self._reporter.finish_query(query, error)
                 ended.append(query)
@@ -212,146 +208,6 @@ class QueryProcessor:
         """Let the worker look at its query's `stop`."""
         self._frames.wake()
         self._turns.wake()
-
-    # In the worker's thread
-
-    def _answer(self, query: Query) -> Segmentation:
-        query.frame = self._fresh_frame(query)  # a silent camera must not hold the turn
-        with self._turns.take(query.stop):
-            return self._answer_in_turn(query)
-
-    def _answer_in_turn(self, query: Query) -> Segmentation:
-        query.frame = frame = self._fresh_frame(query)
-        self._reporter.begin_inference(frame)
-        try:
-            return self._segzero.ask(
-                frame.pixels(),
-                query.text,
-                on_text=partial(self._reporter.publish_reasoning, query),
-                on_objects=None if query.repeated else partial(self._publish_partial, query),
-                stop=query.stop,
-            )
-        except Exception:
-            self._release(query)  # some objects may have been published
-            raise
-
-    def _publish_partial(self, query: Query, objects: Sequence[SegmentedObject]) -> None:
-        """Publish the first objects of an answer; in the segmenter's thread."""
-        if not query.stop.is_set():
-            found, tracks = self._identify(query, objects)
-            self._reporter.publish_partial(query, found, tracks)
-
-    def _fresh_frame(self, query: Query) -> Frame:
-        """The query's frame, or the newest one if that has become too old."""
-        params, frame = self.params(), query.frame
-        if frame and (not query.follow or _age(frame) <= params.max_frame_age):
-            return frame
-        newest = self._frames.newest()
-        if newest and _age(newest) <= params.max_frame_age:
-            return newest
-        newer = self._frames.wait(
-            query.stop, params.first_frame_timeout, after=newest.number if newest else 0
-        )
-        if newer:
-            return newer
-        if newest:
-            raise StaleFrame(
-                f"the newest image is {_age(newest):.1f} s old, max_frame_age allows "
-                f"{params.max_frame_age:g} s"
-            )
-        raise NoFrame(f"no image came within {params.first_frame_timeout:g} s")
-
-    def _deliver(self, query: Query, result: Segmentation | Exception) -> None:
-        tracks: list[Track] = []
-        if isinstance(result, Segmentation):
-            objects, tracks = self._identify(query, result.objects)
-            dropped = result.dropped
-            if left_out := len(result.objects) - len(objects):
-                encoding = self.params().mask_encoding
-                dropped += (f"{left_out} objects: a {encoding} mask has no more ids",)
-            result = replace(result, objects=objects, dropped=dropped)
-            self._identified = result
-        if query.repeated:
-            self._reporter.publish_reask(query, result, tracks)
-        else:
-            self._reporter.finish_query(query, result, tracks)
-
-    def _identify(
-        self, query: Query, objects: Sequence[SegmentedObject]
-    ) -> tuple[tuple[SegmentedObject, ...], list[Track]]:
-        """Give the objects their ids: those of the followed objects that they are, or new ones."""
-        taken = {track.id for track in query.tracks if track}
-        known = [item for item in query.known if item.id not in taken]
-        new = objects[len(query.tracks) :]
-        matches = match_masks([item.mask for item in new], [item.mask for item in known])
-        kept = [None if match is None else known[match].id for match in matches]
-        labels = [item.label or query.text.strip() for item in new]
-        limit = MAX_ID[self.params().mask_encoding]
-        query.tracks += self._ids.assign(query.goal, labels, kept, limit)
-        tracks = query.tracks[: len(objects)]
-        found = tuple(
-            replace(item, id=track.id) for item, track in zip(objects, tracks, strict=True) if track
-        )
-        return found, [track for track in tracks if track]
-
-    def _follow(self, query: Query, _: Segmentation | Exception) -> None:
-        found, self._identified = self._identified, None
-        try:
-            if not (found and found.objects and query.follow and self.params().follow):
-                self._release(query)
-                return
-            assert query.frame  # it was answered
-            tracks = tuple(track for track in query.tracks if track)
-            try:
-                self._start(query, FollowedAnswer(query, tracks, found.reasoning), found.objects)
-            except Exception as error:
-                self._release(query)
-                self._reporter.fail_following(query, query.frame, error)
-        finally:
-            self._frames.release(query.history)
-
-    def _release(self, query: Query) -> None:
-        """Take back the ids of objects that will not be followed; those before them still are."""
-        kept = {item.id for item in query.known}
-        self._ids.release(track for track in query.tracks if track and track.id not in kept)
-
-    def _start(
-        self, query: Query, answer: FollowedAnswer, objects: Sequence[SegmentedObject]
-    ) -> None:
-        """Track the objects to the present, beside those that are followed; then hand them over."""
-        frame = query.frame
-        assert frame
-        idle = not self._follower.active
-        with self._threads(beside=not idle):
-            tracker = self._segzero.track(frame.pixels(), objects)
-            for later in self._behind(query):
-                if query.stop.is_set():
-                    break
-                frame = self._step(tracker, frame, later, count=idle)
-        self._follower.follow(answer, tracker, frame)
-
-    def _behind(self, query: Query) -> list[Frame]:
-        """Some of the frames between the answered one and the present."""
-        newest = self._frames.newest()
-        if query.history is None or newest is None or query.frame is None:
-            return []
-        recorded = self._frames.recorded(query.history)
-        self._frames.release(query.history)
-        behind = [f for f in recorded if query.frame.number < f.number < newest.number]
-        return sample_evenly(behind, self.params().catch_up)
-
-    def _step(self, tracker: "Tracker", frame: Frame, later: Frame, *, count: bool) -> Frame:
-        """Track into a later frame; return the frame at which the tracker stands."""
-        if count:
-            self._reporter.count_skipped(later.number - frame.number - 1)
-        try:
-            image = later.pixels()
-        except ConversionError as error:
-            self._reporter.report_bad_image(error)
-            return later
-        if image.shape == tracker.shape:
-            tracker.step(image)
-        return later
 
     # In the follower's thread
 
@@ -374,13 +230,3 @@ class QueryProcessor:
         if not asked:
             self._frames.release(query.history)
         return asked
-
-    def _threads(self, *, beside: bool) -> AbstractContextManager[object]:
-        """Compute on half of the cores while another thread computes, too."""
-        from segzero.devices import limit_omp_threads
-
-        return limit_omp_threads() if beside else nullcontext()
-
-
-def _age(frame: Frame) -> float:
-    return time.monotonic() - frame.received
