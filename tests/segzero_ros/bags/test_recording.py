@@ -7,13 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from segzero_ros.bags.recording import BadBag, RecordedImage, open_images
+from segzero_ros.images.compressed import to_jpeg
+from segzero_ros.images.conversions import from_array
 from tests.segzero_ros.bags import bag_files
 from tests.segzero_ros.bags.bag_files import SECOND, START, TYPES, Message, raw, text, write_bag
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+STRING = "std_msgs/msg/String"
 
 
 def picture(number: int) -> np.ndarray:
@@ -48,9 +55,6 @@ def test_every_image_comes_in_order_with_its_stamp(tmp_path: Path, storage: Stor
     assert read(next(path.glob("*.[md][cb]*")))[2].stamp == images[2].stamp  # the file alone
 
 
-STRING = "std_msgs/msg/String"
-
-
 @pytest.mark.parametrize("mode", [CompressionMode.FILE, CompressionMode.MESSAGE])
 def test_a_compressed_bag_is_read(tmp_path: Path, mode: CompressionMode) -> None:
     writer = Writer(tmp_path / "bag", version=9)
@@ -75,6 +79,19 @@ def test_raw_and_compressed_images_have_the_same_pixels(
 ) -> None:
     path = write_bag(tmp_path / "bag", {"/image": (kind, [(0, make(picture(40)))])})
     np.testing.assert_allclose(read(path)[0].pixels(), picture(40), atol=3)
+
+
+@pytest.mark.parametrize("kind", [Image, CompressedImage])
+def test_a_message_as_ros_serialises_it_is_read(tmp_path: Path, kind: type) -> None:
+    header, pixels = Header(frame_id="eye", stamp=Time(sec=7, nanosec=8)), picture(40)
+    message = from_array(pixels, header) if kind is Image else to_jpeg(pixels, header)
+    name = f"sensor_msgs/msg/{kind.__name__}"
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/image", name, typestore=TYPES)
+        writer.write(connection, START, serialize_message(message))
+    (image,) = read(tmp_path / "bag")
+    assert image.stamp == 7 * SECOND + 8
+    np.testing.assert_allclose(image.pixels(), pixels, atol=3)
 
 
 def test_an_image_without_a_stamp_has_the_time_of_its_recording(tmp_path: Path) -> None:
