@@ -164,17 +164,16 @@ class Soak:
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
 
-        name, values = self._rng.choice(
-            [
-                ("follow", [True, True, True, False]),
-                ("catch_up", [0, 4, 8]),
-                ("history", [8, 64]),
-                ("reask", ["never", "on_lost", "every"]),
-                ("reask_period", [1.0, 5.0]),
-                ("max_goals", [2, 8]),
-                ("mask_encoding", ["mono8", "mono16"]),
-            ]
-        )
+        settings: dict[str, list[Any]] = {
+            "follow": [True, True, True, False],
+            "catch_up": [0, 4, 8],
+            "history": [8, 64],
+            "reask": ["never", "on_lost", "every"],
+            "reask_period": [1.0, 5.0],
+            "max_goals": [2, 8],
+            "mask_encoding": ["mono8", "mono16"],
+        }
+        name, values = self._rng.choice(list(settings.items()))
         value = self._rng.choice(values)
         self._reasked = self._reasked or (name == "reask" and value != "never")
         message = Parameter(name, value=value).to_parameter_msg()
