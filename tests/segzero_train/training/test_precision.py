@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trl import GRPOConfig, SFTConfig
@@ -6,7 +7,9 @@ from trl import GRPOConfig, SFTConfig
 from segzero import devices
 from segzero_train.training.precision import fit_precision
 
-BFLOAT16 = {"model_init_kwargs": {"dtype": "bfloat16", "attn_implementation": "sdpa"}}
+BFLOAT16: dict[str, Any] = {
+    "model_init_kwargs": {"dtype": "bfloat16", "attn_implementation": "sdpa"}
+}
 
 
 @pytest.fixture
