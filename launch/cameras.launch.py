@@ -1,62 +1,17 @@
-"""Start one perception node per camera, each in the namespace that the camera is named by.
+"""Start one process that serves several cameras, with a node in a namespace for each.
 
-`ros2 launch segzero_ros cameras.launch.py cameras:=front,rear image:=/{camera}/color/image_raw`
-asks on /front/segzero/query and /rear/segzero/query. The other arguments are those of
-perception.launch.py and apply to every camera. Each node loads its own models.
+`ros2 launch segzero_ros cameras.launch.py cameras:=front,rear` starts /front/segzero and
+/rear/segzero, which listen to /front/image_raw and /rear/image_raw. The models are loaded once.
+The other arguments are those of perception.launch.py and apply to every camera.
 """
 
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    GroupAction,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-)
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 
 PERCEPTION = Path(__file__).with_name("perception.launch.py")
-
-TOPICS = [
-    DeclareLaunchArgument(
-        "image",
-        default_value="/{camera}/image_raw",
-        description="Image topic; {camera} becomes the camera's name.",
-    ),
-    DeclareLaunchArgument(
-        "depth",
-        default_value="/{camera}/depth/image_raw",
-        description="Depth topic; {camera} becomes the camera's name.",
-    ),
-    DeclareLaunchArgument(
-        "camera_info",
-        default_value="/{camera}/camera_info",
-        description="Calibration topic; {camera} becomes the camera's name.",
-    ),
-]
-
-
-def perception_nodes(context: LaunchContext) -> list[GroupAction]:
-    """One node per name."""
-    names = LaunchConfiguration("cameras").perform(context).split(",")
-    topics = {topic.name: LaunchConfiguration(topic.name).perform(context) for topic in TOPICS}
-    return [
-        GroupAction(  # without a scope, each camera would get the arguments of the last
-            [
-                IncludeLaunchDescription(
-                    PythonLaunchDescriptionSource(str(PERCEPTION)),
-                    launch_arguments={
-                        "namespace": name,
-                        **{topic: text.replace("{camera}", name) for topic, text in topics.items()},
-                    }.items(),
-                )
-            ]
-        )
-        for name in map(str.strip, names)
-        if name
-    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -68,7 +23,22 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="front,rear",
                 description="Names of the cameras, separated by commas.",
             ),
-            *TOPICS,
-            OpaqueFunction(function=perception_nodes),
+            DeclareLaunchArgument(
+                "image",
+                default_value="/{camera}/image_raw",
+                description="Image topic; {camera} becomes the camera's name.",
+            ),
+            DeclareLaunchArgument(
+                "depth",
+                default_value="/{camera}/depth/image_raw",
+                description="Depth topic; {camera} becomes the camera's name.",
+            ),
+            DeclareLaunchArgument(
+                "camera_info",
+                default_value="/{camera}/camera_info",
+                description="Calibration topic; {camera} becomes the camera's name.",
+            ),
+            # After them: what is declared already keeps its default.
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(PERCEPTION))),
         ]
     )

@@ -1,23 +1,28 @@
 """Start the perception node. `ros2 launch segzero_ros perception.launch.py --show-args`"""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    GroupAction,
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
+    UnsetLaunchConfiguration,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import matches_action
 from launch.events.process import ProcessExited, ShutdownProcess
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.utilities import prefix_namespace
 
 CONFIG = Path(get_package_share_directory("segzero_ros"), "config")
 FAST_DDS = "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -25,11 +30,20 @@ RESPAWN_DELAY = 2.0
 """Seconds; a node that can't start must not use the processor all the time."""
 RESPAWN_LIMIT, RESPAWN_PERIOD = 5, 300.0
 """A node that ended more often than this in so many seconds is not started again."""
+NAMESPACE = "ros_namespace"
+"""Where PushRosNamespace keeps its namespace."""
+TOPICS = ("image", "depth", "camera_info")
 CONFIGURATION_ERROR = 2
 """Exit status of a node whose settings can't be used: another start would not help."""
 
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Names of cameras, separated by commas: one process serves them, with a node "
+        "in a namespace for each. {camera} in the topics becomes the name. Empty: one node.",
+    ),
     DeclareLaunchArgument(
         "params_file",
         default_value=str(CONFIG / "segzero.yaml"),
@@ -91,7 +105,7 @@ ARGUMENTS = [
 ]
 
 
-def respawn_end(node: LifecycleNode) -> RegisterEventHandler:
+def respawn_end(node: Node) -> RegisterEventHandler:
     """What ends the respawning of a node that can't work."""
     ends: list[float] = []
 
@@ -125,20 +139,46 @@ def perception_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     switches = [name for name in ("autostart", "use_depth", "use_sim_time") if given[name]]
     overrides |= {name: given[name] == "true" for name in switches}
     respawn = given["respawn"] == "true"
-    node = LifecycleNode(
-        package="segzero_ros",
-        executable="perception_node",
-        name="segzero",
-        namespace=given["namespace"],
-        parameters=[given["params_file"], overrides],
-        remappings=[(name, given[name]) for name in ("image", "depth", "camera_info")],
-        ros_arguments=["--log-level", given["log_level"]],
-        prefix=given["python"] or None,
-        respawn=respawn,
-        respawn_delay=RESPAWN_DELAY,
-        output="screen",
+    options: dict[str, Any] = {
+        "package": "segzero_ros",
+        "parameters": [given["params_file"], overrides],
+        "ros_arguments": ["--log-level", given["log_level"]],
+        "prefix": given["python"] or None,
+        "respawn": respawn,
+        "respawn_delay": RESPAWN_DELAY,
+        "output": "screen",
+    }
+    names = [name.strip() for name in given["cameras"].split(",") if name.strip()]
+    if names:
+        base = prefix_namespace(context.launch_configurations.get(NAMESPACE), given["namespace"])
+        node = cameras_node({name: prefix_namespace(base, name) for name in names}, given, options)
+        # Else launch_ros would set one namespace for all nodes of the process.
+        start: LaunchDescriptionEntity = GroupAction([UnsetLaunchConfiguration(NAMESPACE), node])
+    else:
+        start = node = LifecycleNode(
+            executable="perception_node",
+            name="segzero",
+            namespace=given["namespace"],
+            remappings=[(topic, given[topic]) for topic in TOPICS],
+            **options,
+        )
+    return [respawn_end(node), start] if respawn else [start]
+
+
+def cameras_node(
+    namespaces: Mapping[str, str], given: Mapping[str, str], options: Mapping[str, Any]
+) -> Node:
+    """The process that serves several cameras, each in its namespace."""
+    return Node(
+        executable="cameras",
+        arguments=list(namespaces.values()),
+        remappings=[
+            (f"/{namespace.strip('/')}/{topic}", given[topic].replace("{camera}", name))
+            for name, namespace in namespaces.items()
+            for topic in TOPICS
+        ],
+        **options,
     )
-    return [respawn_end(node), node] if respawn else [node]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -53,14 +53,18 @@ def ros2(ros_environment: dict[str, str]) -> Callable[..., str]:
 def launch(
     ros_environment: dict[str, str], tmp_path: Path
 ) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a launch file with arguments; it is interrupted, as by ctrl-C, after the test."""
+    """Start a launch file of the package, or a path, with arguments.
+
+    It is interrupted, as by ctrl-C, after the test.
+    """
     processes = []
 
-    def launch(name: str, **arguments: object) -> subprocess.Popen[bytes]:
+    def launch(name: str | Path, **arguments: object) -> subprocess.Popen[bytes]:
+        file = [str(name)] if isinstance(name, Path) else ["segzero_ros", name]
         words = [f"{key}:={value}" for key, value in arguments.items()]
-        with (tmp_path / f"{name}.log").open("w") as log:
+        with (tmp_path / f"{Path(name).name}.log").open("w") as log:
             process = subprocess.Popen(
-                ["ros2", "launch", "segzero_ros", name, *words],
+                ["ros2", "launch", *file, *words],
                 env=ros_environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -127,10 +127,10 @@ def test_a_missing_params_file_is_told(
     assert "the params_file /nowhere.yaml doesn't exist" in log
 
 
-def test_each_camera_has_a_node_of_its_own(
+def test_each_camera_has_a_node_of_its_own_in_one_process(
     launch: Callable[..., subprocess.Popen[bytes]], ros2: Callable[..., str], tiny_profile: Path
 ) -> None:
-    launch(
+    process = launch(
         "cameras.launch.py",
         cameras="front, rear",
         image="/{camera}/color/image_raw",
@@ -139,16 +139,51 @@ def test_each_camera_has_a_node_of_its_own(
     for camera in ("front", "rear"):
         error = ask(ros2, f"--node=/{camera}/segzero")["error"]
         assert f"nothing publishes on /{camera}/color/image_raw" in error
+    assert perception_of(process) is None
+    assert len(children(process)) == 1
+
+
+INCLUDED = """
+from pathlib import Path
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import PushRosNamespace
+
+def generate_launch_description():
+    source = PythonLaunchDescriptionSource("{file}")
+    include = IncludeLaunchDescription(source, launch_arguments={{{arguments}}}.items())
+    return LaunchDescription([GroupAction([PushRosNamespace("robot"), include])])
+"""
+
+
+def test_a_pushed_namespace_stands_before_the_cameras_names(
+    launch: Callable[..., subprocess.Popen[bytes]],
+    ros2: Callable[..., str],
+    tiny_profile: Path,
+    tmp_path: Path,
+) -> None:
+    outer = tmp_path / "outer.launch.py"
+    arguments = f"'cameras': 'front,rear', 'namespace': 'head', 'profile': '{tiny_profile}'"
+    outer.write_text(INCLUDED.format(file=FOLDER / "cameras.launch.py", arguments=arguments))
+    launch(outer)
+    for camera in ("front", "rear"):
+        error = ask(ros2, f"--node=/robot/head/{camera}/segzero")["error"]
+        assert f"nothing publishes on /{camera}/image_raw" in error
 
 
 def perception_of(launched: subprocess.Popen[bytes]) -> int | None:
     """The process id of the perception node that a launch file runs."""
-    children = Path(f"/proc/{launched.pid}/task/{launched.pid}/children").read_text().split()
-    for child in children:
+    return next((pid for pid, line in children(launched) if b"perception_node" in line), None)
+
+
+def children(launched: subprocess.Popen[bytes]) -> list[tuple[int, bytes]]:
+    """The process ids and command lines of what a launch file runs."""
+    found = []
+    for child in Path(f"/proc/{launched.pid}/task/{launched.pid}/children").read_text().split():
         with contextlib.suppress(OSError):  # it may end meanwhile
-            if b"perception_node" in Path(f"/proc/{child}/cmdline").read_bytes():
-                return int(child)
-    return None
+            found.append((int(child), Path(f"/proc/{child}/cmdline").read_bytes()))
+    return found
 
 
 def ask(ros2: Callable[..., str], *options: str) -> dict:
