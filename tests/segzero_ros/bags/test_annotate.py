@@ -1,6 +1,7 @@
 """The command: from a bag without ROS to a dataset that trains."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -110,22 +111,47 @@ def test_the_video_shows_every_frame_at_the_cameras_rate(dataset: Path) -> None:
     assert sum(1 for _ in iter(lambda: video.read()[0], False)) == COUNT
 
 
-@pytest.mark.slow
-def test_what_it_writes_is_read_as_rows_to_train_on(dataset: Path, frames: list[Frame]) -> None:
-    from datasets import load_dataset
-
+@pytest.fixture(scope="module")
+def prepared(dataset: Path) -> Path:
     from segzero_train.prepare import main as prepare
 
     out = dataset.parent / "prepared"
     words = ["folder", "--source", str(dataset), "--out", str(out), "--workers", "1"]
     assert prepare([*words, "--size", "original"]) == 0
-    rows = load_dataset(str(out), split="train", cache_dir=str(dataset.parent / "cache"))
-    assert {"problem", "solution", "image", "mask"} <= set(rows.column_names)
+    return out
+
+
+@pytest.mark.slow
+def test_what_it_writes_is_read_as_rows_to_train_on(prepared: Path, frames: list[Frame]) -> None:
+    from datasets import load_dataset
+
+    rows = load_dataset(str(prepared), split="train", cache_dir=str(prepared.parent / "cache"))
     assert len(rows) == COUNT
     for row, frame in zip(rows, frames, strict=True):
         assert row["problem"] == "the red ball"
         np.testing.assert_array_equal(np.asarray(row["image"]), frame.rgb)
         assert overlap(np.asarray(row["mask"]) > 0, frame.ids == RED_BALL).iou > 0.8
+
+
+@pytest.mark.slow
+def test_the_rewards_of_a_grpo_step_agree_with_its_masks(prepared: Path, tmp_path: Path) -> None:
+    options = {
+        "dataset": prepared,
+        "dataset_size": 4,
+        "held_out_size": 0,
+        "max_steps": 1,
+        "num_generations": 4,
+        "per_device_train_batch_size": 4,
+        "max_completion_length": 96,
+        "save_strategy": "no",
+        "output_dir": tmp_path / "run",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "segzero_train.grpo", "--config", "demo", *words]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    (reward,) = re.findall(r"'rewards/mask_iou/mean': '([\d.]+)'", result.stdout)
+    assert float(reward) > 0
 
 
 @pytest.mark.slow
