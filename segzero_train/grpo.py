@@ -82,7 +82,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     profile = base_profile(options)
     check_rewards(options.rewards, _reward_context(options, config, profile))
     preflight.check_rewards_fit(options.rewards, profile)
-    preflight.check_ranks(options.rewards, config)
+    preflight.check_groups(options, config)
     with config.main_process_first():
         found = _load(options, config.seed)
     for dataset in found:
@@ -112,6 +112,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
         peft_config=lora(options),
     )
     trainer.kl_limit = options.kl_limit
+    trainer.kept_generations = options.kept_generations
     prepare_model(trainer, freeze_vision=options.freeze_vision)
     record_run(trainer, "GRPO", profile, _records(options, found))
     _add_callbacks(trainer, options, context, profile, *held_out)

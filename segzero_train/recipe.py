@@ -71,6 +71,9 @@ class GrpoOptions(TaskOptions):
     kl_limit: float = _option(
         0.0, "The KL estimate of a token is at most this, as in the authors' code; 0: no limit."
     )
+    kept_generations: int = _option(
+        0, "Of num_generations, the best and the worst that a step trains on, as StAR; 0: all."
+    )
     thinking_words: int = _option(100, "For `short_thinking`: thoughts up to here are paid whole.")
     overlong_tokens: int = _option(
         400, "For `overlong`: from this many tokens before max_completion_length on, it costs."

@@ -4,6 +4,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ from segzero.profiles import Profile
 from segzero.weights import resolve_weights
 from segzero_train.datasets.columns import row_objects
 from segzero_train.errors import BadData, BadRecipe
-from segzero_train.recipe import TaskOptions
+from segzero_train.recipe import GrpoOptions, TaskOptions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -129,22 +130,33 @@ def check_rewards_fit(specs: Sequence[str], profile: Profile) -> None:
                 )
 
 
-def check_ranks(specs: Sequence[str], config: Any) -> None:
-    """Check that each process has whole groups to rank.
+def check_groups(options: GrpoOptions, config: Any) -> None:
+    """Check what ranked rewards and `kept_generations` need of a rollout.
 
     Args:
-        specs: `NAME` or `NAME=WEIGHT`.
+        options: The recipe's own keys.
         config: TRL's.
 
     Raises:
-        BadRecipe: A reward is ranked, and the completions of a question lie on several processes.
+        BadRecipe: A question's completions would lie on several processes, or those that are kept
+            can't be shared by the micro-batches.
     """
+    samples, kept = config.num_generations, options.kept_generations
+    ranks = any(spec.strip().startswith("ranked.") for spec in options.rewards)
     each = config.per_device_train_batch_size * config.steps_per_generation
-    if each % config.num_generations and any(spec.startswith("ranked.") for spec in specs):
+    if each % samples and (ranks or kept):
         raise BadRecipe(
-            f"ranked rewards need all {config.num_generations} completions of a question on one "
-            f"process, and each process has {each} a rollout: take a prompts_per_step that is a "
-            f"multiple of the number of processes"
+            f"{'ranked rewards need' if ranks else 'kept_generations needs'} all {samples} "
+            f"completions of a question on one process, and each process has {each} a rollout: "
+            f"take a prompts_per_step that is a multiple of the number of processes"
+        )
+    if kept and not 2 <= kept <= samples:
+        raise BadRecipe(f"kept_generations must be 0 or from 2 to {samples}, not {kept}")
+    if kept and config.per_device_train_batch_size * kept % samples:
+        raise BadRecipe(
+            f"kept_generations: {kept} of {samples} leaves no whole number of a micro-batch's "
+            f"{config.per_device_train_batch_size} completions: take a "
+            f"per_device_train_batch_size that is a multiple of {samples // gcd(kept, samples)}"
         )
 
 

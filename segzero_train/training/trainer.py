@@ -1,7 +1,7 @@
 """TRL's trainers with this project's model card; GRPO also with faster generation."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 from trl import GRPOTrainer, SFTTrainer
 
@@ -10,6 +10,7 @@ from segzero_train.training.kl import clamp_reference
 from segzero_train.training.logprobs import bucketed_logprobs
 from segzero_train.training.model import base_model, needs_synced_generation
 from segzero_train.training.model_card import WithModelCard
+from segzero_train.training.selection import keep_extremes
 
 
 class SegZeroSFTTrainer(WithModelCard, SFTTrainer):
@@ -23,11 +24,15 @@ class SegZeroGRPOTrainer(WithModelCard, GRPOTrainer):
     buckets of about equal length. Rollouts, loss and gradient are those of `GRPOTrainer`, except
     for rounding. With a `kl_limit` the KL estimate of a token is clamped, as the authors do.
 
+    With `kept_generations`, a step trains on the best and the worst completions of a question.
+
     Attributes:
         kl_limit: The largest estimate; 0 leaves it as it is.
+        kept_generations: How many completions of a question stay; 0 for all.
     """
 
     kl_limit: float = 0.0
+    kept_generations: int = 0
     _loss_inputs: dict[str, Any] | None = None
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
@@ -48,6 +53,16 @@ class SegZeroGRPOTrainer(WithModelCard, GRPOTrainer):
 
     def _policy(self) -> Any:
         return base_model(self.accelerator.unwrap_model(self.model))
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        model, group = cast(Any, self.model), cast(int, self.num_generations)
+        if not self.kept_generations or not model.training:
+            return scored
+        scale = self.scale_rewards == "group"
+        kept = keep_extremes(scored, group, self.kept_generations, scale)
+        written = kept["completion_mask"].sum()
+        return {**kept, "num_items_in_batch": self.accelerator.gather(written).sum()}
 
     def _generate_single_turn(self, *inputs: Any, **named: Any) -> Any:
         with self.shared_prefill():

@@ -13,16 +13,19 @@ from segzero.profiles import load_profile
 from segzero.segmentation.segmenter import Segmenter
 from segzero_train import grpo
 from segzero_train.accumulation import accumulation, accumulation_words
-from segzero_train.datasets.mixing import training_source
+from segzero_train.datasets.mixing import read_weights, training_source
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, SftOptions, TaskOptions, read_recipe
 from segzero_train.rewards import RewardContext, build_rewards
 from segzero_train.training.model import base_profile
+from segzero_train.training.preflight import check_groups, check_rewards_fit
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "config" / "grpo").glob("*.yaml"))
 PUBLISHED = ("seg_zero_3b", "seg_zero_7b", "vision_reasoner_7b")
 LARGE = (*PUBLISHED, "qwen3_vl_8b")
+VARIANTS = ("dapo_8b", "dr_grpo_8b", "gspo_8b")
+STAR = ("star_8b", "star_8b_stage2")
 GPUS = 8
 
 
@@ -48,7 +51,7 @@ def segmenter() -> Segmenter:
 
 
 def test_the_promised_recipes_are_there() -> None:
-    assert set(RECIPES) == {*LARGE, "demo", "own_7b_lora"}
+    assert set(RECIPES) == {*LARGE, *VARIANTS, *STAR, "demo", "own_7b_lora"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -57,6 +60,7 @@ def test_a_shipped_recipe_is_complete(name: str, segmenter: Segmenter) -> None:
     profile = load_profile(options.profile)
     context = RewardContext((840, 840), profile.completion_format, segmenter)
     functions, weights = build_rewards(options.rewards, context)
+    check_rewards_fit(options.rewards, profile)
     assert len(functions) == len(weights) > 0
     assert config.report_to == ["tensorboard"]
     assert config.save_steps and options.held_out_size and options.samples_every
@@ -111,6 +115,70 @@ def test_sixteen_questions_with_eight_completions_a_step(
 
 def test_a_gpus_micro_batch_is_its_whole_share_as_vision_reasoner_averages() -> None:
     assert accumulation(16, 8, shipped("vision_reasoner_7b")[1].per_device_train_batch_size, 8) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "dapo_8b",
+            {"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "scale_rewards": "group"},
+        ),
+        ("dr_grpo_8b", {"loss_type": "dr_grpo", "scale_rewards": "none"}),
+        (
+            "gspo_8b",
+            {
+                "importance_sampling_level": "sequence",
+                "epsilon": 3e-4,
+                "epsilon_high": 4e-4,
+                "num_iterations": 2,
+            },
+        ),
+    ],
+)
+def test_other_algorithms_are_trls_options_on_the_same_data(
+    name: str, expected: dict[str, Any]
+) -> None:
+    (options, config), (base, _) = shipped(name), shipped("qwen3_vl_8b")
+    assert {key: getattr(config, key) for key in expected} == expected
+    assert (config.beta, config.entropy_coef) == (0, 0)
+    assert (options.datasets, options.held_out) == (base.datasets, base.held_out)
+    assert set(base.rewards) <= set(options.rewards)
+
+
+def test_qwen3_trains_on_several_objects_and_on_none() -> None:
+    options, _ = shipped("qwen3_vl_8b")
+    assert set(read_weights(options.datasets)) == {"data/grefcoco", "data/refcocog"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rewards", "samples", "kept", "rate", "epochs"),
+    [
+        ("star_8b", ["star"], 16, 0, 1e-5, 1),
+        ("star_8b_stage2", ["star_stage2"], 64, 16, 5e-6, 10),
+    ],
+)
+def test_star_as_its_launch_scripts_have_it(
+    name: str, rewards: list[str], samples: int, kept: int, rate: float, epochs: int
+) -> None:
+    options, config = shipped(name)
+    assert (options.rewards, options.prompts_per_step) == (rewards, 16)
+    assert (config.num_generations, options.kept_generations) == (samples, kept)
+    assert (config.learning_rate, config.num_train_epochs) == (rate, epochs)
+    assert (config.beta, config.entropy_coef, config.weight_decay) == (0, 0, 0.001)
+    assert (options.lora_rank, options.lora_alpha, options.freeze_vision) == (64, 64, True)
+    # The authors average over the tokens of two completions.
+    assert config.loss_type == "bnpo"
+    assert config.per_device_train_batch_size * (kept or samples) / samples == 2
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("name", [*VARIANTS, *STAR])
+def test_groups_are_whole_on_any_usual_number_of_gpus(name: str, gpus: int) -> None:
+    options, config = shipped(name)
+    samples, batch = config.num_generations, config.per_device_train_batch_size
+    config.steps_per_generation = accumulation(options.prompts_per_step, samples, batch, gpus)
+    check_groups(options, config)
 
 
 @pytest.mark.parametrize("name", LARGE)
