@@ -135,6 +135,41 @@ def summarize(
     return Summary(bootstrap(giou, n, resamples, seed), bootstrap(ciou, n, resamples, seed), n)
 
 
+def summarize_samples(
+    groups: Sequence[Sequence[Overlap]],
+    convention: Convention = "lisa",
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Summary:
+    """Compute gIoU and cIoU over several answers to each question.
+
+    Args:
+        groups: For each image as many overlaps as for the others, one for each answer.
+        convention: How images without any object count, see the module.
+        resamples: Samples of the percentile bootstrap; images are drawn, with all their answers.
+        seed: Of the bootstrap; the same seed gives the same intervals.
+
+    Returns:
+        Both scores over all answers with their intervals; `n` counts images.
+
+    Raises:
+        ValueError: The convention is unknown, or the groups differ in length.
+    """
+    if len(sizes := {len(group) for group in groups}) > 1:
+        raise ValueError(f"images with {sorted(sizes)} answers: each needs as many")
+    count = sizes.pop() if sizes else 1
+    scorers = _scorers([item for group in groups for item in group], convention)
+    giou, ciou = (
+        bootstrap(_grouped(score, count), len(groups), resamples, seed) for score in scorers
+    )
+    return Summary(giou, ciou, len(groups))
+
+
+def _grouped(score: _Score, count: int) -> _Score:
+    return lambda pick: score((pick[:, None] * count + np.arange(count)).ravel())
+
+
 def difference(
     ours: Sequence[Overlap],
     theirs: Sequence[Overlap],

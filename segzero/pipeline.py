@@ -19,7 +19,7 @@ from segzero.imports import import_libraries
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
-from segzero.reasoning.reasoner import Completion, Reasoner
+from segzero.reasoning.reasoner import Completion, Reasoner, Sampling
 from segzero.segmentation.segmenter import Segmenter
 from segzero.types import (
     Answer,
@@ -201,6 +201,7 @@ class SegZero:
         questions: Sequence[str],
         *,
         encoded: Sequence[Any] | None = None,
+        sampling: Sampling | None = None,
     ) -> list[Segmentation | MalformedAnswer]:
         """Answer several questions at once, each about its own image.
 
@@ -208,6 +209,7 @@ class SegZero:
             images: (H, W, 3) uint8 RGB each; their sizes may differ.
             questions: One for each image.
             encoded: What `encode` returned for each image, None for one that isn't encoded yet.
+            sampling: How completions are drawn; None decodes greedily.
 
         Returns:
             For each question what `ask` returns, or the error if its answer can't be parsed.
@@ -221,7 +223,8 @@ class SegZero:
         for image in images:
             check_image(image)
         reasoner, _ = self._models()
-        completions = reasoner.complete_batch(images, [clean_question(text) for text in questions])
+        cleaned = [clean_question(text) for text in questions]
+        completions = reasoner.complete_batch(images, cleaned, sampling)
         results: list[Segmentation | MalformedAnswer] = []
         features = encoded or [None] * len(images)
         items = zip(images, questions, completions, features, strict=True)

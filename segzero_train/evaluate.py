@@ -141,6 +141,8 @@ def _check(options: Options) -> None:
         raise OSError(f"there is no folder {folder} to write {name} to: make it first")
     if options.shard != (1, 1) and options.out is None:
         raise ValueError("--shard needs --out DIR, the folder in which all shards meet")
+    if options.samples and options.vqa:
+        raise ValueError("--samples is for masks: leave out --vqa")
     if options.suite and (options.vqa or options.dataset != "tabletop"):
         raise ValueError("--suite names its datasets itself: leave out --dataset and --vqa")
     if options.against and options.out and options.against.resolve() == options.out.resolve():
@@ -172,7 +174,7 @@ def _ask(job: Job, models: Models, state: "PartialState") -> dict[str, Any] | No
     options = job.options
 
     def answer(items: Any) -> list[Result]:
-        return score_batch(models.segzero, items, models.encodings, options.batch)
+        return score_batch(models.segzero, items, models.encodings, options.batch, options.draws)
 
     outcome = _run(job, answer, state)
     if outcome is None:
@@ -262,7 +264,8 @@ def _finish(
 
 def _described(options: Options) -> dict[str, Any]:
     keys = ("profile", "dataset", "split", "size", "ignored")
-    return {key: getattr(options, key) for key in keys}
+    sampled = {"sampled": asdict(options.draws)} if options.draws else {}
+    return {key: getattr(options, key) for key in keys} | sampled
 
 
 def _identity(options: Options, profile: Profile, size: int) -> dict[str, Any]:
@@ -283,6 +286,7 @@ def _identity(options: Options, profile: Profile, size: int) -> dict[str, Any]:
         "vqa": options.vqa,
         # None for the default, so that folders of older versions fit.
         "ignored": None if options.ignored == "excluded" else options.ignored,
+        "samples": asdict(options.draws) if options.draws else None,
     }
 
 

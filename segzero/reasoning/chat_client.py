@@ -26,6 +26,7 @@ from segzero.reasoning.completion_stream import (
     parse_chunk,
 )
 from segzero.reasoning.completion_text import ANSWER_END
+from segzero.reasoning.reasoner import Sampling
 from segzero.reasoning.server_text import error_message, printable
 from segzero.reasoning.server_url import is_loopback, split_credentials
 
@@ -82,9 +83,13 @@ class ChatClient:
         self._sends_stream_options = True
 
     async def write(
-        self, messages: list[dict[str, Any]], max_new_tokens: int, on_text: Callable[[str], None]
+        self,
+        messages: list[dict[str, Any]],
+        max_new_tokens: int,
+        on_text: Callable[[str], None],
+        sampling: Sampling | None = None,
     ) -> ServedCompletion:
-        """Let the model generate, greedily, up to the answer's closing tag.
+        """Let the model generate up to the answer's closing tag.
 
         As long as there is no text, a server that is away or busy is asked again. Cancelling closes
         the connection, which ends the generation.
@@ -93,6 +98,7 @@ class ChatClient:
             messages: Of the chat API.
             max_new_tokens: The longest completion.
             on_text: Called with each piece of the text.
+            sampling: How it is drawn; None decodes greedily.
 
         Returns:
             The whole completion.
@@ -104,7 +110,7 @@ class ChatClient:
             "model": self._model,
             "messages": messages,
             "max_tokens": max_new_tokens,
-            "temperature": 0,
+            **_drawn(sampling),
             "stop": [ANSWER_END],
             "stream": True,
         }
@@ -289,3 +295,9 @@ async def _read(response: httpx2.Response, limit: int) -> bytes:
         if len(content) > limit:
             break
     return content[:limit]
+
+
+def _drawn(sampling: Sampling | None) -> dict[str, Any]:
+    if sampling is None:
+        return {"temperature": 0}
+    return {"temperature": sampling.temperature, "top_p": 1, "seed": sampling.seed}

@@ -3,7 +3,8 @@
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,7 @@ from segzero.reasoning.completion_text import CompletionBuffer
 from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
 from segzero.reasoning.decoder_check import checked_decoder
 from segzero.reasoning.prompts import PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.reasoner import Completion, Sampling
 from segzero.reasoning.squash import squash
 
 _SCORE_SETTINGS = (
@@ -196,14 +197,21 @@ class LocalReasoner:
             )
 
     def complete_batch(
-        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        questions: Sequence[str],
+        sampling: Sampling | None = None,
     ) -> list[Completion]:
         """See `Reasoner.complete_batch`. Each completion ends as that of `complete`."""
+        if self._four_bits and sampling is not None:
+            raise CheckpointError(
+                "weights in four bits decode greedily only: set decoding_weights to full to sample"
+            )
         if self._four_bits:  # which are read for one prompt at a time
             pairs = zip(images, questions, strict=True)
             return [self.complete(image, question) for image, question in pairs]
         chats = [self._checked_chat(question) for question in questions]
-        return self._generate(images, chats) if chats else []
+        return self._generate(images, chats, sampling=sampling) if chats else []
 
     def _generate(
         self,
@@ -211,6 +219,7 @@ class LocalReasoner:
         chats: list[str],
         on_text: Callable[[str], None] | None = None,
         stop: threading.Event | None = None,
+        sampling: Sampling | None = None,
     ) -> list[Completion]:
         """Through transformers, which knows every model and batches of prompts."""
         with translate_oom(), torch.inference_mode():
@@ -220,14 +229,22 @@ class LocalReasoner:
                 CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text) for _ in chats
             ]
             criterion = _PushTokens(buffers, inputs["input_ids"].shape[1], stop)
-            self._model.generate(
-                **inputs,
-                generation_config=self._generation,
-                stopping_criteria=StoppingCriteriaList([criterion]),
-            )
+            config = self._generation if sampling is None else self._sampling_config(sampling)
+            with _seeded(sampling, self._model.device):
+                self._model.generate(
+                    **inputs,
+                    generation_config=config,
+                    stopping_criteria=StoppingCriteriaList([criterion]),
+                )
         if criterion.cancelled:
             raise Cancelled(f"stopped after {buffers[0].new_tokens} tokens")
         return self._completions(inputs, buffers)
+
+    def _sampling_config(self, sampling: Sampling) -> Any:
+        config = copy.deepcopy(self._generation)
+        # Without transformers' default of the 50 likeliest tokens.
+        config.update(do_sample=True, temperature=sampling.temperature, top_k=0, top_p=1.0)
+        return config
 
     def _checked_decoder(self) -> Decoder | None:
         """The decoder of one prompt at a time; None where `generate` has to do."""
@@ -281,6 +298,17 @@ class LocalReasoner:
         """The control tokens of a prompt, in order; a question must never add one."""
         ids = self._processor.tokenizer(chat, add_special_tokens=False)["input_ids"]
         return [token for token in ids if token in self._control_ids]
+
+
+@contextmanager
+def _seeded(sampling: Sampling | None, device: torch.device) -> Iterator[None]:
+    """Draw from the seed, and leave the global random numbers as they were."""
+    if sampling is None:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(sampling.seed)
+        yield
 
 
 def greedy_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:

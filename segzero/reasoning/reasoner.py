@@ -24,6 +24,19 @@ class Completion:
     new_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Completions are drawn at random instead of decoded greedily.
+
+    Attributes:
+        temperature: Above 0; at 1 they are drawn from the model's own distribution.
+        seed: The same one gives the same completions of the same batch on the same device.
+    """
+
+    temperature: float
+    seed: int
+
+
 class Reasoner(Protocol):
     """Anything that completes the prompt of an image and a question."""
 
@@ -64,18 +77,23 @@ class Reasoner(Protocol):
         ...
 
     def complete_batch(
-        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        questions: Sequence[str],
+        sampling: Sampling | None = None,
     ) -> list[Completion]:
         """Complete several prompts at once.
 
         Args:
             images: (H, W, 3) uint8 RGB each.
             questions: One for each image.
+            sampling: How they are drawn; None decodes greedily.
 
         Returns:
             What `complete` returns for each, except for the rounding of half precision.
 
         Raises:
+            CheckpointError: This reasoner can't sample.
             BadQuestion: A question is unusable; nothing was generated.
             DeviceOutOfMemory: The memory is full.
             ServerError: The server failed.

@@ -18,7 +18,7 @@ from segzero.errors import Cancelled, ServerError
 from segzero.reasoning.chat_client import KEY_VARIABLE, ChatClient, Timeouts
 from segzero.reasoning.coordinates import Coordinates
 from segzero.reasoning.prompts import PROMPTS, PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.reasoner import Completion, Sampling
 from segzero.reasoning.squash import squash
 
 CONCURRENT = 8
@@ -108,14 +108,17 @@ class RemoteReasoner:
         """See `Reasoner.warm_up`: the server's own business, and it may still be away."""
 
     def complete_batch(
-        self, images: Sequence[NDArray[np.uint8]], questions: Sequence[str]
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        questions: Sequence[str],
+        sampling: Sampling | None = None,
     ) -> list[Completion]:
         """See `Reasoner.complete_batch`. At most CONCURRENT requests are under way at once."""
         requests = [
             self._messages(image, question)
             for image, question in zip(images, questions, strict=True)
         ]
-        task: Future[list[Completion]] = self._start(self._write_all(requests))
+        task: Future[list[Completion]] = self._start(self._write_all(requests, sampling))
         try:
             return task.result()
         finally:
@@ -125,9 +128,12 @@ class RemoteReasoner:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _write(
-        self, messages: list[dict[str, Any]], on_text: Callable[[str], None]
+        self,
+        messages: list[dict[str, Any]],
+        on_text: Callable[[str], None],
+        sampling: Sampling | None = None,
     ) -> Completion:
-        written = await self._server.write(messages, self._max_new_tokens, on_text)
+        written = await self._server.write(messages, self._max_new_tokens, on_text, sampling)
         if self._coordinates == "absolute_pixels" and written.prompt_tokens:
             self._check_picture(messages[1]["content"][1]["text"], written.prompt_tokens)
         self.model_size = (self._image_size, self._image_size)
@@ -153,12 +159,14 @@ class RemoteReasoner:
             f'\'{{"image": {{"{key}": {side**2}}}}}\', llama.cpp: {option} {image_tokens})'
         )
 
-    async def _write_all(self, requests: Sequence[list[dict[str, Any]]]) -> list[Completion]:
+    async def _write_all(
+        self, requests: Sequence[list[dict[str, Any]]], sampling: Sampling | None
+    ) -> list[Completion]:
         slots = asyncio.Semaphore(CONCURRENT)
 
         async def write(messages: list[dict[str, Any]]) -> Completion:
             async with slots:
-                return await self._write(messages, lambda _: None)
+                return await self._write(messages, lambda _: None, sampling)
 
         try:
             async with asyncio.TaskGroup() as group:

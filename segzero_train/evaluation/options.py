@@ -1,11 +1,13 @@
 """The options of `python -m segzero_train.evaluate`."""
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from segzero.metrics import CONVENTIONS, Convention
 from segzero_train.evaluation.sources import IGNORED, Ignored
+from segzero_train.evaluation.votes import Draws
 
 TABLETOP_SIZE = 300
 SUITES = ("paper",)
@@ -23,6 +25,9 @@ class Options:
         size: How many questions; None for the default.
         vqa: Whether the dataset is one of visual question answering.
         batch: Questions asked at once.
+        samples: Answers sampled for each question besides the greedy one.
+        temperature: At which they are sampled.
+        seed: Of the samples.
         shard: Which part of the questions, counted from 1, of how many.
         ignored: What pixels that are marked 255 are, one of `sources.IGNORED`.
         convention: Of the printed figures, one of `metrics.CONVENTIONS`.
@@ -40,6 +45,9 @@ class Options:
     size: int | None
     vqa: bool
     batch: int
+    samples: int
+    temperature: float
+    seed: int
     shard: tuple[int, int]
     ignored: Ignored
     convention: Convention
@@ -48,6 +56,11 @@ class Options:
     against: Path | None
     worst: int
     json: Path | None
+
+    @property
+    def draws(self) -> Draws | None:
+        """How answers are sampled; None if none is."""
+        return Draws(self.samples, self.temperature, self.seed) if self.samples else None
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -78,6 +91,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     add("--vqa", action="store_true", help="visual question answering, from a dataset for that")
     add("--batch", type=_positive, default=1, metavar="N", help="questions asked at once")
+    add(
+        "--samples",
+        type=_count,
+        default=0,
+        metavar="K",
+        help="sample K more answers to each question: their mean, the best of them, and the "
+        "majority vote over their masks",
+    )
+    add("--temperature", type=_temperature, default=1.0, metavar="T", help="of the samples")
+    add("--seed", type=_count, default=0, help="of the samples")
     add(
         "--shard",
         type=_shard,
@@ -118,6 +141,20 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return number
+
+
+def _temperature(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("must be above 0")
     return number
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from segzero.metrics import Convention, Estimate, Overlap, Summary, bootstrap, summarize
 from segzero_train.evaluation.scoring import Result
+from segzero_train.evaluation.votes import summaries
 
 
 def report(results: Sequence[Result], convention: Convention) -> dict[str, Any]:
@@ -21,7 +22,8 @@ def report(results: Sequence[Result], convention: Convention) -> dict[str, Any]:
     Returns:
         Plain numbers for JSON: `categories.<name>`, `all` and `segmenter`, each with `n`, `giou`,
         `ciou` in [0, 1] and their intervals `giou_95`, `ciou_95`; `malformed` and the interval of
-        its share, `malformed_95`; `convention`; `ignored_pixels`, which didn't count; `batches`.
+        its share, `malformed_95`; `convention`; `ignored_pixels`, which didn't count; `batches`;
+        and `samples`, rows by name where answers were sampled.
     """
     categories: dict[str, list[Overlap]] = defaultdict(list)
     for item in results:
@@ -40,16 +42,17 @@ def report(results: Sequence[Result], convention: Convention) -> dict[str, Any]:
             for category, found in sorted(categories.items())
         },
         "all": _plain(summarize([item.overlap for item in results], convention)),
+        "samples": {name: _plain(found) for name, found in summaries(results, convention).items()},
         "segmenter": _plain(summarize(alone, convention)),
     }
 
 
 def table(figures: dict[str, Any]) -> str:
     """Format a report for the terminal."""
-    lines = [f"{'':16} {'n':>5}  {'gIoU':^22}  {'cIoU':^22}"]
+    lines = [f"{'':19} {'n':>5}  {'gIoU':^22}  {'cIoU':^22}"]
     for name, row in named_rows(figures):
         cells = [_cell(row, metric) for metric in ("giou", "ciou")]
-        lines.append(f"{name:16} {row['n']:>5}  {cells[0]:^22}  {cells[1]:^22}")
+        lines.append(f"{name:19} {row['n']:>5}  {cells[0]:^22}  {cells[1]:^22}")
     lines.append(
         f"convention: {figures['convention']}; {malformed_text(figures)}; "
         f"{batch_text(figures['batches'])}"
@@ -81,7 +84,9 @@ def malformed_text(figures: dict[str, Any]) -> str:
 def named_rows(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The rows of a report with their names in a table, such as "category 1"."""
     rows = [(f"category {category}", row) for category, row in figures["categories"].items()]
-    return [*rows, ("all", figures["all"]), ("segmenter alone", figures["segmenter"])]
+    rows.append(("all", figures["all"]))
+    rows += figures.get("samples", {}).items()
+    return [*rows, ("segmenter alone", figures["segmenter"])]
 
 
 def plain(estimate: Estimate) -> tuple[float | None, list[float | None]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from segzero.types import Segmentation, SegmentedObject
 from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
 from segzero_train.evaluation.encodings import Encodings
+from segzero_train.evaluation.votes import Draws, majority, numbers
 
 Numbered = tuple[int, Sample]
 """A sample with its place in the dataset."""
@@ -40,6 +41,8 @@ class Result:
         question: Of the sample; "" in folders of older versions, as the next two.
         asked: A fingerprint of picture, question and ground truth.
         batch: How many questions were asked at once; 0 if it isn't known.
+        samples: Of each sampled answer intersection, union, and 1 if it is malformed.
+        vote: The same of the majority of the sampled masks.
     """
 
     index: int
@@ -55,6 +58,8 @@ class Result:
     question: str = ""
     asked: str = ""
     batch: int = 0
+    samples: Sequence[Sequence[int]] = ()
+    vote: Sequence[int] = ()
 
     @property
     def overlap(self) -> Overlap:
@@ -87,7 +92,11 @@ def evaluate(model: SegZero, samples: Iterable[Sample], batch: int = 1) -> list[
 
 
 def score_batch(
-    model: SegZero, samples: Sequence[Numbered], encodings: Encodings, batch: int = 0
+    model: SegZero,
+    samples: Sequence[Numbered],
+    encodings: Encodings,
+    batch: int = 0,
+    draws: Draws | None = None,
 ) -> list[Result]:
     """Ask about several samples at once.
 
@@ -96,6 +105,7 @@ def score_batch(
         samples: What to ask.
         encodings: Of the model: one for all batches.
         batch: Is written into the results: the last samples of a set may be fewer.
+        draws: Answers to sample besides the greedy one.
 
     Returns:
         One result for each sample, in their order.
@@ -112,12 +122,25 @@ def score_batch(
             )
     images = [sample.image for _, sample in samples]
     # Where nothing is to be found, a right answer needs no encoding.
-    encoded = encodings.of(images, [bool(sample.objects) for _, sample in samples])
+    needed = [bool(sample.objects) or draws is not None for _, sample in samples]
+    encoded = encodings.of(images, needed)
     questions = [sample.question for _, sample in samples]
     answers = model.ask_batch(images, questions, encoded=encoded)
-    return [
+    results = [
         _result(model, index, sample, answer, known, batch)
         for (index, sample), answer, known in zip(samples, answers, encoded, strict=True)
+    ]
+    if draws is None:
+        return results
+    drawn = [
+        model.ask_batch(images, questions, encoded=encoded, sampling=sampling)
+        for sampling in draws.samplings(samples[0][0])
+    ]
+    return [
+        _with_samples(result, sample, answers_of_one)
+        for result, (_, sample), answers_of_one in zip(
+            results, samples, zip(*drawn, strict=True), strict=True
+        )
     ]
 
 
@@ -146,11 +169,10 @@ def _result(
     batch: int,
 ) -> Result:
     if isinstance(answer, MalformedAnswer):
-        malformed, predicted, objects = answer.reason, None, []
+        malformed, objects = answer.reason, []
     else:
-        malformed, predicted = "", answer.mask() > 0
-        objects = [_numbers(item) for item in answer.objects]
-    found = overlap(predicted, sample.mask)
+        malformed, objects = "", [_numbers(item) for item in answer.objects]
+    found = overlap(_mask(answer), sample.mask)
     alone = model.segment(sample.image, sample.objects, encoded=encoded)
     drawn = [
         overlap(item.mask, _counted(ground_truth, sample.ignored))
@@ -171,6 +193,22 @@ def _result(
         asked=fingerprint(sample),
         batch=batch,
     )
+
+
+def _with_samples(
+    result: Result, sample: Sample, answers: Sequence[Segmentation | MalformedAnswer]
+) -> Result:
+    masks = [_mask(answer) for answer in answers]
+    truth = sample.mask
+    return replace(
+        result,
+        samples=[numbers(overlap(mask, truth)) for mask in masks],
+        vote=numbers(overlap(majority(masks), truth)),
+    )
+
+
+def _mask(answer: Segmentation | MalformedAnswer) -> NDArray[np.bool_] | None:
+    return None if isinstance(answer, MalformedAnswer) else answer.mask() > 0
 
 
 def _counted(ground_truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None) -> NDArray:

@@ -32,6 +32,7 @@ from segzero.errors import Cancelled
 from segzero.loading import load_reasoner
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.prompts import PROMPTS, build_messages
+from segzero.reasoning.reasoner import Sampling
 
 END = "</answer>"
 SECRET = "the key"
@@ -58,8 +59,14 @@ class Server(ThreadingHTTPServer):
 
     def generate(self, body: dict[str, Any], on_text: Callable[[str], None], stop: threading.Event):
         image, question = read_messages(body["messages"], self.profile)
-        assert body["max_tokens"] == self.profile.max_new_tokens and body["temperature"] == 0
+        assert body["max_tokens"] == self.profile.max_new_tokens
         with self.one:
+            if body["temperature"] != 0:
+                assert body["top_p"] == 1
+                drawn = Sampling(body["temperature"], body["seed"])
+                (completion,) = self.reasoner.complete_batch([image], [question], drawn)
+                on_text(completion.text)
+                return completion
             return self.reasoner.complete(image, question, on_text=on_text, stop=stop)
 
 

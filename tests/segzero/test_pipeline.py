@@ -47,7 +47,7 @@ class Unused:
     def complete(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("a model ran")
 
-    complete_batch = warm_up = segment = track = complete
+    complete_batch = warm_up = segment = track = encode_batch = complete
 
     def encode(self, image: np.ndarray) -> None:
         """May run while the reasoner does, whatever that returns."""
@@ -217,7 +217,7 @@ def test_the_caller_is_warned_of_another_checkpoints_prompt_and_still_gets_the_o
     segzero, image, caplog
 ):
     class FixedCompletions(Unused):
-        def complete_batch(self, images: Any, questions: Any) -> list[Completion]:
+        def complete_batch(self, images: Any, questions: Any, sampling: Any = None) -> list[Completion]:
             return [Completion(ANSWER, (224, 224), 9) for _ in questions]
 
     form = CompletionFormat("seg_zero", "relative_1000")

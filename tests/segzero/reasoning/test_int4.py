@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,6 +15,7 @@ from segzero.pipeline import SegZero
 from segzero.profiles import load_profile
 from segzero.reasoning.decoder import Decoder, supports_int4_decoding
 from segzero.reasoning.int4 import Int4Linear, supports_int4
+from segzero.reasoning.reasoner import Sampling
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 from tests.segzero import tiny_checkpoints
 from tests.segzero.reasoning.test_decoder import MODELS, decoded, generated, prompt, settings
@@ -109,6 +111,13 @@ def test_the_demo_answers_in_four_bits_one_at_a_time_or_in_a_batch(tmp_path: Pat
     assert together.text == alone.text
     assert alone.text.startswith("<think>")
     assert alone.text.endswith("</answer>")
+
+
+def test_four_bits_do_not_sample(tmp_path: Path) -> None:
+    segzero = SegZero.load(four_bits(tmp_path), "cpu")
+    image = np.zeros((240, 320, 3), np.uint8)
+    with pytest.raises(CheckpointError, match="decoding_weights to full"):
+        segzero.ask_batch([image], ["the red ball"], sampling=Sampling(1.0, 0))
 
 
 def test_a_server_is_not_told_its_weights(tmp_path: Path) -> None:

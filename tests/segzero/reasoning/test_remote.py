@@ -20,7 +20,7 @@ from segzero.profiles import load_profile
 from segzero.reasoning import chat_client, remote
 from segzero.reasoning.chat_client import KEY_VARIABLE, Timeouts
 from segzero.reasoning.prompts import PROMPTS, build_messages
-from segzero.reasoning.reasoner import Completion, Reasoner
+from segzero.reasoning.reasoner import Completion, Reasoner, Sampling
 from segzero.reasoning.remote import RemoteReasoner
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer
@@ -95,6 +95,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = HANGING) -> bool:
 def test_a_completion_is_the_local_one(connect, local, pictures, number):
     asked = (pictures[number], QUESTIONS[number])
     assert connect().complete(*asked) == local.complete(*asked)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_sampled_completion_is_the_local_one(connect, local, pictures, seed):
+    asked = ([pictures[0]], [QUESTIONS[0]], Sampling(1.0, seed))
+    (served_one,), (local_one,) = connect().complete_batch(*asked), local.complete_batch(*asked)
+    assert served_one.text == local_one.text
 
 
 def test_a_served_profile_finds_the_same_masks(server, pictures):
