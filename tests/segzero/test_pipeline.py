@@ -217,7 +217,9 @@ def test_the_caller_is_warned_of_another_checkpoints_prompt_and_still_gets_the_o
     segzero, image, caplog
 ):
     class FixedCompletions(Unused):
-        def complete_batch(self, images: Any, questions: Any, sampling: Any = None) -> list[Completion]:
+        def complete_batch(
+            self, images: Any, questions: Any, sampling: Any = None
+        ) -> list[Completion]:
             return [Completion(ANSWER, (224, 224), 9) for _ in questions]
 
     form = CompletionFormat("seg_zero", "relative_1000")
