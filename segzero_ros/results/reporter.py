@@ -293,6 +293,8 @@ class Reporter:
             frame: The frame that could not be followed.
             error: What went wrong.
         """
+        if not self._node.context.ok():
+            return  # ROS was shut down, which is what went wrong
         reason = f"following ended: {self.explain(error)}"
         self._log.warning(f"Question {query.id}: {reason}")
         message = messages.failed(
