@@ -205,6 +205,7 @@ def _add_callbacks(
             every=options.held_out_every,
             batch=options.held_out_batch,
             max_new_tokens=profile.max_new_tokens,
+            samples=options.held_out_samples,
         )
         trainer.add_callback(evaluation)
 

@@ -83,6 +83,11 @@ class GrpoOptions(TaskOptions):
     held_out_size: int = _option(300, "Questions of the greedy evaluation; 0: none.")
     held_out_batch: int = _option(32, "Questions that it answers at a time.")
     held_out_every: int = _option(50, "Steps between greedy evaluations; the best one is kept.")
+    held_out_samples: int = _option(
+        8,
+        "Samples of the first 32 of these questions at the training temperature, for pass@k and "
+        "the share that teaches nothing; 0: none.",
+    )
     samples_every: int = _option(50, "Steps between tables of sampled completions; 0: none.")
 
 

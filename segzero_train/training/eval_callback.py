@@ -7,7 +7,6 @@ best one.
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,43 +20,28 @@ from trl.models import unwrap_model_for_generation
 
 from segzero.errors import MalformedAnswer
 from segzero.files import write_text_whole
-from segzero.metrics import Overlap, bootstrap, overlap, summarize
+from segzero.metrics import Overlap, overlap
 from segzero.reasoning.completion_text import ANSWER_END
 from segzero.reasoning.local import greedy_config
 from segzero_train.datasets.columns import row_question, row_to_sample
 from segzero_train.errors import BadData
 from segzero_train.rewards import RewardContext
+from segzero_train.training.eval_scores import Scored, sampled_summary, summary
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from trl import GRPOTrainer
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One held-out question.
-
-    Attributes:
-        id: The row's.
-        category: The row's.
-        question: The row's.
-        solution: The true answer, in the coordinates that the model writes.
-        completion: The text that the model wrote.
-        overlap: Of its masks with the true ones.
-        reward: The weighted sum of all rewards.
-    """
-
-    id: str
-    category: str
-    question: str
-    solution: str
-    completion: str
-    overlap: Overlap
-    reward: float
+SAMPLED_QUESTIONS = 32
+"""How many of the held-out questions are sampled; with 8 samples, as much as two steps write."""
 
 
 class GreedyEvaluation(TrainerCallback):
     """Evaluates before the first step, every so many steps and at the end; logs `eval_greedy/…`.
+
+    With `samples`, it also answers some questions several times at the training temperature and
+    logs `eval_sampled/…`; see `sampled_summary`.
 
     gIoU is that of `segzero_train.evaluate`: with the profile's longest completion, on the original
     size of picture and mask. Each question's scores go to `RUN/greedy/<step>.json`, and the model
@@ -73,6 +57,7 @@ class GreedyEvaluation(TrainerCallback):
         every: int,
         batch: int,
         max_new_tokens: int,
+        samples: int = 0,
     ) -> None:
         """Remember what to ask.
 
@@ -83,6 +68,7 @@ class GreedyEvaluation(TrainerCallback):
             every: Steps from one evaluation to the next.
             batch: Questions at a time, on each process.
             max_new_tokens: The longest completion: the profile's, as at inference.
+            samples: Of each of the first questions, at the training temperature; 0 for none.
 
         Raises:
             BadData: The rows have no masks.
@@ -99,6 +85,7 @@ class GreedyEvaluation(TrainerCallback):
         self._every = every
         self._batch = batch
         self._max_new_tokens = max_new_tokens
+        self._samples = samples
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Evaluate the model before its first step."""
@@ -113,16 +100,18 @@ class GreedyEvaluation(TrainerCallback):
     def _evaluate(self, step: int) -> None:
         trainer = self._trainer
         accelerator = trainer.accelerator
-        mine = range(accelerator.process_index, len(self._rows), accelerator.num_processes)
+        title = f"evaluation at step {step}"
         # Training must draw the same random numbers as without an evaluation.
         with torch.random.fork_rng():
-            texts = self._answer(list(mine), step)
-        scored = gather_object(self._score(list(mine), texts))
+            scored = self._ask(len(self._rows), 1, self._greedy(), f"greedy {title}")
+            several = self._sampled(f"sampled {title}") if self._samples else {}
         figures = summary(scored)
         # GRPOTrainer.log would log the metrics of the training step, too. Logging also clears
         # should_log, which the log of the step itself still needs.
         due = trainer.control.should_log
-        Trainer.log(trainer, {f"eval_greedy/{key}": value for key, value in figures.items()})
+        logged = {f"eval_greedy/{key}": value for key, value in figures.items()}
+        logged |= {f"eval_sampled/{key}": value for key, value in several.items()}
+        Trainer.log(trainer, logged)
         trainer.control.should_log = due
         folder = Path(trainer.args.output_dir)
         # All processes save together, and a machine may not share the folder with the others.
@@ -149,10 +138,24 @@ class GreedyEvaluation(TrainerCallback):
             ]
             _write(
                 folder / "greedy" / f"{step:06d}.json",
-                {"step": step} | figures | {"questions": questions},
+                {"step": step} | figures | {"sampled": several, "questions": questions},
             )
 
-    def _answer(self, numbers: Sequence[int], step: int) -> list[str]:
+    def _ask(self, count: int, times: int, config: GenerationConfig, title: str) -> list[Scored]:
+        """The first questions, each so many times, shared by the processes; scored on each."""
+        accelerator = self._trainer.accelerator
+        mine = range(accelerator.process_index, count, accelerator.num_processes)
+        numbers = [number for number in mine for _ in range(times)]
+        most = -(-count // accelerator.num_processes) * times
+        texts = self._answer(numbers, most, config, title)
+        return gather_object(self._score(numbers, texts))
+
+    def _sampled(self, title: str) -> dict[str, float]:
+        few = min(SAMPLED_QUESTIONS, len(self._rows))
+        scored = self._ask(few, self._samples, self._sampling(), title)
+        return sampled_summary(scored, self._samples)
+
+    def _greedy(self) -> GenerationConfig:
         trainer = self._trainer
         greedy = greedy_config(
             trainer.accelerator.unwrap_model(trainer.model_wrapped),
@@ -164,6 +167,26 @@ class GreedyEvaluation(TrainerCallback):
             *(greedy.suppress_tokens or ()),
             trainer.model.config.image_token_id,
         ]
+        return greedy
+
+    def _sampling(self) -> GenerationConfig:
+        """As rollouts are sampled."""
+        args, config = self._trainer.args, self._greedy()
+        config.update(
+            do_sample=True,
+            temperature=args.temperature,
+            top_p=args.top_p,
+            top_k=args.top_k,
+            min_p=args.min_p,
+            repetition_penalty=args.repetition_penalty,
+            max_new_tokens=args.max_completion_length,
+        )
+        return config
+
+    def _answer(
+        self, numbers: Sequence[int], most: int, config: GenerationConfig, title: str
+    ) -> list[str]:
+        trainer = self._trainer
         training = trainer.model.training
         texts: list[str] = []
         with (
@@ -171,22 +194,20 @@ class GreedyEvaluation(TrainerCallback):
                 trainer.model_wrapped,
                 trainer.accelerator,
                 gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
-                generation_kwargs=greedy.to_diff_dict(),
+                generation_kwargs=config.to_diff_dict(),
                 gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
             ) as model,
             torch.no_grad(),
             trainer.shared_prefill(),
         ):
             model.eval()
-            for start in self._starts(f"greedy evaluation at step {step}"):
-                texts += self._complete(model, numbers[start : start + self._batch], greedy)
+            for start in self._starts(most, title):
+                texts += self._complete(model, numbers[start : start + self._batch], config)
             model.train(training)
         return texts
 
-    def _starts(self, title: str) -> Any:
+    def _starts(self, most: int, title: str) -> Any:
         """As many batches on every process: under ZeRO-3 each must join every forward pass."""
-        processes = self._trainer.accelerator.num_processes
-        most = -(-len(self._rows) // processes)
         quiet = not self._trainer.accelerator.is_main_process
         return tqdm(range(0, most, self._batch), desc=title, disable=quiet, leave=False)
 
@@ -246,23 +267,6 @@ class GreedyEvaluation(TrainerCallback):
         segmenter: Any = self._context.segmenter
         masks = [mask for mask, _ in segmenter.segment(sample.image, answer.objects)]
         return overlap(np.logical_or.reduce([np.zeros((height, width), bool), *masks]), sample.mask)
-
-
-def summary(scored: Sequence[Scored]) -> dict[str, float]:
-    """`giou` (convention lisa) and mean `reward`, with their 95 % intervals `_low` and `_high`."""
-    giou = summarize([item.overlap for item in scored], "lisa").giou
-    rewards = np.array([item.reward for item in scored])
-    reward = bootstrap(lambda pick: float(rewards[pick].mean()), len(rewards))
-    return {
-        "giou": giou.value,
-        "giou_low": giou.low,
-        "giou_high": giou.high,
-        "reward": reward.value,
-        "reward_low": reward.low,
-        "reward_high": reward.high,
-        "malformed": float(np.mean([item.overlap.failed for item in scored])),
-        "n": float(len(scored)),
-    }
 
 
 def _best(folder: Path) -> float:

@@ -11,20 +11,9 @@ from segzero import __version__
 from segzero.hub_names import is_hub_name
 from segzero.profiles import Profile
 from segzero.reasoning.prompts import PROMPTS
+from segzero_train.licences import LICENCES, UNKNOWN
 from segzero_train.training.run_record import DataRecord, RunRecord, describe_run
 
-LICENCES = {
-    "Qwen/Qwen2-VL-2B-Instruct": "apache-2.0",
-    "Qwen/Qwen2.5-VL-3B-Instruct": "other",
-    "Qwen/Qwen2.5-VL-7B-Instruct": "apache-2.0",
-    "Qwen/Qwen3-VL-8B-Instruct": "apache-2.0",
-    "Ricky06662/Seg-Zero-7B": "other",
-    "facebook/sam2-hiera-large": "apache-2.0",
-    "facebook/sam2.1-hiera-large": "apache-2.0",
-    "Ricky06662/ReasonSeg_test": "cc-by-nc-4.0",
-    "Ricky06662/ReasonSeg_val": "cc-by-nc-4.0",
-}
-"""As their pages on the Hub state them; `other` is a licence of the authors' own."""
 _KEPT = ("prompt", "answer_format", "coordinates", "rounding", "image_size", "max_new_tokens")
 
 
@@ -89,7 +78,7 @@ def model_card(method: str, profile: Profile, data: Sequence[DataRecord]) -> str
         for use, record in zip(("training", "held out"), data, strict=False)
     )
     licences = "\n".join(
-        f"| `{name}` | {LICENCES.get(name, 'see its page or its owner')} |"
+        f"| `{name}` | {LICENCES.get(name, UNKNOWN)} |"
         for name in dict.fromkeys([base, profile.segmenter, *(record.source for record in data)])
     )
     return f"""---

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
     "dataset_size": 4,
     "held_out_size": 0,
+    "held_out_samples": 0,
     "samples_every": 0,
     "rewards": "vision_reasoner",
     "max_steps": 1,

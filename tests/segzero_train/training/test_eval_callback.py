@@ -15,7 +15,8 @@ from segzero_train.evaluation.scores import report
 from segzero_train.evaluation.scoring import evaluate
 from segzero_train.grpo import build_trainer
 from segzero_train.rewards import REWARD_SETS
-from segzero_train.training.eval_callback import GreedyEvaluation, Scored, summary
+from segzero_train.training.eval_callback import GreedyEvaluation
+from segzero_train.training.eval_scores import Scored, summary
 from tests.segzero_train.tiny_runs import logged, recipe, words
 
 
