@@ -32,6 +32,7 @@ from segzero_train.evaluation.encodings import Encodings
 from segzero_train.evaluation.options import TABLETOP_SIZE, Options, parser
 from segzero_train.evaluation.paper_tables import markdown
 from segzero_train.evaluation.pictures import write_worst
+from segzero_train.evaluation.published import locate
 from segzero_train.evaluation.runner import Outcome, Source, claim, run, write_text
 from segzero_train.evaluation.scores import report, table
 from segzero_train.evaluation.scoring import Result, score_batch
@@ -167,7 +168,8 @@ def _source(options: Options) -> Source:
         return vqa.source(rows.select(range(min(options.size or len(rows), len(rows)))))
     if options.dataset == "tabletop":
         return tabletop_source(options.split, options.size or TABLETOP_SIZE)
-    return rows_source(load_rows(options.dataset, options.split, options.size), options.ignored)
+    dataset, split = locate(options.dataset, options.split)
+    return rows_source(load_rows(dataset, split, options.size), options.ignored)
 
 
 def _ask(job: Job, models: Models, state: "PartialState") -> dict[str, Any] | None:
@@ -185,7 +187,8 @@ def _ask(job: Job, models: Models, state: "PartialState") -> dict[str, Any] | No
     against = _against(job, outcome)
     figures = _finish(options, outcome, reports[options.convention], reports, against)
     if options.out is not None:
-        text = markdown(_described(options), list(reports.values()))
+        weights = [models.profile.reasoner, models.profile.segmenter]
+        text = markdown(_described(options) | {"weights": weights}, list(reports.values()))
         if options.against is not None:
             text += comparison.markdown(against, options.against)
         write_text(options.out / "table.md", text)

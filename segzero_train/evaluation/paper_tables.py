@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from segzero_train.evaluation.published import FIELD, licence_lines
 from segzero_train.evaluation.scores import batch_text, malformed_text, named_rows
 
 Column = tuple[str, str, str]
@@ -69,13 +70,19 @@ TABLES = (
 _METRICS = {"giou": "gIoU", "ciou": "cIoU"}
 _BENCHMARKS = {
     "reasonseg": "ReasonSeg",
+    "reasonseg_refine": "ReasonSeg-R",
+    "reasonseg-r": "ReasonSeg-R",
+    "reasonsegx": "ReasonSeg-X",
+    "reasonseg-x": "ReasonSeg-X",
     "refcoco": "RefCOCO",
     "refcoco+": "RefCOCO+",
     "refcocop": "RefCOCO+",
     "refcocoplus": "RefCOCO+",
     "refcocog": "RefCOCOg",
 }
-_NAME = re.compile(r"(?P<benchmark>[a-z+]+)(?:[_-](?P<split>val|test|testa|testb))?")
+_NAME = re.compile(
+    r"(?P<benchmark>[a-z+]+?(?:_refine|-[rx])?)(?:[_-](?P<split>val|test|testa|testb))?"
+)
 
 
 def benchmark(dataset: str, split: str) -> tuple[str, str] | None:
@@ -126,11 +133,30 @@ def markdown(run: dict[str, Any], reports: Sequence[dict[str, Any]]) -> str:
     place = benchmark(run["dataset"], run["split"])
     if place and excluded:
         lines += ["", "The published figures count ignored pixels: compare with --ignored target."]
-        return "\n".join(lines) + "\n"
-    for published in TABLES:
-        if any(place == (name, split.lower()) for name, split, _ in published.columns):
-            lines += ["", *_beside(published, place, run["profile"], reports)]
+    else:
+        for published in TABLES:
+            if any(place == (name, split.lower()) for name, split, _ in published.columns):
+                lines += ["", *_beside(published, place, run["profile"], reports)]
+        if place == ("ReasonSeg", "test"):
+            lines += ["", *_field(run["profile"], reports)]
+    if licences := licence_lines(place, run.get("weights", ())):
+        lines += ["", "## Licences", "", *licences]
     return "\n".join(lines) + "\n"
+
+
+def _field(profile: str, reports: Sequence[dict[str, Any]]) -> list[str]:
+    """Our figures among those of later models."""
+    lines = ["## Beside other models on ReasonSeg test, gIoU in percent", ""]
+    lines += ["Each figure is of its own authors' evaluation, and these differ.", ""]
+    lines += _head(["model", "gIoU", "source"])
+    lines += [_line([row.model, f"{row.giou:.1f}", row.source]) for row in FIELD]
+    for figures in reports:
+        measured = {"": figures["all"], **figures.get("samples", {})}
+        for name, row in measured.items():
+            title = f"**{profile}**" + (f", {name}" if name else "")
+            source = f"measured, {figures['convention']}, {batch_text(figures['batches'])}"
+            lines.append(_line([title, _percent(row, "giou"), source]))
+    return lines
 
 
 def _beside(
