@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from segzero.pipeline import SegZero
 from segzero.profiles import Profile, load_profile
-from segzero_ros.questions.turns import Turns
+from segzero_ros.questions.turns import ModelTurns
 
 
 class SharedModels:
@@ -14,11 +14,11 @@ class SharedModels:
         load: Loads the models of a (profile, device).
 
     Attributes:
-        turns: Who uses a reasoner of this process, in turn.
+        turns: Who uses the models, in turn.
     """
 
     def __init__(self, load: Callable[[str, str], SegZero] = SegZero.load) -> None:
-        self.turns = Turns()
+        self.turns = ModelTurns()
         self._load = load
         self._loaded: dict[tuple[Profile, str], SegZero] = {}
         self._users: dict[tuple[Profile, str], set[SegZero]] = {}

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from segzero_ros.query import (
 from segzero_ros.questions.answering import Answering, age, share_cores
 from segzero_ros.questions.object_follower import ObjectFollower
 from segzero_ros.questions.track_ids import TrackIds
-from segzero_ros.questions.turns import Turns
+from segzero_ros.questions.turns import ModelTurns
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
 
@@ -47,7 +48,7 @@ class QueryProcessor:
         frames: The camera's newest frame.
         params: Returns the current parameters.
         reporter: Gets the end of every query and every followed frame, from any thread.
-        turns: Whose question is answered, if the models answer those of other cameras, too.
+        turns: Shared with the other cameras that use the models.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class QueryProcessor:
         frames: LatestFrame,
         params: Callable[[], Parameters],
         reporter: Reporter,
-        turns: Turns,
+        turns: ModelTurns,
     ) -> None:
         self.params = params
         self._segzero = segzero
@@ -70,10 +71,12 @@ class QueryProcessor:
             params,
             reporter,
             ids,
-            threads=lambda: share_cores(beside=self._worker.busy or turns.taken),
+            threads=self._take_step,
             reask=self._reask,
         )
-        self._answering = Answering(segzero, frames, params, reporter, turns, ids, self._follower)
+        self._answering = Answering(
+            segzero, frames, params, reporter, turns.answering, ids, self._follower
+        )
         self._worker: Worker[Query, Segmentation] = Worker(
             self._answering.answer,
             self._answering.deliver,
@@ -207,9 +210,17 @@ class QueryProcessor:
     def _wake(self) -> None:
         """Let the worker look at its query's `stop`."""
         self._frames.wake()
-        self._turns.wake()
+        self._turns.answering.wake()
 
     # In the follower's thread
+
+    @contextmanager
+    def _take_step(self) -> Iterator[None]:
+        """Compute in turn with the other followers, and beside the one who answers."""
+        with self._turns.following.take():
+            beside = self._worker.busy or self._turns.answering.taken
+            with share_cores(beside=beside):
+                yield
 
     def _reask(
         self, answer: FollowedAnswer, frame: Frame, known: tuple[TrackedObject, ...]

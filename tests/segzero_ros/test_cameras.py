@@ -69,11 +69,11 @@ class Rig:
             node.set_parameters(changes)
             operator.activate()
             self._films.enter_context(filming(operator))
-            wait_until(lambda node=node: node.frames.received, "frames")
+            wait_until(lambda frames=node.frames: bool(frames.received), "frames")
 
     def busy(self) -> bool:
         """Whether a question of each camera has its turn or waits for it."""
-        return len(self.models.turns._line) == 2
+        return len(self.models.turns.answering._line) == 2
 
     def close(self) -> None:
         self._films.close()
