@@ -69,7 +69,7 @@ class Rig:
             node.set_parameters(changes)
             operator.activate()
             self._films.enter_context(filming(operator))
-            wait_until(lambda frames=node.frames: bool(frames.received), "frames")
+        wait_until(lambda: all(node.frames.received for node in self.nodes), "frames")
 
     def busy(self) -> bool:
         """Whether a question of each camera has its turn or waits for it."""
