@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 
 
@@ -23,6 +24,23 @@ def until_shutdown() -> Iterator[None]:
         # The signal may shut the context down between an executor's check and its use. What
         # rclpy raises then depends on where it was.
         if rclpy.ok():
+            raise
+
+
+@contextmanager
+def ignoring_shutdown(context: Context) -> Iterator[None]:
+    """Run the block, and ignore its errors if ROS was shut down meanwhile.
+
+    Args:
+        context: Of the node that the block uses.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except Exception:
+        if context.ok():
             raise
 
 

@@ -7,21 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
-from rclpy.time import Time
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 
-from segzero import overlay
 from segzero.errors import DeviceOutOfMemory, SegZeroError
 from segzero.reasoning.thinking import ThinkingStream
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero_ros.depth.locator import LocatedObjects, Locator
 from segzero_ros.images import camera
-from segzero_ros.images.compressed import to_jpeg
-from segzero_ros.images.conversions import ConversionError, from_array
+from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame
 from segzero_ros.msg import ReasoningText
 from segzero_ros.msg import Segmentation as SegmentationMessage
@@ -30,8 +26,11 @@ from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped,
 from segzero_ros.results import messages
 from segzero_ros.results.diagnostics import DiagnosticsCollector, QueryEnd
 from segzero_ros.results.error_codes import error_code
+from segzero_ros.results.frame_age import FrameAge
+from segzero_ros.results.picture_outputs import PictureOutputs
 from segzero_ros.results.standard_outputs import StandardOutputs
 from segzero_ros.results.watchdog import why_silent
+from segzero_ros.shutdown import ignoring_shutdown
 
 _LOG_PERIOD = 5.0
 """Least number of seconds between two log lines about unusable images."""
@@ -59,16 +58,14 @@ class Reporter:
         self._text_lock = threading.Lock()
         self._streams: dict[int, ThinkingStream] = {}  # by query id
         self._lost: dict[int, Track] = {}  # in the last followed frame, by id
-        self._warned_of_stamps = False
         self._segmentation = create_output(node, SegmentationMessage, "~/segmentation")
-        self._mask = create_output(node, Image, "~/mask")
         self._reasoning = create_output(node, String, "~/reasoning")
         self._stream = create_output(node, ReasoningText, "~/reasoning/stream", TEXT_QOS)
-        self._overlay = create_output(node, Image, "~/overlay")
-        self._overlay_jpeg = create_output(node, CompressedImage, "~/overlay/compressed")
         self._answer = create_output(node, SegmentationMessage, "~/answer", LATCHED_QOS)
         self._points = create_output(node, PointCloud2, "~/points")
+        self._pictures = PictureOutputs(node)
         self._standard = StandardOutputs(node)
+        self._age = FrameAge(node)
 
     # Queries
 
@@ -140,7 +137,7 @@ class Reporter:
         assert frame is not None  # the model reads it
         height, width = frame.pixels().shape[:2]
         answer = Segmentation(query.text, "", "", (width, height), tuple(objects))
-        mask = self._mask_message(answer, frame.message.header)
+        mask = self._pictures.mask(answer, frame.message.header)
         message = messages.answered(query, answer, tracks, mask, latency=self._age(frame))
         message.state = SegmentationMessage.PARTIAL
         self._publish(self._segmentation, message)
@@ -317,7 +314,7 @@ class Reporter:
         frame = query.frame
         assert frame is not None  # the objects were drawn in it
         answer = Segmentation("", "", "", objects[0].mask.shape[::-1], tuple(objects))
-        mask = self._mask_message(answer, frame.message.header)
+        mask = self._pictures.mask(answer, frame.message.header)
         return messages.answered(query, answer, tracks, mask, latency=self._age(frame))
 
     def explain(self, error: Exception) -> str:
@@ -336,30 +333,10 @@ class Reporter:
         self, frame: Frame, segmentation: Segmentation
     ) -> tuple[Image, LocatedObjects | None]:
         """Publish overlay and mask; return the mask and, where there is depth, the geometry."""
-        header = frame.message.header
-        self._publish_overlay(frame, segmentation)
-        mask = self._mask_message(segmentation, header)
-        self._publish(self._mask, mask)
+        mask = self._pictures.publish(frame, segmentation)
         if self.locator is None:
             return mask, None
-        return mask, self.locator.locate(messages.mask_ids(mask), header)
-
-    def _mask_message(self, segmentation: Segmentation, header: Header) -> Image:
-        wide = self._node.get_parameter("mask_encoding").value == "mono16"
-        mask = from_array(segmentation.mask(np.uint16 if wide else np.uint8), header)
-        if wide:
-            mask.encoding = "mono16"  # 16UC1 would be depth
-        return mask
-
-    def _publish_overlay(self, frame: Frame, segmentation: Segmentation) -> None:
-        raw, jpeg = (p.get_subscription_count() for p in (self._overlay, self._overlay_jpeg))
-        if not (raw or jpeg):
-            return
-        picture = overlay.draw(frame.pixels(), segmentation)
-        if raw:
-            self._publish(self._overlay, from_array(picture, frame.message.header))
-        if jpeg:
-            self._publish(self._overlay_jpeg, to_jpeg(picture, frame.message.header))
+        return mask, self.locator.locate(messages.mask_ids(mask), mask.header)
 
     def _publish_result(self, message: SegmentationMessage, located: LocatedObjects | None) -> None:
         self._publish(self._segmentation, message)
@@ -375,24 +352,5 @@ class Reporter:
     @contextmanager
     def _until_shutdown(self) -> Iterator[None]:
         """Ignore the errors of the block once ROS was shut down."""
-        try:
+        with ignoring_shutdown(self._node.context):
             yield
-        except Exception:
-            if self._node.context.ok():
-                raise
-
-    def _age(self, frame: Frame | None) -> float:
-        """Seconds since the frame's stamp by the node's clock, or since it came without one."""
-        if frame is None:
-            return 0.0
-        stamp = frame.message.header.stamp
-        if stamp.sec < 0 or (stamp.sec, stamp.nanosec) == (0, 0):
-            if not self._warned_of_stamps:
-                self._warned_of_stamps = True
-                self._log.warning(
-                    "The images have no usable stamps: ages are counted from their arrival, and "
-                    "results can't be paired with images. Let the camera's driver stamp them."
-                )
-            return time.monotonic() - frame.received
-        now = self._node.get_clock().now()
-        return float((now - Time.from_msg(stamp, now.clock_type)).nanoseconds / 1e9)
