@@ -13,9 +13,9 @@ from PIL import Image
 from segzero.loading import load_segmenter
 from segzero.profiles import load_profile
 from segzero.reasoning.completion_format import CompletionFormat
-from segzero.segmentation.segmenter import ScoredMask, Segmenter
+from segzero.segmentation.segmenter import Prompt, ScoredMask, Segmenter
 from segzero.segmentation.tracker import Tracker
-from segzero.types import GroundedObject, SegmentedObject
+from segzero.types import SegmentedObject
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.sample import Sample
 from segzero_train.errors import BadData
@@ -35,8 +35,11 @@ class Counted(Segmenter):
     def encode(self, image: NDArray[np.uint8]) -> Any:
         return self.segmenter.encode(image)
 
+    def encode_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        return self.segmenter.encode_batch(images)
+
     def segment(
-        self, image: NDArray[np.uint8], objects: Sequence[GroundedObject], encoded: Any = None
+        self, image: NDArray[np.uint8], objects: Sequence[Prompt], encoded: Any = None
     ) -> list[ScoredMask]:
         self.asked.append(len(objects))
         return self.segmenter.segment(image, objects, encoded)

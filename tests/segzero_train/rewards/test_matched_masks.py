@@ -26,6 +26,9 @@ class BoxDrawer(Segmenter):
     def encode(self, image: NDArray[np.uint8]) -> Any:
         return None
 
+    def encode_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        return [None] * len(images)
+
     def segment(
         self, image: NDArray[np.uint8], objects: Sequence[Any], encoded: Any = None
     ) -> list[ScoredMask]:
