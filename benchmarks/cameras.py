@@ -30,7 +30,7 @@ SEED = 300_000
 """No training scene has this seed."""
 TIMEOUT = 180.0
 """Seconds for the processes to start, and for all cameras to be followed."""
-PATIENCE = 8.0
+ASK_AGAIN = 8.0
 """Seconds after which a camera on which nothing is followed yet is asked again."""
 COUNTS = ("frames received", "frames lost", "frames followed")
 
@@ -75,8 +75,9 @@ def measure(count: int, shared: bool, profile: str, seconds: float) -> dict[str,
         for command in commands(names, shared, profile)
     ]
     try:
-        counts = follow_all(names, near.recv(), seconds)
-        memory = [memory_of(process.pid) for process in processes]
+        pids = [process.pid for process in processes]
+        counts, cpu = follow_all(names, near.recv(), seconds, pids)
+        memory = [memory_of(pid) for pid in pids]
     finally:
         end.set()
         for process in processes:
@@ -93,6 +94,7 @@ def measure(count: int, shared: bool, profile: str, seconds: float) -> dict[str,
         "frames lost [%]": round(100 * lost / (received + lost), 1),
         "frames received": received,
         "followed a camera [Hz]": round(followed / seconds / count, 1),
+        "CPU time a followed frame [ms]": round(1000 * cpu / followed, 1),
     }
 
 
@@ -104,8 +106,14 @@ def commands(names: list[str], shared: bool, profile: str) -> list[list[str]]:
     return [["segzero_ros.perception_node", *options, "-r", f"__ns:=/{name}"] for name in names]
 
 
-def follow_all(names: list[str], what: str, seconds: float) -> list[dict[str, int]]:
-    """Have something followed on all cameras; return what was counted in `seconds`."""
+def follow_all(
+    names: list[str], what: str, seconds: float, pids: list[int]
+) -> tuple[list[dict[str, int]], float]:
+    """Have something followed on all cameras.
+
+    Returns:
+        What was counted in `seconds` for each camera, and the CPU seconds of the processes.
+    """
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
     from std_msgs.msg import String
@@ -142,16 +150,24 @@ def follow_all(names: list[str], what: str, seconds: float) -> list[dict[str, in
             raise SystemExit(f"nothing was followed on {', '.join(left)}")
         for name in left:
             askers[name].publish(String(data=what))
-        spin(lambda: all(map(followed, names)), PATIENCE)
+        spin(lambda: all(map(followed, names)), ASK_AGAIN)
     before = {name: dict(told[name]) for name in names}
+    cpu = sum(map(cpu_seconds, pids))
     spin(lambda: False, seconds)
+    cpu = sum(map(cpu_seconds, pids)) - cpu
     counts = [
         {key: int(told[name][key]) - int(before[name].get(key, 0)) for key in COUNTS}
         for name in names
     ]
     node.destroy_node()
     rclpy.shutdown()
-    return counts
+    return counts, cpu
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def memory_of(pid: int) -> dict[str, int]:

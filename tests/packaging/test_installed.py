@@ -20,7 +20,9 @@ def python(program: str, cwd: Path, **environment: object) -> subprocess.Complet
     )
 
 
-@pytest.mark.parametrize("module", ["annotate", "client.ask", "perception_node", "tabletop_camera"])
+@pytest.mark.parametrize(
+    "module", ["annotate", "cameras", "client.ask", "perception_node", "tabletop_camera"]
+)
 def test_executables_are_where_ros2_run_looks(module: str) -> None:
     name = module.rpartition(".")[2]
     executable = Path(get_package_prefix("segzero_ros"), "lib", "segzero_ros", name)
