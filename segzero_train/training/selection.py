@@ -48,15 +48,29 @@ def keep_extremes(
     """
     advantages = inputs["advantages"]
     rows = extremes(advantages, group, kept)
-    split = split_pixel_values_by_grid(inputs)
-    picked = unsplit_pixel_values_by_grid(
-        {key: _pick(value, rows, len(advantages)) for key, value in split.items()}
-    )
+    picked = select_rows(inputs, rows, len(advantages))
     groups = advantages[rows].view(-1, kept)
     centred = groups - groups.mean(1, keepdim=True)
     if scale:
         centred = centred / (groups.std(1, keepdim=True) + _EPSILON)
     return {**picked, "advantages": centred.flatten()}
+
+
+def select_rows(inputs: dict[str, Any], rows: torch.Tensor, count: int) -> dict[str, Any]:
+    """Some rows of a batch, with their pictures.
+
+    Args:
+        inputs: Tensors and lists of `count` rows, `pixel_values` by patches; other things stay.
+        rows: (N,) which ones.
+        count: Rows of the batch.
+
+    Returns:
+        The same keys.
+    """
+    split = split_pixel_values_by_grid(inputs)
+    return unsplit_pixel_values_by_grid(
+        {key: _pick(value, rows, count) for key, value in split.items()}
+    )
 
 
 def _pick(value: Any, rows: torch.Tensor, count: int) -> Any:
