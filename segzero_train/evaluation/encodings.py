@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segzero.pipeline import SegZero
 
-KEPT = 16
+CAPACITY = 16
 """Pictures that are kept at least: datasets list the questions about a picture together.
 
 SAM 2's features of a picture take 17 MB in float32.
@@ -49,7 +49,7 @@ class Encodings:
             if key is not None:
                 self._kept.move_to_end(key)
         found = [None if key is None else self._kept[key] for key in keys]
-        while len(self._kept) > max(KEPT, len(images)):
+        while len(self._kept) > max(CAPACITY, len(images)):
             self._kept.popitem(last=False)
         return found
 

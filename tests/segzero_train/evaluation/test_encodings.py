@@ -11,7 +11,7 @@ from segzero.pipeline import SegZero
 from segzero.types import Segmentation
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.sample import Sample
-from segzero_train.evaluation.encodings import KEPT, Encodings
+from segzero_train.evaluation.encodings import CAPACITY, Encodings
 from segzero_train.evaluation.scoring import evaluate
 
 
@@ -91,10 +91,10 @@ def test_the_last_pictures_are_kept_and_older_ones_forgotten() -> None:
 
     model: Any = Counting()
     encodings = Encodings(model)
-    pictures = [np.full((8, 8, 3), number, np.uint8) for number in range(KEPT + 1)]
+    pictures = [np.full((8, 8, 3), number, np.uint8) for number in range(CAPACITY + 1)]
     for number, picture in enumerate(pictures):
         assert encodings.of([picture, pictures[0]], [True, True]) == [number, 0]
-    assert model.seen == list(range(KEPT + 1))
+    assert model.seen == list(range(CAPACITY + 1))
     encodings.of([pictures[1]], [True])
     assert model.seen[-1] == 1
     assert encodings.of([pictures[2], pictures[3]], [False, False]) == [None, None]
