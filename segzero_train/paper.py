@@ -128,7 +128,10 @@ def _measured(figure: Figure, runs: Path) -> tuple[str, str]:
     try:
         scores = json.loads(file.read_text(encoding="utf-8"))
         # The convention of the authors' evaluation.
-        return f"{100 * scores['seg_zero']['all'][figure.metric]:.1f}", str(scores["n"])
+        row = scores["seg_zero"]["all"]
+        low, high = row[f"{figure.metric}_95"]
+        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+        return f"{100 * row[figure.metric]:.1f} ({interval})", str(scores["n"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(f"{file} isn't an evaluation's scores: evaluate again ({error})") from error
 

@@ -73,11 +73,12 @@ def test_measured_figures_stand_beside_the_published_ones(
 ) -> None:
     out = tmp_path / "results/rl_strict_7b/reasonseg-test"
     out.mkdir(parents=True)
-    scores = {"n": 779, "seg_zero": {"all": {"giou": 0.5712, "ciou": 0.52}}}
+    row = {"giou": 0.5712, "giou_95": [0.551, 0.593], "ciou": 0.52, "ciou_95": [0.5, 0.54]}
+    scores = {"n": 779, "seg_zero": {"all": row}}
     (out / "scores.json").write_text(json.dumps(scores))
     assert main(["table5", "--collect", "--runs", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "| Qwen2.5-VL-7B | reasonseg test | giou | 57.5 | 57.1 | 779 |" in printed
+    assert "| Qwen2.5-VL-7B | reasonseg test | giou | 57.5 | 57.1 (55.1 to 59.3) | 779 |" in printed
     assert "| Qwen2-VL-2B | reasonseg test | giou | 37.2 |  |  |" in printed
 
 
