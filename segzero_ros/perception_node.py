@@ -30,7 +30,7 @@ from segzero_ros.questions.object_service import ObjectService
 from segzero_ros.questions.query_inputs import QueryInputs
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
-from segzero_ros.questions.turns import ModelTurns
+from segzero_ros.questions.turns import Turns
 from segzero_ros.results.diagnostics import DiagnosticsCollector, resident_bytes, status
 from segzero_ros.results.reporter import Reporter
 from segzero_ros.results.watchdog import Watchdog
@@ -58,13 +58,13 @@ class PerceptionNode(LifecycleNode):
         self,
         *,
         load: Callable[[str, str], SegZero] = SegZero.load,
-        turns: ModelTurns | None = None,
+        turns: Turns | None = None,
         **node_options: Any,
     ) -> None:
         super().__init__("segzero", **node_options)
         self.frames = LatestFrame()
         self._load = load
-        self._shared_turns = self._turns = turns or ModelTurns()
+        self._shared_turns = self._turns = turns or Turns()
         self._segzero: SegZero | None = None
         self._processor: QueryProcessor | None = None
         self._inputs: list[Subscription] = []
@@ -113,8 +113,7 @@ class PerceptionNode(LifecycleNode):
                 f"{' (at its server)' if profile.server else ''}, segmenter {profile.segmenter}."
             )
             # A server answers several questions at once.
-            following = self._shared_turns.following
-            self._turns = ModelTurns(following=following) if profile.server else self._shared_turns
+            self._turns = Turns() if profile.server else self._shared_turns
             self._segzero = self._load(params.profile, params.device)
             self._segzero.warm_up()
         except Exception as error:

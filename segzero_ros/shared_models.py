@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from segzero.pipeline import SegZero
 from segzero.profiles import Profile, load_profile
-from segzero_ros.questions.turns import ModelTurns
+from segzero_ros.questions.turns import Turns
 
 
 class SharedModels:
@@ -14,11 +14,11 @@ class SharedModels:
         load: Loads the models of a (profile, device).
 
     Attributes:
-        turns: Who uses the models, in turn.
+        turns: Whose question is answered.
     """
 
     def __init__(self, load: Callable[[str, str], SegZero] = SegZero.load) -> None:
-        self.turns = ModelTurns()
+        self.turns = Turns()
         self._load = load
         self._loaded: dict[tuple[Profile, str], SegZero] = {}
         self._users: dict[tuple[Profile, str], set[SegZero]] = {}

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ from segzero_ros.query import (
 from segzero_ros.questions.answering import Answering, age, share_cores
 from segzero_ros.questions.object_follower import ObjectFollower
 from segzero_ros.questions.track_ids import TrackIds
-from segzero_ros.questions.turns import ModelTurns
+from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
 
@@ -57,7 +56,7 @@ class QueryProcessor:
         frames: LatestFrame,
         params: Callable[[], Parameters],
         reporter: Reporter,
-        turns: ModelTurns,
+        turns: Turns,
     ) -> None:
         self.params = params
         self._segzero = segzero
@@ -71,12 +70,10 @@ class QueryProcessor:
             params,
             reporter,
             ids,
-            threads=self._take_step,
+            threads=lambda: share_cores(beside=self._worker.busy or turns.taken),
             reask=self._reask,
         )
-        self._answering = Answering(
-            segzero, frames, params, reporter, turns.answering, ids, self._follower
-        )
+        self._answering = Answering(segzero, frames, params, reporter, turns, ids, self._follower)
         self._worker: Worker[Query, Segmentation] = Worker(
             self._answering.answer,
             self._answering.deliver,
@@ -210,17 +207,9 @@ class QueryProcessor:
     def _wake(self) -> None:
         """Let the worker look at its query's `stop`."""
         self._frames.wake()
-        self._turns.answering.wake()
+        self._turns.wake()
 
     # In the follower's thread
-
-    @contextmanager
-    def _take_step(self) -> Iterator[None]:
-        """Compute in turn with the other followers, and beside the one who answers."""
-        with self._turns.following.take():
-            beside = self._worker.busy or self._turns.answering.taken
-            with share_cores(beside=beside):
-                yield
 
     def _reask(
         self, answer: FollowedAnswer, frame: Frame, known: tuple[TrackedObject, ...]

@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from segzero.errors import Cancelled
 
@@ -25,7 +24,7 @@ class Turns:
         return bool(self._line)
 
     @contextmanager
-    def take(self, stop: threading.Event | None = None) -> Iterator[None]:
+    def take(self, stop: threading.Event) -> Iterator[None]:
         """Wait for the turn; it ends with the block.
 
         Args:
@@ -41,10 +40,8 @@ class Turns:
         try:
             with self._change:
                 self._line.append(ticket)
-                self._change.wait_for(
-                    lambda: self._line[0] is ticket or (stop is not None and stop.is_set())
-                )
-            if stop is not None and stop.is_set():
+                self._change.wait_for(lambda: self._line[0] is ticket or stop.is_set())
+            if stop.is_set():
                 raise Cancelled("stopped before its turn came")
             yield
         finally:
@@ -56,17 +53,3 @@ class Turns:
         """Let those who wait look at their `stop` again."""
         with self._change:
             self._change.notify_all()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelTurns:
-    """Turns of the cameras that share models.
-
-    Attributes:
-        answering: Whose question is answered.
-        following: Whose frame is followed. Threads that compute small operations at the same time
-            keep each other, and the thread that takes the frames, from Python's lock.
-    """
-
-    answering: Turns = field(default_factory=Turns)
-    following: Turns = field(default_factory=Turns)

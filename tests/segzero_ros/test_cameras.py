@@ -73,7 +73,7 @@ class Rig:
 
     def busy(self) -> bool:
         """Whether a question of each camera has its turn or waits for it."""
-        return len(self.models.turns.answering._line) == 2
+        return len(self.models.turns._line) == 2
 
     def close(self) -> None:
         self._films.close()
