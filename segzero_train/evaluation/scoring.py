@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -58,8 +58,8 @@ class Result:
     question: str = ""
     asked: str = ""
     batch: int = 0
-    samples: Sequence[Sequence[int]] = ()
-    vote: Sequence[int] = ()
+    samples: Sequence[Sequence[int]] = field(default_factory=list)
+    vote: Sequence[int] = field(default_factory=list)
 
     @property
     def overlap(self) -> Overlap:

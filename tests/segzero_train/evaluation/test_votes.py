@@ -91,7 +91,7 @@ def test_samples_leave_the_greedy_answer_as_it_is_and_repeat() -> None:
     greedy = score_batch(model, samples, encodings, 3)
     first, again = (score_batch(model, samples, encodings, 3, Draws(3, 1.0, 0)) for _ in range(2))
     assert first == again
-    assert [replace(item, samples=(), vote=()) for item in first] == greedy
+    assert [replace(item, samples=[], vote=[]) for item in first] == greedy
     assert len({tuple(map(tuple, item.samples)) for item in first}) == 3
     cold = score_batch(model, samples, encodings, 3, Draws(2, 1e-6, 0))
     for item, result in zip(cold, greedy, strict=True):
