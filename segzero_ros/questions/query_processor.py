@@ -25,8 +25,8 @@ from segzero_ros.query import (
     Stopped,
     TooManyGoals,
 )
-from segzero_ros.questions.answering import Answering, age, share_cores
 from segzero_ros.questions.object_follower import ObjectFollower
+from segzero_ros.questions.query_pipeline import QueryPipeline, age, share_cores
 from segzero_ros.questions.track_ids import TrackIds
 from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
@@ -73,11 +73,13 @@ class QueryProcessor:
             threads=lambda: share_cores(beside=self._worker.busy or turns.taken),
             reask=self._reask,
         )
-        self._answering = Answering(segzero, frames, params, reporter, turns, ids, self._follower)
+        self._pipeline = QueryPipeline(
+            segzero, frames, params, reporter, turns, ids, self._follower
+        )
         self._worker: Worker[Query, Segmentation] = Worker(
-            self._answering.answer,
-            self._answering.deliver,
-            self._answering.follow,
+            self._pipeline.answer,
+            self._pipeline.deliver,
+            self._pipeline.follow,
             on_stop=self._wake,
             on_error=reporter.report_error,
         )
@@ -198,7 +200,7 @@ class QueryProcessor:
         ended = []
         for query in queries:
             self._frames.release(query.history)
-            self._answering.release(query)
+            self._pipeline.release(query)
             if not query.repeated:
                 self._reporter.finish_query(query, error)
                 ended.append(query)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
 
 
-class Answering:
+class QueryPipeline:
     """What the worker does with a query; for its thread, except for `release`.
 
     Args:
