@@ -92,6 +92,7 @@ class Soak:
         self._ends: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._reasked = False  # since when an answer may be repeated
         self._frames = 0
+        self._begin = 0.0
         self._done: Counter[str] = Counter()
         self._wait(lambda: self._asker.get_subscription_count(), "the node")
         self._client.ask("the red ball", timeout=TIMEOUT).wait(TIMEOUT)
@@ -113,8 +114,8 @@ class Soak:
         choices = [action for action, _ in actions]
         weights = [weight for _, weight in actions]
         samples: list[tuple[float, float, int, int]] = []
-        begin = time.monotonic()
-        while (now := time.monotonic() - begin) < seconds:
+        self._begin = time.monotonic()
+        while (now := time.monotonic() - self._begin) < seconds:
             (action,) = self._rng.choices(choices, weights)
             self._done[action.__name__] += 1
             action()
@@ -248,6 +249,10 @@ class Soak:
             "questions": len(self._asked),
             "questions without exactly one end": len(wrong),
             "ends, by state and code": {f"{s}/{c}": n for (s, c), n in sorted(ends.items())},
+            "these": [
+                {"asked at [s]": round(self._asked[name] - self._begin), "ends": ends_}
+                for name, ends_ in list(wrong.items())[:10]
+            ],
             "failed without a code": sum(n for (s, c), n in ends.items() if s == 4 and c == 0),
             "frames followed": self._frames,
             "memory [MiB] first, after warm-up, last": [
