@@ -88,7 +88,8 @@ class Asker:
                 self._reports.append(int(values["frames skipped"]))
 
     def _on_result(self, message: Segmentation) -> None:
-        self._states.append(message.state)
+        if message.state != Segmentation.PARTIAL:
+            self._states.append(message.state)
 
     def _on_text(self, message: Any) -> None:
         self._text.append((time.time_ns(), message.end))

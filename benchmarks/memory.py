@@ -215,7 +215,7 @@ class Operator:
             self.followed += 1
         elif result.state == result.ANSWERED:
             self.answers += 1
-        else:
+        elif result.state != result.PARTIAL:
             self.failures += 1
 
     def _wait(self, condition: Callable[[], object], what: str) -> None:

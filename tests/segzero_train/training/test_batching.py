@@ -149,7 +149,9 @@ def test_an_image_is_encoded_once_for_all_samples(
 
     monkeypatch.setattr(type(trainer.model.model.visual), "forward", counted)
     trainer.train()
-    assert encoded == [4, 4]  # 16 samples of 4 prompts, to generate and for the loss
+    # 16 samples of 4 prompts, to generate and for the loss; between them the first step compares
+    # two completions' log-probabilities with TRL's.
+    assert encoded == [4, 1, 2, 4]
 
 
 def test_a_row_is_decoded_once_for_all_samples(

@@ -22,7 +22,7 @@ from tests.segzero_train.tiny_runs import recipe, words
 PROMPTS = ("seg_zero", "vision_reasoner")
 GRPO_ALONE = (
     *("rewards", "num_generations", "held_out_size", "samples_every", "beta", "loss_type"),
-    "max_completion_length",
+    *("max_completion_length", "held_out_samples"),
 )
 SIDE = {"qwen2_5_vl": 840, "qwen3_vl": 832}
 

@@ -138,4 +138,4 @@ def test_vllm_that_isnt_installed_is_said_in_one_line(
         pytest.skip("vLLM is installed")
     server = {"use_vllm": True, "vllm_mode": "server"}
     assert grpo.main(words("demo", table, tmp_path / "run", **server)) == 1
-    assert "vLLM is not" in capsys.readouterr().err.splitlines()[-1]
+    assert "needs the package vllm" in capsys.readouterr().err.splitlines()[-1]
