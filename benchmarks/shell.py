@@ -184,6 +184,7 @@ class IdleModels:
         self._found = SegmentedObject(1, box, (Point((x1 + x2) / 2, (y1 + y2) / 2),), mask, 1.0)
         self._tracked = TrackedObject(1, box, mask, 1.0)
         self.used = 0
+        self.shape, self.ids = (HEIGHT, WIDTH, 3), [1]  # as of a tracker
 
     def warm_up(self) -> None:
         pass
@@ -200,6 +201,9 @@ class IdleModels:
     def step(self, image: NDArray[np.uint8]) -> tuple[Any, ...]:
         self.used = time.time_ns()
         return (self._tracked,)
+
+    def remove(self, ids: Any) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -39,6 +39,12 @@ _SCORE_SETTINGS = (
 )
 """Of a checkpoint's generation settings, those that also hold for a single greedy completion."""
 
+# Of the picture processor, and the same of the model's configuration.
+_PICTURE_SIZES = {
+    "patch_size": "patch_size",
+    "merge_size": "spatial_merge_size",
+    "temporal_patch_size": "temporal_patch_size",
+}
 _CHECK_SIDE = 64
 """Sides of the picture that the decoder is checked with, in pixels."""
 
@@ -127,6 +133,14 @@ class LocalReasoner:
                 f"the tokenizer in {folder} doesn't fit the model: tokenizer.json is missing or "
                 f"another model's"
             )
+        vision = model.config.vision_config
+        for name, of_model in _PICTURE_SIZES.items():
+            ours, theirs = getattr(processor.image_processor, name), getattr(vision, of_model)
+            if ours != theirs:
+                raise CheckpointError(
+                    f"the picture processor in {folder} doesn't fit the model: its {name} is "
+                    f"{str(ours)[:40]}, the model's {of_model} is {theirs}"
+                )
         if decoding_weights == "int4" and not supports_int4_decoding(model):
             raise CheckpointError(
                 f"the model in {folder} can't be read in four bits: set decoding_weights to full, "

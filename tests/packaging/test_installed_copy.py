@@ -58,7 +58,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def modules(folder: Path, package: str) -> set[str]:
     """The hand-written modules of a package in a folder, by dotted names."""
     paths = [path.relative_to(folder) for path in (folder / package).rglob("*.py")]
-    generated = {"msg", "action"}
+    generated = {"msg", "action", "srv"}
     return {
         ".".join(path.with_suffix("").parts).removesuffix(".__init__")
         for path in paths
