@@ -102,7 +102,7 @@ def test_a_question_given_up_is_cancelled(make_robot: Callable[..., Robot], name
     robot = make_robot("endless")
     robot.operator.activate()
     robot.see(picture(4))
-    done = command("the red ball", "--node", f"{namespace}/segzero", "--timeout", "3")
+    done = command("the red ball", "--node", f"{namespace}/segzero", "--timeout", "8")
     assert (done.returncode, done.stderr) == (1, "ask: no answer in time\n")
     assert "cancelled" in robot.operator.result().error
 
