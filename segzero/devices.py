@@ -1,6 +1,8 @@
 """Which device the models run on, and what to say when its memory is full."""
 
+import ctypes
 import logging
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,6 +146,9 @@ def _libraries() -> ThreadpoolController:
 
 
 def release_memory() -> None:
-    """Free the GPU memory that PyTorch caches, for other processes or the next call."""
+    """Free the memory that PyTorch and the C library cache, for others or the next call."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if platform.libc_ver()[0] == "glibc":
+        # Freed weights lie between what is still in use; glibc keeps the holes until it is told.
+        ctypes.CDLL(None).malloc_trim(0)
