@@ -8,6 +8,8 @@ from typing import Any
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # Fast DDS makes its ports from it
+# A killed process can leave its shared memory port locked; the next one with the same port is deaf.
+os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
 
 import pytest
 import rclpy

@@ -11,14 +11,18 @@ from tests.segzero_ros.robot import picture
 
 @contextlib.contextmanager
 def filming(operator: Operator, width: int = 64, height: int = 48) -> Iterator[None]:
-    """Show pictures with rising stamps all the time."""
+    """Show pictures with rising stamps all the time; an error while filming is raised here."""
     stop = threading.Event()
+    errors: list[BaseException] = []
 
     def film() -> None:
-        for second in count(5):
-            operator.show(picture(second, width, height))
-            if stop.wait(0.03):
-                return
+        try:
+            for second in count(5):
+                operator.show(picture(second, width, height))
+                if stop.wait(0.03):
+                    return
+        except BaseException as error:  # a thread's own errors end nothing
+            errors.append(error)
 
     thread = threading.Thread(target=film)
     thread.start()
@@ -27,3 +31,5 @@ def filming(operator: Operator, width: int = 64, height: int = 48) -> Iterator[N
     finally:
         stop.set()
         thread.join()
+        if errors:
+            raise errors[0]
