@@ -104,12 +104,11 @@ def _entries(
         # A key that lost its value was meant as an object, too.
         yield from written or ([Pairs(())] if _is_box(value) and not under_key else [])
     elif isinstance(value, Pairs):
-        inner = [
-            entry
-            for key, item in value.items
-            if not (_is_box(key) or _is_point(key))
-            for entry in _entries(item, under_key=True, in_text=in_text)
-        ]
+        inner = []
+        for key, item in value.items:
+            if not (_is_box(key) or _is_point(key)):
+                under_key = bool(key) or not isinstance(item, list)
+                inner += _entries(item, under_key=under_key, in_text=in_text)
         # An object around others, such as {"objects": […]}, is none itself.
         if not inner or any(_is_box(key) for key, _ in value.items):
             yield value

@@ -190,6 +190,23 @@ def test_a_bad_object_leaves_the_good_ones_and_is_named(bad: str, reason: str, p
     assert line.startswith(f"object {place + 1} ") and reason in line
 
 
+@pytest.mark.parametrize(
+    "stray",
+    [
+        '{"bbox_2d"}: [5,6,7,8], "point_2d": [5,6]}',
+        '{"bbox_2d": }[5,6,7,8], "point_2d": [5,6]}',
+        '{"bbox_2d"} [5,6,7,8]',
+        '{"bbox_2d": [5,6,7,8], "point_2d"}: [5,6]}',
+        '{"bbox_2d": [5,6,7,8]}, "point_2d": [5,6]}',
+        '{"bbox_2d": [5,6,7}, 8], "point_2d": [5,6]}',
+    ],
+)
+def test_an_object_that_a_stray_brace_took_apart_is_not_lost_silently(stray: str) -> None:
+    answer = read(f"[{stray}, {A}]")
+    assert places(answer.objects) == places((FIRST,))
+    assert answer.dropped[0].startswith("object 1 has ")
+
+
 @pytest.mark.parametrize("bad", [bad for bad, reason in BAD.values() if reason != "no point"])
 def test_without_a_usable_object_the_answer_is_malformed(bad: str) -> None:
     with pytest.raises(MalformedAnswer, match="object 1 "):
@@ -321,6 +338,7 @@ def test_any_text_gives_an_answer_or_malformed_and_nothing_else(text, answer_for
 @given(st.lists(PIECES, max_size=40).map("".join), st.sampled_from(FORMATS))
 @example(f'<answer>[{{"label": "a ”, b", {A[1:]}]', "seg_zero")
 @example(f'<answer>[{{"label": "a\\", b", {A[1:]}]', "seg_zero")
+@example(f"［//{A}", "seg_zero")
 def test_what_is_read_strictly_is_read_so_leniently_too(text, answer_format):
     try:
         objects = parse(text, answer_format, strict=True).objects
