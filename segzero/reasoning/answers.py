@@ -10,7 +10,6 @@ object that can be understood, see `segzero.reasoning.lenient_answers`, and says
 Rewards and datasets read strictly: what training pays for must not depend on mending.
 """
 
-import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -57,20 +56,17 @@ def parse(text: str, answer_format: AnswerFormat, *, strict: bool = False) -> An
     """
     try:
         reasoning, rest = _split_thinking(text)
-        if strict:
-            return Answer(
-                reasoning=reasoning, objects=_read_strictly(rest, answer_format), text=text
-            )
-        try:
+        if not strict:
             objects, dropped = _read_all(rest)
-        except ValueError:
-            # What the lenient reading takes for a comment or a bracket can hold a flawless answer.
-            with contextlib.suppress(ValueError):
-                return Answer(reasoning, _read_strictly(rest, answer_format), text)
-            raise
+            return Answer(reasoning=reasoning, objects=objects, text=text, dropped=dropped)
+        entries = _entries(_load(_answer_body(rest)))
+        limit = 1 if answer_format == "seg_zero" else MAX_OBJECTS
+        if len(entries) > limit:
+            raise ValueError(f"the answer has {len(entries)} objects, at most {limit} are allowed")
+        objects = tuple(_grounded_object(entry) for entry in entries)
     except ValueError as error:
         raise MalformedAnswer(str(error), text) from error
-    return Answer(reasoning=reasoning, objects=objects, text=text, dropped=dropped)
+    return Answer(reasoning=reasoning, objects=objects, text=text)
 
 
 def format_answer(
@@ -124,14 +120,6 @@ def _split_thinking(text: str) -> tuple[str, str]:
         return "", text
     _, opening, inside = before.partition("<think>")
     return (inside if opening else before).strip(), rest
-
-
-def _read_strictly(rest: str, answer_format: AnswerFormat) -> tuple[GroundedObject, ...]:
-    entries = _entries(_load(_answer_body(rest)))
-    limit = 1 if answer_format == "seg_zero" else MAX_OBJECTS
-    if len(entries) > limit:
-        raise ValueError(f"the answer has {len(entries)} objects, at most {limit} are allowed")
-    return tuple(_grounded_object(entry) for entry in entries)
 
 
 def _read_all(rest: str) -> tuple[tuple[GroundedObject, ...], tuple[str, ...]]:

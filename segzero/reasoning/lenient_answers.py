@@ -15,6 +15,7 @@ MAX_LABEL = 100
 _MOST_REASONS = 8
 _NUMBERS = re.compile(r"(?=\D*+\d)[\s\d.,;，、．()\[\]+−-]++")
 _ESCAPED_KEY, _KEY = re.compile(r'\\"\w*box'), re.compile(r"""(?<!\\)["'\s{]\w*box""")
+_COMMENT = re.compile(r"//|/\*|#\s")
 _LABEL_KEYS = ("label", "name")
 _BOX_KEYS = ("box", "boundingbox", "bounding_box", "bounding box")
 _CORNERS = (
@@ -52,6 +53,9 @@ def read_objects(
         body = body.replace('\\"', '"')  # JSON within a text of JSON
     values = read_values(body, closed=closed)
     entries = [entry for value in values for entry in _entries(value)]
+    if not entries and _KEY.search(body):  # what looks like a comment may hold the answer
+        values = read_values(_COMMENT.sub(" ", body), closed=closed)
+        entries = [entry for value in values for entry in _entries(value)]
     read: list[tuple[int, GroundedObject]] = []
     dropped: list[str] = []
     for number, entry in enumerate(entries, start=1):
@@ -104,7 +108,7 @@ def _entries(
         # A key that lost its value was meant as an object, too.
         yield from written or ([Pairs(())] if _is_box(value) and not under_key else [])
     elif isinstance(value, Pairs):
-        inner = []
+        inner: list[Pairs | list[Value]] = []
         for key, item in value.items:
             if not (_is_box(key) or _is_point(key)):
                 under_key = bool(key) or not isinstance(item, list)
