@@ -19,9 +19,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None:
     """Write the figures to `out`, with command, hardware, versions and commit."""
-    script = Path(sys.argv[0]).name
     made = {
-        "command": shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]]),
+        "command": command(sys.argv),
         **figures,
         "hardware": hardware(),
         "load after": round(os.getloadavg()[0], 1),
@@ -30,6 +29,15 @@ def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(made, indent=2) + "\n")
+
+
+def command(words: Sequence[str]) -> str:
+    """What to type for these figures again, without a file of one's own for them."""
+    script, *options = words
+    place = options.index("--out") if "--out" in options else len(options)
+    if not Path(*options[place + 1 : place + 2]).resolve().is_relative_to(ROOT):
+        del options[place : place + 2]
+    return shlex.join(["python", f"benchmarks/{Path(script).name}", *options])
 
 
 def hardware() -> str:

@@ -55,6 +55,22 @@ def test_the_table_has_every_stage_of_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [
+        ("benchmarks/answer.py", "python benchmarks/answer.py"),
+        ("/x/answer.py --questions 3", "python benchmarks/answer.py --questions 3"),
+        ("answer.py --out /tmp/x.json --questions 3", "python benchmarks/answer.py --questions 3"),
+        (
+            f"answer.py --out {records.RESULTS / 'b.json'}",
+            f"python benchmarks/answer.py --out {records.RESULTS / 'b.json'}",
+        ),
+    ],
+)
+def test_the_recorded_command_names_no_file_of_ones_own(typed: str, recorded: str) -> None:
+    assert records.command(typed.split()) == recorded
+
+
+@pytest.mark.parametrize(
     ("language", "billions"),
     [("qwen2.5-vl-3b", 3.755), ("qwen2.5-vl-7b", 8.292), ("qwen3-vl-8b", 8.767)],
 )
