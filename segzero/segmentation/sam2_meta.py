@@ -20,7 +20,13 @@ from transformers import AutoConfig
 from segzero.devices import cuda_side_stream, translate_oom
 from segzero.errors import CheckpointError
 from segzero.pretrained import load_pretrained, require_finite
-from segzero.segmentation.segmenter import Prompt, ScoredMask, batches, labelled_points
+from segzero.segmentation.segmenter import (
+    Prompt,
+    ScoredMask,
+    batches,
+    best_hypotheses,
+    labelled_points,
+)
 from segzero.types import SegmentedObject
 
 # transformers' names → Meta's, applied in order; the layers of heads are numbered before, by _HEAD.
@@ -159,7 +165,7 @@ class MetaSegmenter:
         objects: Sequence[Prompt],
         encoded: dict[str, Any] | None = None,
     ) -> list[ScoredMask]:
-        """See `Segmenter.segment`. Of SAM 2's three hypotheses the best scored is returned."""
+        """See `Segmenter.segment`; of SAM 2's three hypotheses it returns `best_hypotheses`."""
         if not objects:
             return []
         masks: dict[int, ScoredMask] = {}
@@ -169,7 +175,8 @@ class MetaSegmenter:
             self._predictor._features, self._predictor._orig_hw = encoded, [image.shape[:2]]
             self._predictor._is_image_set = True
             for batch in batches(objects):
-                masks.update(zip(batch, self._decode([objects[i] for i in batch]), strict=True))
+                found = self._decode([objects[i] for i in batch], image.shape[:2])
+                masks.update(zip(batch, found, strict=True))
             self._predictor.reset_predictor()
         return [masks[index] for index in range(len(objects))]
 
@@ -188,7 +195,7 @@ class MetaSegmenter:
         half = self._dtype != torch.float32
         return torch.autocast(self._predictor.device.type, self._dtype) if half else nullcontext()
 
-    def _decode(self, objects: Sequence[Prompt]) -> list[ScoredMask]:
+    def _decode(self, objects: Sequence[Prompt], shape: tuple[int, int]) -> list[ScoredMask]:
         """Masks of N objects, all with or all without a box, with equally many points, P."""
         boxes = [[o.box.x1, o.box.y1, o.box.x2, o.box.y2] for o in objects if o.box]
         labelled = [labelled_points(item) for item in objects]
@@ -203,8 +210,9 @@ class MetaSegmenter:
         # For a single object the package leaves the first axis out.
         masks = masks.reshape(len(objects), -1, *masks.shape[-2:])  # (N, M, H, W)
         ious = ious.reshape(len(objects), -1)  # (N, M)
-        best = ious.argmax(axis=1)
-        return [(masks[i, k].astype(bool), float(ious[i, k])) for i, k in enumerate(best.tolist())]
+        shown = masks.astype(bool)
+        best = best_hypotheses(ious, shown, objects, shape)  # (N,)
+        return [(shown[i, k], float(ious[i, k])) for i, k in enumerate(best.tolist())]
 
 
 def _build(config: Any) -> Any:

@@ -19,7 +19,13 @@ from segzero.errors import CheckpointError
 from segzero.pretrained import load_model, load_pretrained
 from segzero.segmentation.encoder_check import checked_encoder
 from segzero.segmentation.image_encoder import Features
-from segzero.segmentation.segmenter import Prompt, ScoredMask, batches, labelled_points
+from segzero.segmentation.segmenter import (
+    Prompt,
+    ScoredMask,
+    batches,
+    best_hypotheses,
+    labelled_points,
+)
 from segzero.segmentation.tracker import Tracker
 from segzero.types import SegmentedObject
 
@@ -103,7 +109,7 @@ class TransformersSegmenter:
         objects: Sequence[Prompt],
         encoded: Features | None = None,
     ) -> list[ScoredMask]:
-        """See `Segmenter.segment`. Of SAM 2's three hypotheses the best scored is returned."""
+        """See `Segmenter.segment`; of SAM 2's three hypotheses it returns `best_hypotheses`."""
         if not objects:
             return []
         masks: dict[int, ScoredMask] = {}
@@ -174,12 +180,14 @@ class TransformersSegmenter:
             input_labels=prompts.get("input_labels"),
             multimask_output=True,
         )
-        ious, best = output.iou_scores[0].max(dim=-1)  # (1, N, M) -> (N,)
-        # (1, N, M, h, w) -> (N, h, w)
-        logits = output.pred_masks[0][torch.arange(len(objects)), best]
+        ious, hypotheses = output.iou_scores[0], output.pred_masks[0]  # (N, M), (N, M, h, w)
+        shown = (hypotheses > 0).cpu().numpy()
+        best = best_hypotheses(ious.float().cpu().numpy(), shown, objects, shape)  # (N,)
+        rows = torch.arange(len(objects))
+        logits, scores = hypotheses[rows, best], ious[rows, best]  # (N, h, w), (N,)
         # (N, 1, h, w) -> (N, 1, H, W) -> (N, H, W)
         masks = self._processor.post_process_masks([logits[:, None]], [shape])[0][:, 0]
-        return list(zip(masks.cpu().numpy(), ious.tolist(), strict=True))
+        return list(zip(masks.cpu().numpy(), scores.tolist(), strict=True))
 
 
 def _load(loader: Any, folder: Path, dtype: str, device: torch.device) -> Any:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -116,3 +117,48 @@ def labelled_points(item: Prompt) -> list[tuple[Point, int]]:
     """The points of an object with SAM 2's labels: 1 inside, 0 outside."""
     negative = item.negative_points if isinstance(item, ObjectPrompt) else ()
     return [*((point, 1) for point in item.points), *((point, 0) for point in negative)]
+
+
+def best_hypotheses(
+    ious: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    objects: Sequence[Prompt],
+    shape: tuple[int, int],
+) -> NDArray[np.intp]:
+    """Choose SAM 2's best scored hypothesis of each object, of those that touch its prompt.
+
+    A score doesn't say that the mask is of the object that is meant: a hypothesis may show another
+    one, far from the box. If none touches the prompt, the best scored one counts.
+
+    Args:
+        ious: (N, M), estimated for the M hypotheses of N objects.
+        masks: (N, M, h, w), the hypotheses at any resolution.
+        objects: N prompts in pixels of the image.
+        shape: (H, W) of the image.
+
+    Returns:
+        (N,) indices into M.
+    """
+    touching = np.array(
+        [
+            [bool(window.any()) for window in _at_prompt(item, hypotheses, shape)]
+            for item, hypotheses in zip(objects, masks, strict=True)
+        ]
+    )  # (N, M)
+    counted = touching | ~touching.any(axis=1, keepdims=True)
+    return np.where(counted, ious, -np.inf).argmax(axis=1)
+
+
+def _at_prompt(item: Prompt, masks: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """What (M, h, w) masks have in the prompt's box, or else between its outer points."""
+    box = item.box
+    xs = [box.x1, box.x2] if box else [point.x for point in item.points]
+    ys = [box.y1, box.y2] if box else [point.y for point in item.points]
+    if not xs:
+        return masks  # only points that the object doesn't have
+    rows, columns = masks.shape[-2] / shape[0], masks.shape[-1] / shape[1]
+    top, left = max(0, int(min(ys) * rows)), max(0, int(min(xs) * columns))
+    # One pixel at least, also at the image's last edge.
+    bottom = max(ceil(max(ys) * rows), top + 1)
+    right = max(ceil(max(xs) * columns), left + 1)
+    return masks[:, top:bottom, left:right]
