@@ -5,7 +5,9 @@ with a run that was interrupted.
 
 This is the paper's supervised baseline: the model learns to write each row's true answer. The data
 has no thinking texts, so that by default the target is `<answer>…</answer>` alone. With
-`thinking: true` the dataset's column of that name goes before it. The prompt is the profile's.
+`thinking: true` the dataset's column of that name goes before it. A column `target` is imitated in
+place of the solution: the tabletop has one, on the demo's own grid of coordinates. The prompt is
+the profile's.
 """
 
 import os
@@ -159,7 +161,7 @@ def example(row: Mapping[str, Any], space: "ModelSpace", thinking: bool) -> dict
     made = training_row(row, space)
     text = format_answer(
         made["thinking"] if thinking else "",
-        parse_solution(made["solution"]),
+        parse_solution(made.get("target", made["solution"])),
         space.completion_format.answer_format,
     )
     if not thinking:

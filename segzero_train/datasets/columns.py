@@ -1,8 +1,10 @@
 """The columns of the published datasets: solution texts, images and masks of a row.
 
 Training rows have `id, problem, solution, image, img_height, img_width` and may have `mask` (see
-`masks`) and `category`. Published evaluation rows have `image, mask, text, image_id, ann_id`, the
-mask as rows of booleans. Boxes and points count pixels of the stored image, upright.
+`masks`) and `category`. `thinking` and `target` are for imitation, in coordinates relative to 1000:
+the thought, and the solution as the model is to write it. Published evaluation rows have
+`image, mask, text, image_id, ann_id`, the mask as rows of booleans. Boxes and points of solutions
+count pixels of the stored image, upright.
 """
 
 import json
@@ -122,6 +124,39 @@ def row_objects(row: Mapping[str, Any]) -> tuple[GroundedObject, ...]:
         return parse_solution(row["solution"])
     except (ValueError, TypeError) as error:
         raise BadData(f"row {row_name(row)}: the solution can't be read: {error}") from error
+
+
+def row_target(
+    row: Mapping[str, Any], image_size: tuple[int, int]
+) -> tuple[GroundedObject, ...] | None:
+    """The objects that supervised training imitates in place of the solution's.
+
+    Args:
+        row: Has `target`: its text is a solution in coordinates relative to 1000.
+        image_size: (width, height) of the image.
+
+    Returns:
+        The objects in pixels of the image, fractions kept; None where it is empty.
+
+    Raises:
+        BadData: It can't be read; the message names the row.
+    """
+    if row["target"] is None:
+        return None
+    try:
+        found = parse_solution(row["target"])
+    except (ValueError, TypeError) as error:
+        raise BadData(f"row {row_name(row)}: the target can't be read: {error}") from error
+    width, height = image_size
+    return tuple(_in_pixels(item, width / 1000, height / 1000) for item in found)
+
+
+def _in_pixels(item: GroundedObject, fx: float, fy: float) -> GroundedObject:
+    box = item.box
+    return GroundedObject(
+        Box(box.x1 * fx, box.y1 * fy, box.x2 * fx, box.y2 * fy),
+        tuple(Point(point.x * fx, point.y * fy) for point in item.points),
+    )
 
 
 def row_question(row: Mapping[str, Any]) -> str:
@@ -277,7 +312,9 @@ def _placed(mask: NDArray[np.bool_]) -> GroundedObject:
     return GroundedObject(Box(*map(float, box)), tuple(Point(*map(float, p)) for p in points))
 
 
-def _corners(box: Box) -> tuple[float, float, float, float]:
+def _corners(box: Box | None) -> tuple[float, float, float, float]:
+    if box is None:
+        raise ValueError("an object of a solution has a box")
     return box.x1, box.y1, box.x2, box.y2
 
 

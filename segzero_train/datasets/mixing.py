@@ -26,6 +26,7 @@ _COLUMNS = (
     "mask",
     "category",
     "thinking",
+    "target",
     "img_height",
     "img_width",
 )

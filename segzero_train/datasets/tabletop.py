@@ -19,7 +19,7 @@ from segzero_train.datasets.masks import mask_png
 from segzero_train.datasets.pictures import png_bytes
 from segzero_train.datasets.processes import each, stopped
 from segzero_train.datasets.sample import Sample
-from segzero_train.datasets.tabletop_texts import thought
+from segzero_train.datasets.tabletop_texts import grid_objects, thought
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,8 +54,9 @@ def samples(split: str, size: int) -> Iterator[Sample]:
 def rows(split: str, size: int) -> "Dataset":
     """The same samples as a dataset in memory, in the columns of `columns`.
 
-    Solutions are in the style `vision_reasoner`. A further column, `thinking`, lists the objects on
-    the table, in coordinates relative to 1000.
+    Solutions are in the style `vision_reasoner`. Two further columns are for imitation, both with
+    coordinates relative to 1000 on the demo's own grid: `thinking` lists the objects on the table,
+    `target` has those of the solution.
 
     Args:
         split: One of SPLITS.
@@ -83,7 +84,8 @@ def features() -> Any:
     """The columns of `rows`."""
     from datasets import Features, Image, Value
 
-    texts = dict.fromkeys(("id", "problem", "solution", "category", "thinking"), Value("string"))
+    names = ("id", "problem", "solution", "category", "thinking", "target")
+    texts = dict.fromkeys(names, Value("string"))
     sizes = dict.fromkeys(("img_height", "img_width"), Value("int64"))
     return Features(texts | sizes | {"image": Image(), "mask": Image()})
 
@@ -110,6 +112,7 @@ def row_dicts(split: str, numbers: range) -> list[dict[str, Any]]:
             "solution": format_solution(sample.objects, "vision_reasoner"),
             "category": sample.category,
             "thinking": thought(seen, question),
+            "target": format_solution(grid_objects(seen, question), "vision_reasoner"),
             "img_height": ids.shape[0],
             "img_width": ids.shape[1],
             "image": {"bytes": png_bytes(frame.rgb), "path": None},

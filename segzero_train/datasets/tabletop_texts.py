@@ -17,7 +17,7 @@ ANSWER_FORMAT: AnswerFormat = "vision_reasoner"
 MATCH = " match"
 """Separates the list of all objects from those that match; one token."""
 REQUESTS = ("find", "where is", "show me", "point at")
-_GRID = 4
+GRID = 4
 """Coordinates in training answers are multiples of this, of 1000: 250 values to learn."""
 ALL_CATEGORIES = {1: 0.45, 2: 0.2, 3: 0.13, 4: 0.11, 5: 0.11}
 NAMES_ONLY = {1: 1.0}
@@ -50,13 +50,27 @@ def pick_question(
     return question
 
 
-def completion(seen: Sequence[SeenObject], question: Question) -> str:
-    """The completion that answers a question, with coordinates relative to 1000."""
+def completion(seen: Sequence[SeenObject], question: Question, thinks: bool = True) -> str:
+    """The completion that answers a question, with coordinates relative to 1000.
+
+    Args:
+        seen: Visible objects.
+        question: With the ids of its objects.
+        thinks: Whether it has the thought; without, `<think></think>` is empty.
+
+    Returns:
+        The whole text.
+    """
     return format_answer(
-        thought(seen, question),
-        [_grounded(item) for item in _matching(seen, question)],
+        thought(seen, question) if thinks else "",
+        grid_objects(seen, question),
         ANSWER_FORMAT,
     )
+
+
+def grid_objects(seen: Sequence[SeenObject], question: Question) -> list[GroundedObject]:
+    """The objects that match, from left to right, with coordinates relative to 1000 on the grid."""
+    return [_grounded(item) for item in _matching(seen, question)]
 
 
 def thought(seen: Sequence[SeenObject], question: Question) -> str:
@@ -82,4 +96,4 @@ def _grounded(item: SeenObject) -> GroundedObject:
 
 
 def _grid(*shares: float) -> tuple[int, ...]:
-    return tuple(_GRID * round(1000 * share / _GRID) for share in shares)
+    return tuple(GRID * round(1000 * share / GRID) for share in shares)

@@ -44,6 +44,7 @@ def make_lesson(
     batch: int,
     questions: int = 1,
     categories: Mapping[int, float] = ALL_CATEGORIES,
+    thoughtful: float = 1.0,
 ) -> Lesson:
     """Draw a batch: random frames, half of them mirrored, with questions.
 
@@ -53,6 +54,7 @@ def make_lesson(
         batch: B, the number of pictures.
         questions: For each picture.
         categories: Probability of each category.
+        thoughtful: Share of the completions that think; the others' thought is empty.
 
     Returns:
         The batch.
@@ -69,7 +71,11 @@ def make_lesson(
         asked = [pick_question(seen, categories, rng) for _ in range(questions)]
         if None in asked:
             continue
-        texts += [(question.text, completion(seen, question)) for question in asked if question]
+        texts += [
+            (question.text, completion(seen, question, _thinks(rng, thoughtful)))
+            for question in asked
+            if question
+        ]
         patches.append(cut_patches(2 * vary_colours(rgb, rng) - 1))
         kind, tint, place = _patch_ground_truth(ids, seen)
         kinds.append(kind)
@@ -82,6 +88,11 @@ def make_lesson(
         places=torch.from_numpy(np.concatenate(places)),
         texts=texts,
     )
+
+
+def _thinks(rng: np.random.Generator, share: float) -> bool:
+    # A share of 1 draws nothing: the lessons of the earlier stages stay what they were.
+    return share >= 1 or rng.random() < share
 
 
 def cut_patches(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from segzero.reasoning.prompts import build_messages
 from segzero_train.datasets.tabletop_texts import ANSWER_FORMAT, MATCH
+from segzero_train.datasets.tabletop_texts import GRID as NUMBER_GRID
 from segzero_train.demo.lessons import GRID, MERGE, Lesson
 from segzero_train.demo.loop import Losses, half_autocast
 from segzero_train.demo.tokenizer import ANSWER_START, LARGEST_NUMBER
@@ -45,7 +46,7 @@ class Writer:
         values = torch.arange(LARGEST_NUMBER + 1, device=device, dtype=torch.float32)
         near = torch.exp(-0.5 * ((values[:, None] - values) / _SPREAD) ** 2)  # (1001, 1001)
         # Training answers use a grid of values; only those get probability.
-        near = near * (values % 4 == 0)
+        near = near * (values % NUMBER_GRID == 0)
         self._near = near / near.sum(-1, keepdim=True)
 
     def look(self, model: Qwen3VLForConditionalGeneration, lesson: Lesson) -> Any:
@@ -121,7 +122,8 @@ class Writer:
             rows.append(prompt + written[:-1])
             goals.append([-1] * (len(prompt) - 1) + written)
             # The tokens that say which object is meant are few, and the most important.
-            start, end = written.index(self._match), written.index(self._answer)
+            end = written.index(self._answer)
+            start = written.index(self._match) if self._match in written else end
             weights.append(
                 [listing] * (len(prompt) - 1 + start)
                 + [4.0] * (end - start)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from segzero.errors import BadQuestion
 from segzero.profiles import Profile
+from segzero.reasoning.answers import LAYOUTS
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import to_model
 from segzero.reasoning.prompts import TRAINING_PROMPTS, build_messages
@@ -34,6 +35,7 @@ from segzero_train.datasets.columns import (
     row_name,
     row_objects,
     row_question,
+    row_target,
 )
 from segzero_train.datasets.loading import undecoded
 from segzero_train.datasets.masks import mask_image
@@ -149,7 +151,8 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
 
     Returns:
         `id`, `category`, `prompt` (messages), `image` (PIL, side x side), `solution` in the model's
-        units; `mask` (PIL, side x side, ids) and `thinking` where the dataset has them.
+        units; `mask` (PIL, side x side, ids), `thinking` and `target` (in the model's units) where
+        the dataset has them.
 
     Raises:
         BadData: The row can't be used; the message names it.
@@ -158,13 +161,13 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
     ids = _row_ids(row)
     # Published evaluation rows have a mask alone.
     objects = row_objects(row) if "solution" in row or ids is None else mask_objects(ids)
-    side = (space.side, space.side)
+    size, side = (pixels.shape[1], pixels.shape[0]), (space.side, space.side)
     rewritten: dict[str, Any] = {
         "id": row_name(row),
         "category": row_category(row) or "all",
         "prompt": _messages(row, space),
         "image": Image.fromarray(squash(pixels, space.side)),
-        "solution": _solution(row, objects, (pixels.shape[1], pixels.shape[0]), space),
+        "solution": _solution(row, objects, size, space),
     }
     if ids is not None:
         check_mask(row, pixels.shape[:2], ids, objects)
@@ -172,6 +175,9 @@ def training_row(row: Mapping[str, Any], space: ModelSpace) -> dict[str, Any]:
         rewritten["mask"] = mask_image(np.asarray(squashed, np.uint8))
     if "thinking" in row:
         rewritten["thinking"] = row["thinking"]
+    if "target" in row:
+        imitated = row_target(row, size)
+        rewritten["target"] = _solution(row, objects if imitated is None else imitated, size, space)
     return rewritten
 
 
@@ -252,6 +258,6 @@ def _solution(
     written = space.completion_format
     scaled = to_model(ground_truth, written.coordinates, space.size, image_size)
     try:
-        return format_solution(scaled.objects, written.answer_format)
+        return format_solution(scaled.objects, LAYOUTS[written.answer_format].keys)
     except ValueError as error:
         raise BadData(f"row {row_name(row)}: {error}, which this profile's model needs") from error

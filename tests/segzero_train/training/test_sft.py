@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from segzero.types import Box, Point
 from segzero_train import sft
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.tabletop_texts import GRID, MATCH
 from segzero_train.errors import BadData
 from segzero_train.recipe import SftOptions, read_recipe
 from segzero_train.training.preprocessing import ModelSpace
@@ -68,21 +70,37 @@ def target(row: dict[str, Any], thinking: bool) -> str:
 
 
 def test_without_thinking_the_target_is_the_answer_alone(rows: Dataset) -> None:
-    row = rows[0] | {"solution": '[{"bbox_2d": [32, 24, 160, 120], "point_2d": [64, 96]}]'}
+    solution = '[{"bbox_2d": [32, 24, 160, 120], "point_2d": [64, 96]}]'
+    row = rows[0] | {"solution": solution, "target": None}
     assert target(row, thinking=False) == (
         '<answer>[{"bbox_2d": [100,100,500,500], "point_2d": [200,400]}]</answer>'
     )
 
 
+@pytest.mark.parametrize("number", range(5))
+def test_the_tabletops_targets_lie_on_the_grid_of_its_thoughts(rows: Dataset, number: int) -> None:
+    row = dict(rows[number])
+    _, _, written = target(row, thinking=True).partition("<answer>")
+    assert all(int(value) % GRID == 0 for value in re.findall(r"\d+(?=[,\]])", written))
+    thought = row["thinking"].partition(MATCH)[2]
+    assert re.findall(r'"bbox_2d": (\[.*?\])', written) == re.findall(r"\[.*?\]", thought)
+
+
+def test_a_target_that_cannot_be_read_names_its_row(rows: Dataset) -> None:
+    with pytest.raises(BadData, match="row train-00000: the target can't be read"):
+        target(rows[0] | {"target": "a box"}, thinking=False)
+
+
 def test_with_thinking_the_rows_text_goes_before_the_answer(rows: Dataset) -> None:
-    row = rows[0] | {"thinking": "the ball is red", "solution": "[]"}
+    row = rows[0] | {"thinking": "the ball is red", "solution": "[]", "target": None}
     del row["mask"]  # it has an object
     assert target(row, thinking=True) == "<think> the ball is red </think><answer>[]</answer>"
 
 
 def test_targets_of_the_single_object_format_have_two_points(rows: Dataset) -> None:
     solution = "<box>(32,24),(160,120)</box><points>(64,96),(80,48)</points>"
-    made = sft.example(rows[0] | {"solution": solution}, model_space("seg_zero"), thinking=False)
+    row = rows[0] | {"solution": solution, "target": None}
+    made = sft.example(row, model_space("seg_zero"), thinking=False)
     assert parse(made["completion"][0]["content"], "seg_zero").objects[0].points == (
         Point(200, 400),
         Point(250, 200),
@@ -136,7 +154,7 @@ def test_batches_keep_image_tokens_prompts_and_coordinates(
         expected = parse_solution(ground_truth[number]["solution"])
         assert len(moved.objects) == len(expected)
         for found, wanted in zip(moved.objects, expected, strict=True):
-            assert apart(found.box, wanted.box) <= 1
+            assert found.box and wanted.box and apart(found.box, wanted.box) <= 1
     rows, columns = batch["image_grid_thw"][0, 1:].tolist()
     patch = made.processing_class.image_processor.patch_size
     assert (columns * patch, rows * patch) == size
