@@ -94,6 +94,7 @@ class Baseline:
         clock.lap("encode image")
         masks = []
         for item in answer.objects:
+            assert item.box
             box = [[[item.box.x1, item.box.y1, item.box.x2, item.box.y2]]]
             points = [[[[point.x, point.y] for point in item.points]]]
             prompts = processor(

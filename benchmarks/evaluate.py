@@ -110,6 +110,7 @@ def enlarged(size: int) -> Iterator[Sample]:
 
 def _scaled(item: GroundedObject) -> GroundedObject:
     box = item.box
+    assert box
     sides = (box.x1, box.y1, box.x2, box.y2)
     points = tuple(Point(point.x * SCALE, point.y * SCALE) for point in item.points)
     return GroundedObject(Box(*(SCALE * side for side in sides)), points, item.label)

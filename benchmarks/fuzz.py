@@ -135,6 +135,7 @@ def completions(rng: random.Random) -> Iterator[Case]:
             answer = how.read(text, (840, 840), (640, 480), strict=strict)
             for item in answer.objects:
                 box = item.box
+                assert box  # both formats have boxes
                 assert 0 <= box.x1 < box.x2 <= 640 and 0 <= box.y1 < box.y2 <= 480, box
             return answer
 

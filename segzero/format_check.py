@@ -6,7 +6,7 @@ Models answer in some way to every prompt, so a wrong one costs accuracy without
 import logging
 
 from segzero.profiles import load_profile, profile_names
-from segzero.reasoning.answers import AnswerFormat, written_format
+from segzero.reasoning.answers import LAYOUTS, AnswerFormat, written_format
 
 _LOG = logging.getLogger(__name__)
 MALFORMED_IN_A_ROW = 3
@@ -38,7 +38,7 @@ class FormatCheck:
         """
         self._malformed = self._malformed + 1 if malformed else 0
         written = written_format(text)
-        if written is not None and written != self._expected:
+        if written is not None and written != LAYOUTS[self._expected].keys:
             self._warn(f"the model answers in the keys of the format {written}")
         elif self._malformed >= MALFORMED_IN_A_ROW:
             self._warn(f"{self._malformed} answers in a row held no usable object")
@@ -48,7 +48,9 @@ class FormatCheck:
             return
         _warned.add(self._profile)
         fitting = ", ".join(
-            name for name in profile_names() if load_profile(name).answer_format != self._expected
+            name
+            for name in profile_names()
+            if LAYOUTS[load_profile(name).answer_format].keys != LAYOUTS[self._expected].keys
         )
         _LOG.warning(
             "%s, but %s asks for %s. A checkpoint that was trained with another prompt finds less. "

@@ -358,7 +358,12 @@ class SegZero:
         found = segmenter.segment(image, objects, encoded)
         return tuple(
             SegmentedObject(
-                number, item.box or _box_of(number, mask), item.points, mask, score, item.label
+                number,
+                item.box or _box_of(number, item, mask),
+                item.points,
+                mask,
+                score,
+                item.label,
             )
             for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
         )
@@ -387,10 +392,12 @@ class SegZero:
         return self._reasoner, self._segmenter
 
 
-def _box_of(place: int, mask: NDArray[np.bool_]) -> Box:
+def _box_of(place: int, item: GroundedObject | ObjectPrompt, mask: NDArray[np.bool_]) -> Box:
     from segzero.segmentation.tracker import bounding_box
 
     box = bounding_box(mask)
+    if box is None and isinstance(item, GroundedObject):  # an answer with an empty mask is one
+        return Box.around(item.points)
     if box is None:
         raise BadPrompt(f"the points of object {place} show nothing: move them, or add a box")
     return box

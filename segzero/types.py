@@ -5,6 +5,7 @@ Coordinates are floats with the origin at the image's top-left corner, x to the 
 `segzero.pipeline` returns are in pixels of the caller's image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,18 +42,24 @@ class Box:
     x2: float
     y2: float
 
+    @classmethod
+    def around(cls, points: Sequence[Point]) -> "Box":
+        """The smallest box that holds all points, of which there must be one."""
+        across, down = [point.x for point in points], [point.y for point in points]
+        return cls(min(across), min(down), max(across), max(down))
+
 
 @dataclass(frozen=True, slots=True)
 class GroundedObject:
     """One object of a reasoning model's answer.
 
     Attributes:
-        box: Around the object.
+        box: Around the object; None if the model gave only points.
         points: Up to two points inside the object; none if the model gave only the box.
         label: The model's own name for it; empty if it gave none.
     """
 
-    box: Box
+    box: Box | None
     points: tuple[Point, ...]
     label: str = ""
 
@@ -97,7 +104,7 @@ class SegmentedObject:
 
     Attributes:
         id: 1, 2, … in the order of the answer.
-        box: The reasoner's box, in pixels of the image.
+        box: The reasoner's box, in pixels of the image; the mask's if it gave none.
         points: The reasoner's points, in pixels of the image.
         mask: (H, W) bool.
         score: The segmenter's own estimate of the mask's IoU, in [0, 1].

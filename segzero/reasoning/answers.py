@@ -1,26 +1,61 @@
 """Completion text ↔ Answer, in the coordinates that the model writes.
 
-A completion reads `<think>…</think><answer>…</answer>`. Two answer formats, named as their prompts:
+A completion reads `<think>…</think><answer>…</answer>`. Answer formats, named as their prompts:
 
 - `seg_zero`: one object, `{'bbox': [x1,y1,x2,y2], 'points_1': [x,y], 'points_2': [x,y]}`;
-- `vision_reasoner`: a list, `[{"bbox_2d": [x1,y1,x2,y2], "point_2d": [x,y]}, …]`.
+- `vision_reasoner`: a list, `[{"bbox_2d": [x1,y1,x2,y2], "point_2d": [x,y]}, …]`;
+- `seg_zero_box`, `seg_zero_points`, `vision_reasoner_box` and `vision_reasoner_points`: the same
+  with a box only or with points only, as in Seg-Zero's table 2.
 
-In both, `[]` means that nothing matches. `parse` reads answers in two ways. For use, it takes every
+In all, `[]` means that nothing matches. `parse` reads answers in two ways. For use, it takes every
 object that can be understood, see `segzero.reasoning.lenient_answers`, and says what it left out.
 Rewards and datasets read strictly: what training pays for must not depend on mending.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from segzero.errors import MalformedAnswer
 from segzero.reasoning.lenient_answers import MAX_COORDINATE, read_objects
 from segzero.types import Answer, Box, GroundedObject, Point
 
-AnswerFormat = Literal["seg_zero", "vision_reasoner"]
+AnswerFormat = Literal[
+    "seg_zero",
+    "seg_zero_box",
+    "seg_zero_points",
+    "vision_reasoner",
+    "vision_reasoner_box",
+    "vision_reasoner_points",
+]
 FORMATS: tuple[AnswerFormat, ...] = get_args(AnswerFormat)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What an answer format holds.
+
+    Attributes:
+        keys: The format with the same keys that has both box and points.
+        box: Whether an object has a box.
+        points: Whether an object has points.
+    """
+
+    keys: Literal["seg_zero", "vision_reasoner"]
+    box: bool = True
+    points: bool = True
+
+
+LAYOUTS: Mapping[AnswerFormat, Layout] = {
+    "seg_zero": Layout("seg_zero"),
+    "seg_zero_box": Layout("seg_zero", points=False),
+    "seg_zero_points": Layout("seg_zero", box=False),
+    "vision_reasoner": Layout("vision_reasoner"),
+    "vision_reasoner_box": Layout("vision_reasoner", points=False),
+    "vision_reasoner_points": Layout("vision_reasoner", box=False),
+}
 MAX_OBJECTS = 120
 """Most objects in one answer, as in the authors' reward."""
 MAX_ANSWER = 50_000
@@ -42,10 +77,12 @@ def parse(text: str, answer_format: AnswerFormat, *, strict: bool = False) -> An
 
     Args:
         text: The completion.
-        answer_format: Its layout. Only the strict reading depends on it.
+        answer_format: Its layout. Only the strict reading depends on it, and whether points without
+            a box are an object.
         strict: Whether one bad part makes the whole completion malformed. The answer must then be
             one JSON value, in either kind of quotes, of up to MAX_OBJECTS objects (one for
-            `seg_zero`) with one box and one or two points each.
+            `seg_zero`) with one box and one or two points each, or only that of both which the
+            layout has.
 
     Returns:
         The answer in model coordinates, with the corners of each box in order.
@@ -54,16 +91,17 @@ def parse(text: str, answer_format: AnswerFormat, *, strict: bool = False) -> An
         MalformedAnswer: The only error, for any text. The completion neither holds a usable object
             nor says that nothing matches; or it breaks a rule of the strict reading.
     """
+    layout = LAYOUTS[answer_format]
     try:
         reasoning, rest = _split_thinking(text)
         if not strict:
-            objects, dropped = _read_all(rest)
+            objects, dropped = _read_all(rest, layout)
             return Answer(reasoning=reasoning, objects=objects, text=text, dropped=dropped)
         entries = _entries(_load(_answer_body(rest)))
-        limit = 1 if answer_format == "seg_zero" else MAX_OBJECTS
+        limit = 1 if layout.keys == "seg_zero" else MAX_OBJECTS
         if len(entries) > limit:
             raise ValueError(f"the answer has {len(entries)} objects, at most {limit} are allowed")
-        objects = tuple(_grounded_object(entry) for entry in entries)
+        objects = tuple(_grounded_object(entry, layout) for entry in entries)
     except ValueError as error:
         raise MalformedAnswer(str(error), text) from error
     return Answer(reasoning=reasoning, objects=objects, text=text)
@@ -77,7 +115,8 @@ def format_answer(
     Args:
         reasoning: The thinking, without tags.
         objects: In model coordinates, which are rounded to integers. `seg_zero` holds at most one
-            object with one or two points, `vision_reasoner` any number with one point each.
+            object with one or two points, `vision_reasoner` any number with one point each. A
+            layout without boxes, or without points, leaves these out.
         answer_format: The layout.
 
     Returns:
@@ -88,12 +127,13 @@ def format_answer(
     """
     if re.search("</?(think|answer)>", reasoning):
         raise ValueError("the reasoning holds a tag of the answer format")
-    if answer_format == "vision_reasoner":
-        body = "[" + ", ".join(_write_listed(item) for item in objects) + "]"
+    layout = LAYOUTS[answer_format]
+    if layout.keys == "vision_reasoner":
+        body = "[" + ", ".join(_write_listed(item, layout) for item in objects) + "]"
     elif len(objects) > 1:
         raise ValueError(f"seg_zero answers hold one object, not {len(objects)}")
     else:
-        body = _write_single(objects[0]) if objects else "[]"
+        body = _write_single(objects[0], layout) if objects else "[]"
     return f"<think> {reasoning.strip()} </think><answer>{body}</answer>"
 
 
@@ -104,7 +144,7 @@ def written_format(text: str) -> AnswerFormat | None:
         text: The completion.
 
     Returns:
-        The layout; None if it has the keys of none or of several.
+        The layout's `keys`; None if it has the keys of none or of several.
     """
     answer = text.rpartition("</think>")[2]
     found = [layout for layout, keys in _KEYS.items() if keys.search(answer)]
@@ -122,12 +162,14 @@ def _split_thinking(text: str) -> tuple[str, str]:
     return (inside if opening else before).strip(), rest
 
 
-def _read_all(rest: str) -> tuple[tuple[GroundedObject, ...], tuple[str, ...]]:
+def _read_all(rest: str, layout: Layout) -> tuple[tuple[GroundedObject, ...], tuple[str, ...]]:
     """The objects between all answer tags, and what was left out."""
     bodies = [part.partition("</answer>") for part in rest.split("<answer>")[1:]]
     body = "\n".join(inside for inside, _, _ in bodies) if bodies else rest
     closed = bool(bodies) and bool(bodies[-1][1]) and len(body) <= MAX_ANSWER
-    objects, dropped = read_objects(body[:MAX_ANSWER], closed=closed, most=MAX_OBJECTS)
+    objects, dropped = read_objects(
+        body[:MAX_ANSWER], closed=closed, most=MAX_OBJECTS, boxless=not layout.box
+    )
     if len(body) > MAX_ANSWER:
         dropped = (*dropped, f"what follows the first {MAX_ANSWER} characters of the answer")
     return objects, dropped
@@ -170,11 +212,12 @@ def _entries(value: Any) -> list[dict[str, Any]]:
     return entries
 
 
-def _grounded_object(entry: dict[str, Any]) -> GroundedObject:
+def _grounded_object(entry: dict[str, Any], layout: Layout) -> GroundedObject:
     boxes = [value for key, value in entry.items() if "bbox" in key.lower()]
-    if len(boxes) != 1:
-        raise ValueError(f"an object of the answer has {len(boxes)} boxes, not one")
-    x1, y1, x2, y2 = _numbers(boxes[0], 4, "box")
+    if len(boxes) != layout.box:
+        wanted = "one" if layout.box else "none"
+        raise ValueError(f"an object of the answer has {len(boxes)} boxes, not {wanted}")
+    box = _strict_box(boxes[0]) if layout.box else None
     points: list[Point] = []
     for key, value in entry.items():
         if "point" in key.lower():
@@ -182,10 +225,15 @@ def _grounded_object(entry: dict[str, Any]) -> GroundedObject:
             nested = isinstance(value, list) and any(isinstance(item, list) for item in value)
             pairs = value if nested else [value]
             points += [Point(*_numbers(pair, 2, "point")) for pair in pairs]
-    if len(points) not in (1, 2):
-        raise ValueError(f"an object of the answer has {len(points)} points, not one or two")
-    box = Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+    if len(points) not in ((1, 2) if layout.points else (0,)):
+        wanted = "one or two" if layout.points else "none"
+        raise ValueError(f"an object of the answer has {len(points)} points, not {wanted}")
     return GroundedObject(box=box, points=tuple(points))
+
+
+def _strict_box(value: Any) -> Box:
+    x1, y1, x2, y2 = _numbers(value, 4, "box")
+    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
 
 
 def _numbers(value: Any, count: int, what: str) -> list[float]:
@@ -205,24 +253,30 @@ def _kind(value: Any) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
-def _write_single(item: GroundedObject) -> str:
-    if len(item.points) not in (1, 2):
-        raise ValueError(f"seg_zero objects have one or two points, not {len(item.points)}")
-    points = "".join(
-        f", 'points_{number}': {_write(point.x, point.y)}"
-        for number, point in enumerate(item.points, start=1)
-    )
-    return f"{{'bbox': {_write_box(item.box)}{points}}}"
+def _write_single(item: GroundedObject, layout: Layout) -> str:
+    parts = [f"'bbox': {_write_box(item.box)}"] if layout.box else []
+    if layout.points:
+        if len(item.points) not in (1, 2):
+            raise ValueError(f"seg_zero objects have one or two points, not {len(item.points)}")
+        parts += [
+            f"'points_{number}': {_write(point.x, point.y)}"
+            for number, point in enumerate(item.points, start=1)
+        ]
+    return f"{{{', '.join(parts)}}}"
 
 
-def _write_listed(item: GroundedObject) -> str:
-    if len(item.points) != 1:
-        raise ValueError(f"vision_reasoner objects have one point, not {len(item.points)}")
-    point = item.points[0]
-    return f'{{"bbox_2d": {_write_box(item.box)}, "point_2d": {_write(point.x, point.y)}}}'
+def _write_listed(item: GroundedObject, layout: Layout) -> str:
+    parts = [f'"bbox_2d": {_write_box(item.box)}'] if layout.box else []
+    if layout.points:
+        if len(item.points) != 1:
+            raise ValueError(f"vision_reasoner objects have one point, not {len(item.points)}")
+        parts.append(f'"point_2d": {_write(item.points[0].x, item.points[0].y)}')
+    return f"{{{', '.join(parts)}}}"
 
 
-def _write_box(box: Box) -> str:
+def _write_box(box: Box | None) -> str:
+    if box is None:
+        raise ValueError("this answer format needs a box for each object")
     return _write(box.x1, box.y1, box.x2, box.y2)
 
 

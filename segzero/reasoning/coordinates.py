@@ -42,7 +42,8 @@ def to_image(
 ) -> Answer:
     """Scale an answer to whole pixels of the image, and clip boxes and points to it.
 
-    Objects whose box has no part in the image are left out.
+    Objects whose box has no part in the image are left out; without a box, those of which no point
+    lies in it.
 
     Args:
         answer: In model coordinates.
@@ -55,7 +56,7 @@ def to_image(
         The answer in pixels of the image.
 
     Raises:
-        MalformedAnswer: There are objects, and the box of each lies outside the image.
+        MalformedAnswer: There are objects, and each lies outside the image.
     """
     scale = ROUNDINGS[rounding]
     model_width, model_height = _extent(convention, model_size)
@@ -63,6 +64,11 @@ def to_image(
     fx, fy = width / model_width, height / model_height
 
     def move(item: GroundedObject) -> GroundedObject | None:
+        places = [(scale(point.x, fx), scale(point.y, fy)) for point in item.points]
+        points = tuple(Point(_clip(x, width - 1), _clip(y, height - 1)) for x, y in places)
+        if item.box is None:
+            inside = any(0 <= x <= width and 0 <= y <= height for x, y in places)
+            return replace(item, points=points) if inside else None
         box = Box(
             _clip(scale(item.box.x1, fx), width),
             _clip(scale(item.box.y1, fy), height),
@@ -71,16 +77,13 @@ def to_image(
         )
         if box.x1 >= box.x2 or box.y1 >= box.y2:
             return None
-        points = tuple(
-            Point(_clip(scale(point.x, fx), width - 1), _clip(scale(point.y, fy), height - 1))
-            for point in item.points
-        )
         return replace(item, box=box, points=points)
 
     objects = tuple(moved for item in answer.objects if (moved := move(item)) is not None)
     outside = len(answer.objects) - len(objects)
     if outside and not objects:
-        raise MalformedAnswer("a box of the answer covers nothing of the image", answer.text)
+        what = "a box" if answer.objects[0].box else "an object"
+        raise MalformedAnswer(f"{what} of the answer covers nothing of the image", answer.text)
     if outside:
         boxes = "a box covers" if outside == 1 else f"{outside} boxes cover"
         answer = replace(answer, dropped=(*answer.dropped, f"{boxes} nothing of the image"))
@@ -106,7 +109,8 @@ def to_model(answer: Answer, convention: Coordinates, model_size: Size, image_si
         box = item.box
         return replace(
             item,
-            box=Box(
+            box=box
+            and Box(
                 _round_half_up(box.x1, fx),
                 _round_half_up(box.y1, fy),
                 _round_half_up(box.x2, fx),

@@ -28,7 +28,7 @@ _POINT = (("x", "y"),)
 
 
 def read_objects(
-    body: str, *, closed: bool, most: int
+    body: str, *, closed: bool, most: int, boxless: bool = False
 ) -> tuple[tuple[GroundedObject, ...], tuple[str, ...]]:
     """Read the objects of an answer.
 
@@ -41,6 +41,7 @@ def read_objects(
         closed: Whether the answer came to its end. If not, an object without its last brace was cut
             off.
         most: How many objects are read; those behind them are left out.
+        boxless: Whether points without a box are an object.
 
     Returns:
         The objects in the units of the model, none if the answer says that nothing matches; and one
@@ -60,7 +61,7 @@ def read_objects(
     dropped: list[str] = []
     for number, entry in enumerate(entries, start=1):
         try:
-            found, left_out = _objects(entry)
+            found, left_out = _objects(entry, boxless)
         except ValueError as error:
             dropped.append(f"object {number} {error}")
             continue
@@ -73,7 +74,9 @@ def read_objects(
         dropped.append(f"{len(read) - most} objects behind the first {most}")
     if not read and not (not entries and any(map(_says_nothing, values))) and not _is_none(body):
         reason = f": {dropped[0]}" if dropped else ""
-        raise ValueError(f"the answer holds no object with a box{reason}")
+        raise ValueError(
+            f"the answer holds no object with a {'point' if boxless else 'box'}{reason}"
+        )
     return tuple(item for _, item in read[:most]), _first(dropped)
 
 
@@ -127,7 +130,9 @@ def _is_point(key: str) -> bool:
     return "point" in key.lower() and "label" not in key.lower()
 
 
-def _objects(entry: Pairs | list[Value]) -> tuple[list[GroundedObject], tuple[str, ...]]:
+def _objects(
+    entry: Pairs | list[Value], boxless: bool
+) -> tuple[list[GroundedObject], tuple[str, ...]]:
     """The objects of one entry, which are several where several boxes share it."""
     if isinstance(entry, list):
         raise ValueError("is a list of numbers without keys")
@@ -136,13 +141,14 @@ def _objects(entry: Pairs | list[Value]) -> tuple[list[GroundedObject], tuple[st
     boxes = [_box(row) for row in _rows(entry, _is_box, 4, "box", _CORNERS)]
     rows = _rows(entry, _is_point, 2, "point", _POINT)
     points = tuple(Point(*row) for row in rows)
-    if not boxes:
-        raise ValueError("has no box")
+    if not boxes and not (boxless and points):
+        raise ValueError("has no point" if boxless else "has no box")
     label = _label(entry)
-    if len(boxes) == 1:
+    if len(boxes) <= 1:
+        box = boxes[0] if boxes else None
         more = len(points) - MAX_POINTS
         left_out = (f"has {len(points)} points, of which {MAX_POINTS} count",) if more > 0 else ()
-        return [GroundedObject(boxes[0], points[:MAX_POINTS], label)], left_out
+        return [GroundedObject(box, points[:MAX_POINTS], label)], left_out
     if points and len(points) != len(boxes):
         raise ValueError(f"has {len(boxes)} boxes and {len(points)} points")
     return [GroundedObject(box, points[index : index + 1]) for index, box in enumerate(boxes)], ()

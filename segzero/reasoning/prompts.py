@@ -3,6 +3,10 @@
 Checkpoints are trained on exactly these characters: any change costs accuracy. The templates are
 those of dvlab-research/Seg-Zero: `seg_zero` is for the single-object model, `vision_reasoner` for
 the multi-object one. There is no space between the sentences, as in the original.
+
+For the ablations of the Seg-Zero paper each has three variants: `…_no_thinking` (table 1), `…_box`
+and `…_points` (table 2). Their words were not published. Here they are the originals without the
+parts that ask for what is left out.
 """
 
 import re
@@ -46,32 +50,71 @@ class PromptTemplate:
         return self.text.replace("{Question}", question.strip(self.strip))
 
 
-_VISION_REASONER = PromptTemplate(
-    text='Please find "{Question}" with bboxs and points.'
-    "Compare the difference between object(s) and find the most closely matched object(s)."
-    "Output the thinking process in <think> </think> and final answer in "
-    "<answer> </answer> tags."
-    "Output the bbox(es) and point(s) inside the interested object(s) in JSON format."
-    "i.e., <think> thinking process here </think>"
-    '<answer>[{"bbox_2d": [10,100,200,210], "point_2d": [30,110]}, '
-    '{"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]</answer>',
-    strip='."?!',
+_THINKING = (
+    "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
 )
+_THOUGHT = "<think> thinking process here </think>"
+
+
+def _seg_zero(asked: str, output: str, example: str, thinking: bool = True) -> PromptTemplate:
+    return PromptTemplate(
+        text=f"Please find '{{Question}}' with {asked}."
+        "Compare the difference between objects and find the most closely matched one."
+        f"{_THINKING if thinking else _NO_THINKING}"
+        f"Output the {output} in JSON format."
+        f"i.e., {_THOUGHT if thinking else ''}<answer>{example}</answer>",
+        strip=".",
+    )
+
+
+def _vision_reasoner(
+    asked: str, output: str, example: str, thinking: bool = True
+) -> PromptTemplate:
+    return PromptTemplate(
+        text=f'Please find "{{Question}}" with {asked}.'
+        "Compare the difference between object(s) and find the most closely matched object(s)."
+        f"{_THINKING if thinking else _NO_THINKING}"
+        f"Output the {output} the interested object(s) in JSON format."
+        f"i.e., {_THOUGHT if thinking else ''}<answer>{example}</answer>",
+        strip='."?!',
+    )
+
+
+_NO_THINKING = "Output the final answer in <answer> </answer> tags."
+_ONE_OBJECT = (
+    "bbox and points",
+    "one bbox and points of two largest inscribed circles inside the interested object",
+    "{'bbox': [10,100,200,210], 'points_1': [30,110], 'points_2': [35,180]}",
+)
+_OBJECTS = (
+    "bboxs and points",
+    "bbox(es) and point(s) inside",
+    '[{"bbox_2d": [10,100,200,210], "point_2d": [30,110]}, '
+    '{"bbox_2d": [225,296,706,786], "point_2d": [302,410]}]',
+)
+_VISION_REASONER = _vision_reasoner(*_OBJECTS)
 PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(
     {
-        "seg_zero": PromptTemplate(
-            text="Please find '{Question}' with bbox and points."
-            "Compare the difference between objects and find the most closely matched one."
-            "Output the thinking process in <think> </think> and final answer in "
-            "<answer> </answer> tags."
-            "Output the one bbox and points of two largest inscribed circles inside the "
-            "interested object in JSON format."
-            "i.e., <think> thinking process here </think>"
-            "<answer>{'bbox': [10,100,200,210], 'points_1': [30,110], 'points_2': [35,180]}"
-            "</answer>",
-            strip=".",
+        "seg_zero": _seg_zero(*_ONE_OBJECT),
+        "seg_zero_no_thinking": _seg_zero(*_ONE_OBJECT, thinking=False),
+        "seg_zero_box": _seg_zero(
+            "bbox", "one bbox of the interested object", "{'bbox': [10,100,200,210]}"
+        ),
+        "seg_zero_points": _seg_zero(
+            "points",
+            "points of two largest inscribed circles inside the interested object",
+            "{'points_1': [30,110], 'points_2': [35,180]}",
         ),
         "vision_reasoner": _VISION_REASONER,
+        "vision_reasoner_no_thinking": _vision_reasoner(*_OBJECTS, thinking=False),
+        "vision_reasoner_box": _vision_reasoner(
+            "bboxs",
+            "bbox(es) of",
+            '[{"bbox_2d": [10,100,200,210]}, {"bbox_2d": [225,296,706,786]}]',
+        ),
+        "vision_reasoner_points": _vision_reasoner(
+            "points", "point(s) inside", '[{"point_2d": [30,110]}, {"point_2d": [302,410]}]'
+        ),
     }
 )
 TRAINING_PROMPTS: Mapping[str, PromptTemplate] = MappingProxyType(

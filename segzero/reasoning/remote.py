@@ -27,7 +27,16 @@ _POLL = 0.02
 """Seconds between two checks of a stop event."""
 _IMAGE_TOKEN_SIDE = 28
 """Pixels of the square that is one token of a model with absolute coordinates (Qwen2.5-VL)."""
-_CHAT_TOKENS = {"seg_zero": 143, "vision_reasoner": 177}
+_CHAT_TOKENS = {
+    "seg_zero": 143,
+    "seg_zero_no_thinking": 125,
+    "seg_zero_box": 107,
+    "seg_zero_points": 119,
+    "vision_reasoner": 177,
+    "vision_reasoner_no_thinking": 159,
+    "vision_reasoner_box": 142,
+    "vision_reasoner_points": 125,
+}
 """Tokens of a prompt in Qwen2.5-VL's chat template, without picture and question."""
 _OTHER_TEMPLATE = 16
 """Tokens by which another chat template may differ; the next sizes of 840 pixels differ by 59."""

@@ -148,7 +148,7 @@ def disagreement(objects: Sequence[GroundedObject], ids: NDArray) -> str | None:
     if len(found) != len(objects):
         return f"the solution has {len(objects)} objects, the mask {len(found)}"
     for number, (k, item) in enumerate(zip(found, objects, strict=True), start=1):
-        if not (_crop(ids, item.box) == k).any():
+        if item.box and not (_crop(ids, item.box) == k).any():
             return f"the mask has no pixel of object {number} in its box"
     return None
 

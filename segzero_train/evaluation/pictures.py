@@ -77,6 +77,7 @@ def draw(model: SegZero, sample: Sample, result: Result) -> NDArray[np.uint8]:
         for number, (item, mask) in enumerate(
             zip(sample.objects, sample.masks, strict=True), start=1
         )
+        if item.box
     )
     predicted = model.segment(sample.image, [_object(numbers) for numbers in result.objects])
     sides = [

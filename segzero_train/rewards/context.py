@@ -7,7 +7,7 @@ from segzero.reasoning.answers import parse
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import Size, to_model
 from segzero.segmentation.segmenter import Segmenter
-from segzero.types import Answer, Box, GroundedObject
+from segzero.types import Answer, GroundedObject, Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class RewardContext:
     def longest_side(self) -> float:
         """The longer side of the image in the units that the model writes."""
         size = self.model_size
-        whole = GroundedObject(Box(0, 0, *size), ())
+        whole = GroundedObject(None, (Point(*size),))
         scaled = to_model(Answer("", (whole,), ""), self.completion_format.coordinates, size, size)
-        box = scaled.objects[0].box
-        return max(box.x2, box.y2)
+        corner = scaled.objects[0].points[0]
+        return max(corner.x, corner.y)
 
     def answer(self, text: str) -> Answer | None:
         """The completion in the units of the model; None if it is malformed, read strictly."""

@@ -170,7 +170,7 @@ def _by_object(iou: Scores, ids: NDArray[np.intp], count: int) -> Scores:
 
 
 def _arrays(objects: Sequence[GroundedObject], scale: float) -> Objects:
-    """Boxes (N, 4) and first points (N, 2), scaled; a missing point lies infinitely far away."""
-    boxes = [(item.box.x1, item.box.y1, item.box.x2, item.box.y2) for item in objects]
+    """Boxes (N, 4) and first points (N, 2), scaled; what is missing lies infinitely far away."""
+    boxes = [(b.x1, b.y1, b.x2, b.y2) if (b := item.box) else 2 * _NO_POINT for item in objects]
     points = [(p.x, p.y) if (p := next(iter(i.points), None)) else _NO_POINT for i in objects]
     return np.array(boxes) * scale, np.array(points) * scale

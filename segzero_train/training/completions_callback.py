@@ -16,7 +16,7 @@ from transformers.integrations import TensorBoardCallback
 from segzero import overlay
 from segzero.reasoning.answers import format_answer
 from segzero.reasoning.prompts import TRAINING_PROMPTS
-from segzero.types import GroundedObject, Segmentation, SegmentedObject
+from segzero.types import Box, GroundedObject, Segmentation, SegmentedObject
 from segzero_train.datasets.columns import parse_solution
 from segzero_train.rewards import RewardContext, RewardFunction
 
@@ -115,7 +115,7 @@ class SampledCompletions(TrainerCallback):
             rewards += "; malformed"
         nothing = np.zeros((height, width), bool)
         placed = tuple(
-            SegmentedObject(number, each.box, each.points, nothing, 0.0)
+            SegmentedObject(number, each.box or Box.around(each.points), each.points, nothing, 0.0)
             for number, each in enumerate(objects or (), start=1)
         )
         image = _with_boxes(item.image, self._context.placed(_as_answer(item, self._context), size))
@@ -171,7 +171,7 @@ def _with_boxes(
     """The image with the objects' boxes in white."""
     drawn = image.copy()
     for item in objects or ():
-        box = item.box
+        box = item.box or Box.around(item.points)
         corners = (int(box.x1), int(box.y1)), (int(box.x2), int(box.y2))
         cv2.rectangle(drawn, *corners, (255, 255, 255), 2)
     return drawn

@@ -167,7 +167,7 @@ def test_a_camera_without_images_keeps_no_other_one_waiting(rig: Rig) -> None:
     rig.front.set_parameter("first_frame_timeout", 60.0)
     rig.front.activate()
     rig.front.ask("the red ball")
-    wait_until(lambda: rig.nodes[0]._processor._worker.busy, "the first question")  # type: ignore[union-attr]
+    wait_until(lambda: rig.nodes[0]._processor._worker.busy, "the first question")
     rig.rear.activate()
     rig.reasoners[0].gate.set()
     with filming(rig.rear):

@@ -136,7 +136,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-@pytest.mark.parametrize("answer_format", FORMATS)
+@pytest.mark.parametrize("answer_format", ["seg_zero", "vision_reasoner"])
 def test_read_strictly_anything_else_is_malformed_and_keeps_the_text(body, answer_format):
     text = f"<think>x</think><answer>{body}</answer>"
     with pytest.raises(MalformedAnswer) as caught:
@@ -205,9 +205,25 @@ def test_answers_are_written_as_in_the_prompts():
     assert written == VISION_REASONER_EXAMPLE
 
 
+@pytest.mark.parametrize("layout", ["seg_zero", "vision_reasoner"])
+@pytest.mark.parametrize(
+    ("part", "body", "strange"),
+    [("box", BOX, f"{BOX}, {POINT}"), ("points", POINT, f"{BOX}, {POINT}"), ("box", BOX, POINT),
+     ("points", POINT, BOX)],
+)  # fmt: skip
+def test_a_part_alone_is_an_object_and_nothing_beside_it(layout, part, body, strange):
+    (item,) = answered(f"[{{{body}}}]", f"{layout}_{part}")
+    assert (item.box is None, item.points == ()) == (part == "points", part == "box")
+    with pytest.raises(MalformedAnswer, match=r"not none|not one"):
+        answered(f"[{{{strange}}}]", f"{layout}_{part}")
+
+
 @pytest.mark.parametrize(
     ("reasoning", "objects", "answer_format"),
     [
+        ("x", [GroundedObject(None, (Point(1, 2),))], "seg_zero"),
+        ("x", [GroundedObject(None, (Point(1, 2),))], "vision_reasoner_box"),
+        ("x", [GroundedObject(Box(1, 2, 3, 4), ())], "vision_reasoner_points"),
         ("x", [SEG_ZERO_OBJECT], "vision_reasoner"),
         ("x", [SEG_ZERO_OBJECT] * 2, "seg_zero"),
         ("x", [GroundedObject(Box(1, 2, 3, 4), ())], "seg_zero"),

@@ -6,7 +6,7 @@ import pytest
 
 from segzero.errors import MalformedAnswer
 from segzero.profiles import load_profile, profile_names
-from segzero.reasoning.answers import FORMATS
+from segzero.reasoning.answers import FORMATS, LAYOUTS
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.coordinates import CONVENTIONS, ROUNDINGS
 from segzero.types import Answer, Box, GroundedObject, Point
@@ -22,7 +22,33 @@ def test_what_is_written_is_read_again(answer_format: Any, coordinates: Any, rou
     form = CompletionFormat(answer_format, coordinates, rounding)
     text = form.write(ANSWER, (840, 840), (640, 480))
     read = form.read(text, (840, 840), (640, 480))
-    assert (read.reasoning, read.objects) == (ANSWER.reasoning, ANSWER.objects)
+    (item,), layout = ANSWER.objects, LAYOUTS[answer_format]
+    held = (item.box if layout.box else None, item.points if layout.points else ())
+    assert (read.reasoning, read.objects) == (ANSWER.reasoning, (GroundedObject(*held),))
+
+
+@pytest.mark.parametrize(
+    ("body", "objects"),
+    [
+        ('[{"point_2d": [500,500]}, {"point_2d": [2000,500]}]', [(Point(80, 60),)]),
+        ('{"points_1": [500,500], "points_2": [2000,500]}', [(Point(80, 60), Point(159, 60))]),
+        ("[]", []),
+    ],
+)
+def test_points_alone_are_clipped_and_lie_in_the_image(body: str, objects: Any) -> None:
+    form = CompletionFormat("vision_reasoner_points", "relative_1000")
+    answer = form.read(f"<answer>{body}</answer>", (224, 224), (160, 120))
+    assert [(item.box, item.points) for item in answer.objects] == [(None, p) for p in objects]
+
+
+@pytest.mark.parametrize(
+    "body", ['[{"point_2d": [-50,500]}]', '[{"point_2d": [500,1200]}]', "[{}]"]
+)
+def test_points_without_any_in_the_image_are_malformed(body: str) -> None:
+    with pytest.raises(MalformedAnswer):
+        CompletionFormat("vision_reasoner_points", "relative_1000").read(
+            f"<answer>{body}</answer>", (224, 224), (160, 120)
+        )
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_several_values_are_several_objects(body: str) -> None:
     assert answer.dropped == ()
 
 
-def places(objects: Iterable[GroundedObject]) -> list[tuple[Box, tuple[Point, ...]]]:
+def places(objects: Iterable[GroundedObject]) -> list[tuple[Box | None, tuple[Point, ...]]]:
     return [(item.box, item.points) for item in objects]
 
 

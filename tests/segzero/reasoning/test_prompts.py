@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segzero.errors import BadQuestion
+from segzero.reasoning.answers import FORMATS, format_answer, parse
 from segzero.reasoning.prompts import (
     MAX_QUESTION,
     PROMPTS,
@@ -35,6 +36,24 @@ def user_text(prompt: str | PromptTemplate, question: str) -> str:
 )
 def test_prompts_are_the_authors_word_for_word(prompt, expected):
     assert user_text(prompt, "the red ball") == expected
+
+
+@pytest.mark.parametrize("layout", ["seg_zero", "vision_reasoner"])
+@pytest.mark.parametrize(
+    ("variant", "asked", "not_asked"),
+    [("no_thinking", ["bbox", "point"], ["think"]), ("box", ["think", "bbox"], ["point"]),
+     ("points", ["think", "point"], ["bbox"])],
+)  # fmt: skip
+def test_a_variant_asks_for_all_but_what_it_leaves_out(layout, variant, asked, not_asked):
+    text = user_text(f"{layout}_{variant}", "the red ball")
+    assert [word in text for word in (*asked, *not_asked)] == [True] * len(asked) + [False]
+
+
+@pytest.mark.parametrize("answer_format", FORMATS)
+def test_the_example_in_a_prompt_is_an_answer_in_its_format(answer_format):
+    _, _, example = PROMPTS[answer_format].text.partition("i.e., ")
+    answer = parse(example, answer_format, strict=True)
+    assert format_answer(answer.reasoning, answer.objects, answer_format) == example
 
 
 def test_system_turn_comes_first_and_the_image_before_the_text():

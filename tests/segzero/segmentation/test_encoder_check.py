@@ -125,6 +125,6 @@ def test_a_video_memory_of_other_names_is_refused_by_name(
         segmenter._video.__class__ = type("Other", (type(segmenter._video),), {name: property()})
     mask = np.zeros(image.shape[:2], bool)
     mask[20:80, 20:90] = True
-    thing = SegmentedObject(id=1, box=MUG.box, points=MUG.points, mask=mask, score=1.0)
+    thing = SegmentedObject(id=1, box=Box(20, 20, 90, 80), points=MUG.points, mask=mask, score=1.0)
     with pytest.raises(CheckpointError, match=f"video memory .*{name}"):
         segmenter.track(image, [thing])

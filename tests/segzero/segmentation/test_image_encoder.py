@@ -33,7 +33,7 @@ def test_features_are_those_of_transformers_bit_for_bit(
     sam2: Path, windows: list[int], everywhere: list[int]
 ) -> None:
     config = Sam2VideoConfig.from_pretrained(sam2)
-    backbone: Any = config.vision_config.backbone_config  # type: ignore[union-attr]
+    backbone: Any = config.vision_config.backbone_config
     backbone.window_size_per_stage = windows
     backbone.global_attention_blocks = everywhere
     torch.manual_seed(0)

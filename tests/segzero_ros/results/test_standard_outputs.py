@@ -58,7 +58,7 @@ def test_markers_go_when_nothing_is_followed_any_more(make_robot: Callable[..., 
     received = outputs(robot, markers=MarkerArray)["markers"]
     DepthCamera(robot).answer(7, depth(7))
     assert len(received.get(timeout=DEADLINE).markers) > 1
-    wait_until(lambda: robot.node._processor._follower.active, "following")  # type: ignore[union-attr]
+    wait_until(lambda: robot.node._processor._follower.active, "following")
     robot.operator.call(Trigger, "clear", Trigger.Request())
     (last,) = received.get(timeout=DEADLINE).markers
     assert last.action == Marker.DELETEALL
