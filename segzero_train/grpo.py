@@ -81,7 +81,7 @@ def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTra
     fit_precision(config)
     profile = base_profile(options)
     check_rewards(options.rewards, _reward_context(options, config, profile))
-    preflight.check_rewards_fit(options.rewards, profile)
+    preflight.check_rewards_fit(options.rewards, profile, options.training_prompt)
     preflight.check_groups(options, config)
     with config.main_process_first():
         found = _load(options, config.seed)

@@ -152,9 +152,9 @@ def row_target(
 
 
 def _in_pixels(item: GroundedObject, fx: float, fy: float) -> GroundedObject:
-    box = item.box
+    x1, y1, x2, y2 = _corners(item.box)
     return GroundedObject(
-        Box(box.x1 * fx, box.y1 * fy, box.x2 * fx, box.y2 * fy),
+        Box(x1 * fx, y1 * fy, x2 * fx, y2 * fy),
         tuple(Point(point.x * fx, point.y * fy) for point in item.points),
     )
 

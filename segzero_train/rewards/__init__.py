@@ -1,11 +1,13 @@
 """Rewards for GRPO: the authors' three sets, and more, composed by `build_rewards`.
 
-The sets, of which all but the first three need a RewardContext:
+The sets, of which those with `soft_accuracy` and `star` need a RewardContext:
 
 - `seg_zero_strict`, `seg_zero_soft`: one object, strict or soft about the answer's keys;
 - `vision_reasoner`: any number of objects;
 - `seg_zero_soft_accuracy`, `vision_reasoner_soft_accuracy`: without thresholds. The format is that
   of `seg_zero_soft` and of `vision_reasoner`;
+- `…_no_thinking`, `…_box`, `…_points` after `seg_zero` and `vision_reasoner`: for answers without
+  thinking, with a box only, with points only;
 - `star`, `star_stage2`: `vision_reasoner` with the masks in its accuracy, as StAR has it.
 
 Single rewards that need one: those of `NEED_MASKS`, `empty_answer`, `no_target`, `short_thinking`
@@ -17,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from segzero.reasoning.answers import AnswerFormat
 from segzero_train.errors import BadRecipe
 from segzero_train.rewards import seg_zero, vision_reasoner
 from segzero_train.rewards.base import RewardFunction
@@ -38,6 +41,7 @@ from segzero_train.rewards.ranked import ranked
 
 __all__ = [
     "NEED_MASKS",
+    "READ_FORMATS",
     "RENAMED",
     "REWARD_SETS",
     "RewardContext",
@@ -52,7 +56,25 @@ REWARD_SETS: Mapping[str, tuple[RewardFunction, ...]] = {
     "seg_zero_strict": seg_zero.STRICT,
     "seg_zero_soft": seg_zero.SOFT,
     "vision_reasoner": vision_reasoner.REWARDS,
+    "seg_zero_no_thinking": seg_zero.NO_THINKING,
+    "seg_zero_box": seg_zero.BOX,
+    "seg_zero_points": seg_zero.POINTS,
+    "vision_reasoner_no_thinking": vision_reasoner.NO_THINKING,
+    "vision_reasoner_box": vision_reasoner.BOX,
+    "vision_reasoner_points": vision_reasoner.POINTS,
 }
+READ_FORMATS: Mapping[str, AnswerFormat] = {
+    **dict.fromkeys(("seg_zero_strict", "seg_zero_soft", "seg_zero_soft_accuracy"), "seg_zero"),
+    "seg_zero_no_thinking": "seg_zero",
+    "seg_zero_box": "seg_zero_box",
+    "seg_zero_points": "seg_zero_points",
+    **dict.fromkeys(("vision_reasoner", "vision_reasoner_soft_accuracy"), "vision_reasoner"),
+    "vision_reasoner_no_thinking": "vision_reasoner",
+    "vision_reasoner_box": "vision_reasoner_box",
+    "vision_reasoner_points": "vision_reasoner_points",
+    **dict.fromkeys(("star", "star_stage2"), "vision_reasoner"),
+}
+"""The answer format that each set reads."""
 _FROM_MASKS: Mapping[str, Callable[[RewardContext], RewardFunction]] = {
     "mask_iou": make_mask_iou,
     "matched_mask_iou": make_matched_mask_iou,
@@ -158,12 +180,11 @@ def _find(
     if name in _SINGLE:
         return (_SINGLE[name](context),)
     chosen, _, member = name.rpartition(".")
-    members = {
-        function: f"{key}.{member}"
-        for key, functions in sets.items()
-        for function in functions
-        if function.__name__ == member and chosen in ("", key)
-    }
+    members: dict[RewardFunction, str] = {}
+    for key, functions in sets.items():
+        for function in functions:
+            if function.__name__ == member and chosen in ("", key):
+                members.setdefault(function, f"{key}.{member}")
     if not members:
         raise BadRecipe(f"unknown reward {name!r}; there are {_names(sets)}")
     if len(members) > 1:

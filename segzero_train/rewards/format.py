@@ -31,6 +31,18 @@ def thinking_format(text: str, solution: str) -> float:
     return float(has_thinking_format(text))
 
 
+@per_completion
+def answer_only(text: str, solution: str) -> float:
+    """1 if the completion is `<answer>…</answer>` without thinking; else 0."""
+    return float(is_answer_only(text))
+
+
+def is_answer_only(text: str) -> bool:
+    """Whether the text is `<answer>…</answer>` from end to end, with one tag of each."""
+    tags = [text.count(tag) for tag in ("<answer>", _CLOSING, _OPENING, "</think>")]
+    return text.startswith("<answer>") and text.endswith(_CLOSING) and tags == [1, 1, 0, 0]
+
+
 def make_empty_answer(context: RewardContext) -> RewardFunction:
     """The reward `empty_answer`."""
 

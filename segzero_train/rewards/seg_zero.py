@@ -8,6 +8,10 @@ first `{…}` of the completion, wherever it stands. Two sets differ in the keys
 - soft: the first key with "bbox" in it, and the first two with "point" (with "points", to
   `point_l1`), in upper or lower case.
 
+Three more sets are for the rows of the paper's tables 1 and 2 whose rewards were not published:
+NO_THINKING, BOX and POINTS take soft keys and leave out what their answers don't hold. Points
+without a box must lie in the true box.
+
 Coordinates are compared as written, in the units of the completion, with a solution
 `<box>(x1,y1),(x2,y2)</box><points>(x,y),(x,y)</points>` of whole numbers in the same units.
 """
@@ -19,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from segzero_train.rewards.base import RewardFunction, per_completion, unit
-from segzero_train.rewards.format import thinking_format
+from segzero_train.rewards.format import answer_only, thinking_format
 
 _TRUE_BOX = re.compile(r"<box>\((\d+),(\d+)\),\((\d+),(\d+)\)</box>")
 _TRUE_POINTS = re.compile(r"<points>\((\d+),(\d+)\),\((\d+),(\d+)\)</points>")
@@ -99,6 +103,34 @@ STRICT = _rewards(strict=True)
 SOFT = _rewards(strict=False)
 
 
+@per_completion
+def box_format(text: str, solution: str) -> float:
+    """1 if the answer is JSON with a box of four values and no point; else 0."""
+    answer = _answer(text)
+    return float(len(_box(answer, strict=False)) == 4 and len(answer) == 1)
+
+
+@per_completion
+def points_format(text: str, solution: str) -> float:
+    """1 if the answer is JSON with two points of two values and no box; else 0."""
+    answer = _answer(text)
+    named = all("point" in key.lower() for key in answer)
+    return float(named and [len(value) for value in answer.values()] == [2, 2])
+
+
+@per_completion
+def points_alone_l1(text: str, solution: str) -> float:
+    """As `point_l1`, with the true box in place of the answer's."""
+    points = _points(_answer(text), strict=False)
+    distance = _pairing(points, _true_points(solution), _true_box(solution))
+    return float(distance < 100)
+
+
+NO_THINKING = (answer_only, *SOFT[1:])
+BOX = (thinking_format, box_format, *SOFT[2:4])
+POINTS = (thinking_format, points_format, points_alone_l1)
+
+
 def _answer(text: str) -> dict[str, Any]:
     """The first `{…}` that holds something, as JSON; in linear time, unlike a regular expression.
 
@@ -163,8 +195,13 @@ def _l1(box: Sequence[float], ground_truth: Sequence[float]) -> float:
 
 def _point_distance(answer: dict[str, Any], ground_truth: tuple[Pair, Pair], strict: bool) -> float:
     """Mean distance of the better pairing, infinite if a point lies outside the answer's box."""
-    box = _box(answer, strict)
-    first, second = _points(answer, strict)
+    return _pairing(_points(answer, strict), ground_truth, _box(answer, strict))
+
+
+def _pairing(
+    points: tuple[Pair, Pair], ground_truth: tuple[Pair, Pair], box: Sequence[float]
+) -> float:
+    first, second = points
     if not all(box[0] <= x <= box[2] and box[1] <= y <= box[3] for x, y in (first, second)):
         return math.inf
     straight = _distance(first, ground_truth[0]) + _distance(second, ground_truth[1])

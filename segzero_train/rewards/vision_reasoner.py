@@ -4,11 +4,16 @@ Values are those of the authors' code (github.com/dvlab-research/Seg-Zero, `visi
 where that raises, and catches its own error, what was earned until then counts, which is 0 for
 accuracy. So `[]` has an accuracy of 0 even where it is right: `empty_answer` pays there.
 
+NO_THINKING, BOX and POINTS are for answers without thinking, with a box only and with a point only,
+as in Seg-Zero's tables 1 and 2. They leave out what their answers don't hold. A point without a box
+must lie in the true box.
+
 Coordinates are compared as written, in the units of the completion, with a solution
 `[{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y]}, …]` in the same units.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +22,11 @@ from scipy.optimize import linear_sum_assignment
 
 from segzero.reasoning.answers import MAX_OBJECTS
 from segzero_train.rewards.base import UNSCORABLE, RewardFunction, per_completion
-from segzero_train.rewards.format import has_thinking_format
+from segzero_train.rewards.format import has_thinking_format, is_answer_only
 
 Objects = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Boxes (N, 4) in xyxy order and points (N, 2)."""
+_KEYS = (("bbox_2d", 4), ("point_2d", 2))
 
 
 @per_completion
@@ -29,7 +35,25 @@ def format(text: str, solution: str) -> float:
 
     A box is a list of four under `bbox_2d`, a point a list of two under `point_2d`.
     """
-    return float(has_thinking_format(text)) + _answer_format(text)
+    return float(has_thinking_format(text)) + _answer_format(text, _KEYS)
+
+
+@per_completion
+def format_no_thinking(text: str, solution: str) -> float:
+    """As `format`, with 1 for `<answer>…</answer>` alone in place of the thinking format."""
+    return float(is_answer_only(text)) + _answer_format(text, _KEYS)
+
+
+@per_completion
+def box_list_format(text: str, solution: str) -> float:
+    """1 for the thinking format, and the mean over the objects of 1 for a box."""
+    return float(has_thinking_format(text)) + _answer_format(text, _KEYS[:1])
+
+
+@per_completion
+def point_list_format(text: str, solution: str) -> float:
+    """1 for the thinking format, and the mean over the objects of 1 for a point."""
+    return float(has_thinking_format(text)) + _answer_format(text, _KEYS[1:])
 
 
 @per_completion
@@ -46,6 +70,25 @@ def accuracy(text: str, solution: str) -> float:
 
 
 @per_completion
+def box_accuracy(text: str, solution: str) -> float:
+    """As `accuracy`, for the box alone: up to 2 for each object."""
+    boxes = _column(_answer(text), "bbox_2d")
+    unplaced = np.zeros((len(boxes), 2))
+    iou, l1, _ = _compare((boxes, unplaced), _objects(json.loads(solution)))
+    return matched((iou > 0.5).astype(float) + (l1 < 10))
+
+
+@per_completion
+def point_accuracy(text: str, solution: str) -> float:
+    """As `accuracy`, for the point alone: up to 1 for each object, inside the true box."""
+    points, truth = _column(_answer(text), "point_2d"), _objects(json.loads(solution))
+    _, _, distance = _compare((np.zeros((len(points), 4)), points), truth)
+    at, box = points[:, None], truth[0][None]
+    inside = ((at >= box[..., :2]) & (at <= box[..., 2:])).all(axis=2)  # (M, N)
+    return matched(((distance < 30) & inside).astype(float))
+
+
+@per_completion
 def non_repeat(text: str, solution: str) -> float:
     """1, but 0 once two sentences (what stands between full stops) have come before."""
     sentences = [stripped for sentence in text.split(".") if (stripped := sentence.strip())]
@@ -53,6 +96,9 @@ def non_repeat(text: str, solution: str) -> float:
 
 
 REWARDS: tuple[RewardFunction, ...] = (format, accuracy, non_repeat)
+NO_THINKING: tuple[RewardFunction, ...] = (format_no_thinking, accuracy, non_repeat)
+BOX: tuple[RewardFunction, ...] = (box_list_format, box_accuracy, non_repeat)
+POINTS: tuple[RewardFunction, ...] = (point_list_format, point_accuracy, non_repeat)
 
 
 def soft_accuracy(longest_side: float) -> RewardFunction:
@@ -102,13 +148,13 @@ def _answer(text: str) -> Any:
     return json.loads(text[start : text.index("</answer>", start)].strip())
 
 
-def _answer_format(text: str) -> float:
+def _answer_format(text: str, keys: Sequence[tuple[str, int]]) -> float:
     earned = 0.0
     try:
         answer = _answer(text)
         for item in answer:
             right = 0
-            for key, length in (("bbox_2d", 4), ("point_2d", 2)):
+            for key, length in keys:
                 if key in item:
                     value = item[key]
                     right += isinstance(value, list) and len(value) == length
@@ -119,9 +165,11 @@ def _answer_format(text: str) -> float:
 
 
 def _objects(answer: Any) -> Objects:
-    boxes = [item["bbox_2d"] for item in answer]
-    points = [item["point_2d"] for item in answer]
-    return _table(boxes[:MAX_OBJECTS], 4), _table(points[:MAX_OBJECTS], 2)
+    return _column(answer, "bbox_2d"), _column(answer, "point_2d")
+
+
+def _column(answer: Any, key: str) -> NDArray[np.float64]:
+    return _table([item[key] for item in answer][:MAX_OBJECTS], dict(_KEYS)[key])
 
 
 def _table(rows: list[Any], width: int) -> NDArray[np.float64]:

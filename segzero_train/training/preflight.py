@@ -14,10 +14,12 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from segzero.errors import SegZeroError
 from segzero.profiles import Profile
+from segzero.reasoning.answers import LAYOUTS
 from segzero.weights import resolve_weights
 from segzero_train.datasets.columns import row_objects
 from segzero_train.errors import BadData, BadRecipe
 from segzero_train.recipe import GrpoOptions, TaskOptions
+from segzero_train.rewards import READ_FORMATS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,6 +31,7 @@ _FOR_FORMAT = {
     "vision_reasoner": "vision_reasoner_7b or own_7b_lora",
 }
 """Recipes by the answer format of their profile."""
+_UNTHINKING = "_no_thinking"
 
 
 def check_machine(options: TaskOptions, config: Any) -> None:
@@ -80,7 +83,7 @@ def check_style(dataset: "Dataset", profile: Profile) -> None:
         BadData: It writes one object with two points, and a solution holds something else. The
             message names what fits.
     """
-    if profile.answer_format != "seg_zero" or "solution" not in dataset.column_names:
+    if LAYOUTS[profile.answer_format].keys != "seg_zero" or "solution" not in dataset.column_names:
         return
     found = [_is_single(text) for text in dataset["solution"]]
     if all(found):
@@ -103,31 +106,35 @@ def check_has_masks(dataset: "Dataset", needed_by: str, remedy: str) -> None:
         )
 
 
-def check_rewards_fit(specs: Sequence[str], profile: Profile) -> None:
+def check_rewards_fit(specs: Sequence[str], profile: Profile, training_prompt: str = "") -> None:
     """Check that sets of rewards read the answers that the profile's model writes.
 
     Args:
         specs: `NAME` or `NAME=WEIGHT`.
         profile: The profile of the trained model.
+        training_prompt: As in the recipe; empty for the profile's.
 
     Raises:
-        BadRecipe: A set is for another answer format, and would pay nothing, ever.
+        BadRecipe: A set is for another answer format, and would pay nothing, ever; or it pays for
+            thinking that the prompt doesn't ask for, or the other way round.
     """
+    prompt = training_prompt or profile.prompt
     for spec in specs:
         name = spec.partition("=")[0].strip()
-        if name in ("star", "star_stage2") and profile.answer_format != "vision_reasoner":
+        if (read := READ_FORMATS.get(name.removeprefix("ranked.").partition(".")[0])) is None:
+            continue
+        if read != profile.answer_format:
+            fitting = [key for key, form in READ_FORMATS.items() if form == profile.answer_format]
             raise BadRecipe(
-                f"the rewards {name} read answers in the format vision_reasoner, but the profile "
-                f"{profile.name} writes {profile.answer_format}: take a profile that writes "
-                f"vision_reasoner, or add seg_zero_strict and mask_iou_steps in their place"
+                f"the rewards {name} read answers in the format {read}, but the profile "
+                f"{profile.name} writes {profile.answer_format}: take rewards for "
+                f"{profile.answer_format} ({', '.join(fitting)}), or {_other_profile(read)}"
             )
-        for other, recipes in _FOR_FORMAT.items():
-            if name.startswith(other) and other != profile.answer_format:
-                raise BadRecipe(
-                    f"the rewards {name} read answers in the format {other}, but the profile "
-                    f"{profile.name} writes {profile.answer_format}: take rewards for "
-                    f"{profile.answer_format}, or begin with the recipe {recipes}"
-                )
+        if (_UNTHINKING in name) != prompt.endswith(_UNTHINKING):
+            raise BadRecipe(
+                f"the rewards {name} and the prompt {prompt} disagree on whether the model thinks: "
+                f"take both with {_UNTHINKING}, or both without"
+            )
 
 
 def check_groups(options: GrpoOptions, config: Any) -> None:
@@ -185,6 +192,12 @@ def computed_once(compute: Callable[[], Result], config: Any) -> Result:
     if failure is not None:
         raise failure
     return result
+
+
+def _other_profile(answer_format: str) -> str:
+    if answer_format in _FOR_FORMAT:
+        return f"begin with the recipe {_FOR_FORMAT[answer_format]}"
+    return f"a profile with answer_format: {answer_format}"
 
 
 def _check_trackers(names: Sequence[str]) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -212,10 +214,11 @@ def test_answers_are_written_as_in_the_prompts():
      ("points", POINT, BOX)],
 )  # fmt: skip
 def test_a_part_alone_is_an_object_and_nothing_beside_it(layout, part, body, strange):
-    (item,) = answered(f"[{{{body}}}]", f"{layout}_{part}")
+    form: Any = f"{layout}_{part}"
+    (item,) = answered(f"[{{{body}}}]", form)
     assert (item.box is None, item.points == ()) == (part == "points", part == "box")
     with pytest.raises(MalformedAnswer, match=r"not none|not one"):
-        answered(f"[{{{strange}}}]", f"{layout}_{part}")
+        answered(f"[{{{strange}}}]", form)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import time
 from typing import Any
@@ -10,7 +11,10 @@ from hypothesis import given
 from segzero_train.rewards import REWARD_SETS, build_rewards
 from tests.segzero_train.reward_texts import COMPLETIONS, CONTEXT, MULTI, SINGLE, answer, thing
 
-HIGHEST = {"format": 3, "accuracy": 3, "soft_accuracy": 3}
+HIGHEST = {
+    **{"format": 3, "accuracy": 3, "soft_accuracy": 3},
+    **{"box_list_format": 2, "point_list_format": 2, "box_accuracy": 2},
+}
 """Of every other reward it is 1."""
 
 
@@ -30,6 +34,12 @@ def test_there_are_500_golden_completions() -> None:
         ("seg_zero_strict", "thinking_format answer_format box_iou box_l1 point_l1"),
         ("seg_zero_soft", "thinking_format answer_format box_iou box_l1 point_l1"),
         ("vision_reasoner", "format accuracy non_repeat"),
+        ("seg_zero_no_thinking", "answer_only answer_format box_iou box_l1 point_l1"),
+        ("seg_zero_box", "thinking_format box_format box_iou box_l1"),
+        ("seg_zero_points", "thinking_format points_format points_alone_l1"),
+        ("vision_reasoner_no_thinking", "format_no_thinking accuracy non_repeat"),
+        ("vision_reasoner_box", "box_list_format box_accuracy non_repeat"),
+        ("vision_reasoner_points", "point_list_format point_accuracy non_repeat"),
     ],
 )
 def test_a_set_holds_the_rewards_by_name(name: str, rewards: str) -> None:
@@ -80,6 +90,61 @@ def test_messages_give_what_their_text_gives(name: str) -> None:
         assert reward(texts, solutions) == reward(messages, solutions) == reward(parts, solutions)
 
 
+PARTS = {
+    "seg_zero_box": "{'bbox': [100,100,199,199]}",
+    "seg_zero_points": "{'points_1': [130,130], 'points_2': [170,170]}",
+    "vision_reasoner_box": '[{"bbox_2d": [100,100,199,199]}]',
+    "vision_reasoner_points": '[{"point_2d": [150,140]}]',
+}
+TRUTH = {
+    "seg_zero": "<box>(100,100),(199,199)</box><points>(130,130),(170,170)</points>",
+    "vision_reasoner": json.dumps([thing(100, 100, 199, 199)]),
+}
+
+
+def earned(name: str, body: str, thinking: str = "<think>so</think>") -> list[float]:
+    text = f"{thinking}<answer>{body}</answer>".replace("'", '"')
+    solution = TRUTH[next(key for key in TRUTH if name.startswith(key))]
+    return [reward([text], [solution])[0] for reward in REWARD_SETS[name]]
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "moved"),
+    [
+        ("seg_zero_box", [1, 1, 1, 1], [1, 1, 0, 0]),
+        ("seg_zero_points", [1, 1, 1], [1, 1, 0]),
+        ("vision_reasoner_box", [2, 2, 1], [2, 0, 1]),
+        ("vision_reasoner_points", [2, 1, 1], [2, 0, 1]),
+    ],
+)
+def test_a_right_part_alone_earns_everything_and_a_moved_one_its_form(
+    name: str, right: list[int], moved: list[int]
+) -> None:
+    assert earned(name, PARTS[name]) == right
+    assert earned(name, re.sub(r"\b1(?=\d)", "7", PARTS[name])) == moved
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("layout", TRUTH)
+def test_a_part_beside_what_was_not_asked_for_loses_the_form(name: str, layout: str) -> None:
+    both = {
+        "seg_zero": "{'bbox': [1,1,9,9], 'points_1': [3,3], 'points_2': [7,7]}",
+        "vision_reasoner": "[]",
+    }[layout]
+    assert sum(earned(name, both)) < sum(earned(name, PARTS[name]))
+
+
+@pytest.mark.parametrize("layout", TRUTH)
+@pytest.mark.parametrize("thinking", ["<think>so</think>", "so ", "<answer></answer>"])
+def test_without_thinking_only_the_answer_alone_earns_the_form(layout: str, thinking: str) -> None:
+    name, objects = f"{layout}_no_thinking", TRUTH["vision_reasoner"]
+    if layout == "seg_zero":
+        objects = "{'bbox': [100,100,199,199], 'points_1': [130,130], 'points_2': [170,170]}"
+    alone, beside = earned(name, objects, ""), earned(name, objects, thinking)
+    assert sum(alone) == {"seg_zero": 5, "vision_reasoner": 7}[layout]
+    assert beside[0] <= alone[0] - 1
+
+
 @given(COMPLETIONS)
 def test_no_completion_raises_or_leaves_the_range(text: str) -> None:
     cases = [
@@ -87,6 +152,7 @@ def test_no_completion_raises_or_leaves_the_range(text: str) -> None:
         ("seg_zero_soft", SINGLE[0]["solution"]),
         ("seg_zero_soft_accuracy", SINGLE[0]["solution"]),
         ("vision_reasoner", MULTI[1]["solution"]),
+        *((name, TRUTH[name.partition("_box")[0].partition("_points")[0]]) for name in PARTS),
         ("vision_reasoner_soft_accuracy", MULTI[1]["solution"]),
         ("empty_answer", "[]"),
         ("short_thinking", "[]"),

@@ -125,11 +125,20 @@ def test_a_style_that_does_not_fit_names_what_does(several: Path, table: Path) -
         ("seg_zero_strict.box_iou", "demo", "seg_zero_7b"),
         ("vision_reasoner", "seg-zero-7b", "own_7b_lora"),
         ("vision_reasoner_soft_accuracy", "seg-zero-7b", "vision_reasoner_7b"),
+        ("vision_reasoner_box", "demo", "answer_format: vision_reasoner_box"),
+        ("ranked.star.format", "seg-zero-7b", "vision_reasoner_7b"),
+        ("vision_reasoner_no_thinking", "demo", "both without"),
     ],
 )
 def test_rewards_that_would_never_pay_are_refused(rewards: str, profile: str, recipe: str) -> None:
     with pytest.raises(BadRecipe, match=recipe):
         check_rewards_fit(["mask_iou", rewards], load_profile(profile))
+
+
+@pytest.mark.parametrize("rewards", ["vision_reasoner", "vision_reasoner.format"])
+def test_rewards_for_thinking_do_not_go_with_a_prompt_without(rewards: str) -> None:
+    with pytest.raises(BadRecipe, match="disagree on whether the model thinks"):
+        check_rewards_fit([rewards], load_profile("demo"), "vision_reasoner_no_thinking")
 
 
 @pytest.mark.slow
