@@ -5,22 +5,28 @@ which few have a thought and most an empty one: it then answers without thinking
 thinks in some samples. GRPO finds that thinking pays.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+import yaml
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
+from segzero.files import write_text_whole
+from segzero.profiles import load_profile
 from segzero_train.demo.frames import Frames
 from segzero_train.demo.lessons import make_lesson
 from segzero_train.demo.loop import Losses, train
+from segzero_train.demo.reasoner import save_reasoner
 from segzero_train.demo.writer import Writer
 
 THOUGHTFUL = 0.12
 """Share of the completions that have the thought."""
 _PICTURES, _QUESTIONS = 12, 3
 _LEARNING_RATE = 3e-4
+_SUMMARY = "the demo's reasoner, which seldom thinks; the base of config/grpo/demo.yaml"
 
 
 def train_base(
@@ -60,3 +66,21 @@ def train_base(
     train("seldom", model, losses, steps, _LEARNING_RATE, folder)
     visual.requires_grad_(True)
     return model.eval()
+
+
+def load_reasoner(folder: Path) -> tuple[Qwen3VLForConditionalGeneration, Qwen3VLProcessor]:
+    """Load a demo reasoner and its processor, weights in float32."""
+    model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model, Qwen3VLProcessor.from_pretrained(folder)
+
+
+def save_base(
+    model: Qwen3VLForConditionalGeneration, processor: Qwen3VLProcessor, folder: Path
+) -> None:
+    """Save the base, with a profile of it and the segmenter in the folder beside it."""
+    save_reasoner(model, processor, folder)
+    content: dict[str, Any] = asdict(load_profile("demo"))
+    content |= {"summary": _SUMMARY, "reasoner": ".", "segmenter": "../segmenter"}
+    del content["name"], content["server"]
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    write_text_whole(folder / "profile.yaml", text)

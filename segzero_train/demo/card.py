@@ -7,6 +7,7 @@ from typing import Any
 from safetensors import safe_open
 
 from segzero.files import write_text_whole
+from segzero_train.demo.base import THOUGHTFUL
 from segzero_train.evaluation.paper_tables import with_interval
 from segzero_train.evaluation.scores import named_rows
 
@@ -22,6 +23,7 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 
 - `reasoner/`: Qwen3-VL architecture, {reasoner} parameters, own tokenizer, {side} px pictures;
   coordinates relative to 1000; prompt and answer format `vision_reasoner`.
+- `base/`: the same reasoner before GRPO, with a profile. It can think, but seldom does.
 - `segmenter/`: SAM2 architecture (video checkpoint), small Hiera, {segmenter} parameters,
   {side} px, with a video memory; object pointers carry no time, as in SAM 2.0.
 
@@ -38,8 +40,10 @@ the whole of segzero runs on a laptop without a GPU or a network. On photographs
 | writing | {writing_steps} | next tokens of "what stands where, which of it matches, answer" |
 | naming | {naming_steps} | the same, vision tower frozen, three questions of category 1 a picture |
 | matching | {matching_steps} | likewise with questions of all categories |
+| base | {base_steps} | likewise; a thought in {thoughtful:.0%} of the answers, else an empty one |
+| GRPO | {grpo_steps} | `config/grpo/demo.yaml`: reward alone, from `base/` to `reasoner/` |
 
-Supervised training, unlike the published Seg-Zero: this is a base to run and to train on.
+The last stage is the method of Seg-Zero: the base seldom thinks, and reward teaches it to.
 
 ## What they score
 
@@ -74,13 +78,15 @@ def write_card(folder: Path, options: dict[str, Any], figures: dict[str, Any], s
         side: Of the models' input in pixels.
     """
     text = _CARD.format(
+        thoughtful=THOUGHTFUL,
         reasoner=_parameters(folder / "reasoner"),
         segmenter=_parameters(folder / "segmenter"),
         side=side,
         rows="\n".join(_row(name, row) for name, row in named_rows(figures)),
         convention=figures["convention"],
         malformed=figures["malformed"],
-        **{key: value for key, value in options.items() if isinstance(value, int)},
+        **{key: value for key, value in options.items() if isinstance(value, int)}
+        | {"grpo_steps": options["grpo_steps"] or "as there"},
     )
     write_text_whole(folder / "README.md", text)
 
