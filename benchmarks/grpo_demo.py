@@ -39,16 +39,15 @@ def main() -> int:
     runs = {f"seed {seed}": options.run / f"seed-{seed}" for seed in options.seeds}
     for seed, folder in zip(options.seeds, runs.values(), strict=True):
         _train([*words, "--seed", str(seed)], folder)
+    compared = {name: compare(folder / "greedy") | _times(folder) for name, folder in runs.items()}
     figures = {
         "runs": shlex.join(["python", *words, "--seed", "SEED"]),
-        **{name: compare(folder / "greedy") | _times(folder) for name, folder in runs.items()},
+        **compared,
     }
     records.record(figures, ("torch", "transformers", "trl"), options.out)
     print(json.dumps(figures, indent=2))
-    draw(
-        {name: figures[name]["curve"] for name in runs},
-        options.out.with_suffix(".png"),
-    )
+    curves = {name: found["curve"] for name, found in compared.items()}
+    draw(curves, options.out.with_suffix(".png"))
     return 0
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import grpo_demo
 import pytest
 
-
 NO_THOUGHT = "<think>  </think><answer>[]</answer>"
 
 
