@@ -92,12 +92,21 @@ setup(
     project_urls={"Paper": "https://arxiv.org/abs/2503.06520"},
     python_requires=">=3.11",
     packages=[
-        *find_packages(include=["segzero", "segzero.*", "segzero_sim*", "segzero_train*"]),
+        *find_packages(
+            include=[
+                "segzero",
+                "segzero.*",
+                "segzero_console*",
+                "segzero_sim*",
+                "segzero_train*",
+            ]
+        ),
         *DATA,
     ],
     package_dir=DATA,
     package_data={
         "segzero": ["py.typed"],
+        "segzero_console": ["static/*", "static/**/*"],
         **{package: ["*"] for package in DATA},
     },
     install_requires=[
@@ -149,11 +158,24 @@ setup(
         ],
         "sam2": ["sam2>=1.1,<2"],
         "bags": ["rosbags>=0.11.9,<0.12"],
+        "console": [
+            *SIM,
+            "starlette>=1.10,<2",
+            "uvicorn>=0.54,<0.55",
+            "websockets>=17.4,<18",
+        ],
         # Tests compare with these. The set-up leaves out their dependencies, which no test needs.
         "oracles": [
             "dashscope>=1.20.14,<1.20.15",  # carries the vocabulary of Qwen's tokenizers
             "qwen-vl-utils>=0.0.14,<0.1",
         ],
     },
-    entry_points={"console_scripts": ["segzero = segzero.cli:main"]},
+    entry_points={
+        "console_scripts": ["segzero = segzero.cli:main"],
+        # Further commands of `segzero`, which does not know them.
+        "segzero.commands": [
+            "annotate = segzero_console.command:annotate",
+            "console = segzero_console.command:console",
+        ],
+    },
 )

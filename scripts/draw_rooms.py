@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
-PACKAGES = ("segzero_ros", "segzero_train", "segzero", "segzero_sim")
+PACKAGES = ("segzero_console", "segzero_ros", "segzero_train", "segzero", "segzero_sim")
 BEGIN, END = "<!-- rooms:begin -->", "<!-- rooms:end -->"
 
 Graph = dict[str, set[str]]

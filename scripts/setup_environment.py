@@ -42,7 +42,15 @@ ENVIRONMENT_FILES = ("constraints.txt", "setup.py", "scripts/setup_environment.p
 # A change in one of these makes the build stale; of the folders only the names count, because
 # `--symlink-install` lets every edit through.
 BUILD_FILES = ("CMakeLists.txt", "package.xml", "msg", "action", "srv", "scripts/executable.py.in")
-BUILD_FOLDERS = ("segzero", "segzero_ros", "segzero_sim", "launch", "config", "checkpoints")
+BUILD_FOLDERS = (
+    "segzero",
+    "segzero_console",
+    "segzero_ros",
+    "segzero_sim",
+    "launch",
+    "config",
+    "checkpoints",
+)
 
 
 def main() -> None:
@@ -108,7 +116,8 @@ def make_environment(with_ros: bool) -> None:
     pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt")
     run(*pip, "setuptools")
     # The environment itself builds what comes as source: Meta's sam2 must find torch meanwhile.
-    extras = "sim,train,bags,dev,docs" if with_ros else "ros-wheels,sim,train,bags,dev,docs"
+    extras = "sim,train,bags,console,dev,docs"
+    extras = extras if with_ros else f"ros-wheels,{extras}"
     run(*pip, "--no-build-isolation", "--editable", f".[{extras}]")
     run(*pip, "--no-build-isolation", "sam2", SAM2_BUILD_CUDA="0")
     # Tests read a file of the first and compare with the second. They would bring along clients of

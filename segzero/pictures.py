@@ -42,30 +42,31 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if len(data) > MAX_BYTES:
         raise BadImage(f"can't read {path}: it is larger than {MAX_BYTES >> 20} MiB")
     try:
-        return _rgb(upright(decode(data)))
+        return to_rgb(upright(decode(data)))
     except BadImage as error:
         raise BadImage(f"{path} can't be used: {error}") from error
 
 
-def decode(source: bytes | Image.Image) -> Image.Image:
+def decode(source: bytes | Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a picture as it is stored; its size is checked before any pixel is decoded.
 
     Args:
         source: The content of a file, or a picture that another library opened.
+        max_pixels: The most pixels that are decoded.
 
     Returns:
         The decoded picture, its first frame.
 
     Raises:
-        BadImage: It has more than MAX_PIXELS, or isn't a whole picture.
+        BadImage: It has more than `max_pixels`, or isn't a whole picture.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that are refused
             picture = Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
-            if picture.width * picture.height > MAX_PIXELS:
+            if picture.width * picture.height > max_pixels:
                 raise BadImage(
-                    f"{picture.width}x{picture.height} pixels, at most {MAX_PIXELS} are read"
+                    f"{picture.width}x{picture.height} pixels, at most {max_pixels} are read"
                 )
             picture.load()
     except BadImage:
@@ -106,7 +107,12 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
         Image.fromarray(image).save(partial)
 
 
-def _rgb(picture: Image.Image) -> NDArray[np.uint8]:
+def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    """Convert a decoded picture to (H, W, 3) uint8 RGB; of 16 bits a channel the upper eight stay.
+
+    Raises:
+        BadImage: It has another depth.
+    """
     if picture.mode.startswith("I;16"):
         return np.repeat((np.asarray(picture) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     if picture.mode in ("I", "F"):

@@ -19,6 +19,7 @@ TRAINING = {"trl", "deepspeed", "peft", "accelerate", "datasets", "segzero_train
         ("segzero_sim", set()),
         ("segzero_ros", {"segzero", "segzero_sim"}),
         ("segzero_train", {"segzero", "segzero_sim"}),
+        ("segzero_console", {"segzero", "segzero_ros", "segzero_sim"}),
     ],
 )
 def test_a_package_imports_only_those_below_it(package: str, others: set[str]) -> None:
@@ -32,6 +33,7 @@ def test_a_package_imports_only_those_below_it(package: str, others: set[str]) -
         ("segzero_sim", ROS | TRAINING | {"torch", "transformers"}),
         ("segzero_ros", TRAINING | {"mujoco"}),
         ("segzero_train", ROS),
+        ("segzero_console", TRAINING),
     ],
 )
 def test_a_package_knows_nothing_of_other_floors(package: str, foreign: set[str]) -> None:
@@ -43,6 +45,7 @@ def test_a_package_knows_nothing_of_other_floors(package: str, foreign: set[str]
     [
         ("segzero_ros.tabletop_camera", "the demo's camera"),
         ("segzero_train.datasets.tabletop", "the demo's dataset"),
+        ("segzero_console.sources.tabletop", "a source without a camera"),
     ],
 )
 def test_the_simulator_is_imported_where_the_demo_is(importer: str, reason: str) -> None:

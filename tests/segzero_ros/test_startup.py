@@ -116,7 +116,7 @@ def test_a_signal_during_the_imports_is_no_traceback(
 ) -> None:
     template = Path(__file__).parents[2] / "scripts" / "executable.py.in"
     program = tmp_path / "program.py"
-    program.write_text(template.read_text().replace("@module@", module))
+    program.write_text(template.read_text().replace("@module@", f"segzero_ros.{module}"))
     with subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE, text=True) as process:
         maps = Path(f"/proc/{process.pid}/maps")
         wait_until(lambda: "_multiarray_umath" in maps.read_text(), "the import of NumPy")

@@ -1,0 +1,1 @@
+"""The console: a page to look, ask and correct, and its server."""
