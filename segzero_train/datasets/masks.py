@@ -11,6 +11,7 @@ Any other mask with soft edges is refused, since its values are no ids.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,9 +21,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from segzero.metrics import IGNORE
 from segzero.pictures import upright
-from segzero.reasoning.answers import MAX_OBJECTS
 from segzero.types import Box, GroundedObject
-from segzero_train.datasets.pictures import Stored, open_picture, png_bytes
+from segzero_train.datasets.mask_edges import Raw, is_blended, is_soft, is_trimap
+from segzero_train.datasets.mask_files import (
+    deep_channels,
+    is_exact,
+    largest_sample,
+    unscaled,
+)
+from segzero_train.datasets.pictures import Stored, open_picture, png_bytes, read_file
 from segzero_train.datasets.skipped import Unusable
 
 _MARK = "segzero"
@@ -32,9 +39,10 @@ _LOSSY_GREY = 8
 
 _EDGE = 7
 """Pixels across which a soft edge may run, at most."""
+_NEAR = 16
+"""How far from an edge compression changes pixels."""
 
 Ids = NDArray[np.int32]
-_Raw = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def read_mask(stored: Stored, white_is_object: bool = True) -> Ids:
@@ -51,7 +59,9 @@ def read_mask(stored: Stored, white_is_object: bool = True) -> Ids:
     Raises:
         Unusable: The mask is missing, can't be decoded, or isn't a mask of ids.
     """
-    picture = open_picture(stored, "mask")
+    data = read_file(stored, "mask") if isinstance(stored, Path) else stored
+    picture = open_picture(data, "mask")
+    file = data if isinstance(data, bytes) else None
     if (frames := _count_frames(picture)) > 1:
         raise Unusable("malformed mask", f"it has {frames} frames: one picture is meant")
     mask = upright(picture)
@@ -59,13 +69,23 @@ def read_mask(stored: Stored, white_is_object: bool = True) -> Ids:
         return np.asarray(mask).astype(np.int32)
     if mask.mode == "1":
         return np.asarray(mask).astype(np.int32)
+    exact = is_exact(picture, file)
     if mask.mode in ("P", "PA"):
-        indices = np.asarray(mask)
-        raw = indices[..., 0] if indices.ndim == 3 else indices
-        white_is_object = white_is_object and _white_at(mask, IGNORE)
-    else:
-        raw = _grey(mask, lossy=picture.format in ("JPEG", "MPO"))
-    return to_ids(raw, white_is_object, exact=picture.format not in ("JPEG", "MPO"))
+        raw, by_shade = _indices(mask)
+        white_is_object = white_is_object and (by_shade or _white_at(mask, IGNORE))
+        return to_ids(raw, white_is_object)
+    try:
+        deep = deep_channels(picture, file)
+    except ValueError as error:
+        raise Unusable("malformed mask", str(error)) from error
+    raw = (
+        _grey(mask, lossy=not exact)
+        if deep is None
+        else _one_channel(deep, False, deep.shape[2] == 4)
+    )
+    if raw.dtype == np.uint8 or picture.format == "PPM":
+        raw = unscaled(raw, largest_sample(picture, file))
+    return to_ids(raw, white_is_object, exact)
 
 
 def _count_frames(picture: Image.Image) -> int:
@@ -100,11 +120,14 @@ def to_ids(raw: NDArray, white_is_object: bool = True, exact: bool = True) -> Id
             return (raw > 0).astype(np.int32)
         return raw.astype(np.int32)
     middle = values[(values != 0) & (values != white)]
-    if not exact or _is_soft(raw, counts, middle, has_both=counts[0] > 0 and white in values):
-        return _black_and_white(raw, middle, white)
-    if counts[0] and white in values and middle[-1] > white // 4 and _is_trimap(raw, white):
+    if not exact or is_soft(raw, counts, middle, has_both=counts[0] > 0 and white in values):
+        return _black_and_white(raw, middle, white, exact)
+    if counts[0] and white in values and middle[-1] > white // 4 and is_trimap(raw, white):
         reason = "grey lies everywhere between black and white, as in a trimap or at soft edges"
         raise Unusable("malformed mask", f"{reason}: store the object alone, as white or as ids")
+    if is_blended(raw, white):
+        reason = "its ids were blended where it was resized, so that rims run around objects"
+        raise Unusable("malformed mask", f"{reason}: resize masks to the nearest pixel")
     ids = raw.astype(np.int32)
     ids[raw == white] = IGNORE
     return ids
@@ -159,6 +182,28 @@ def _crop(ids: NDArray, box: Box) -> NDArray:
     return ids[top : max(int(box.y2), 0) + 3, left : max(int(box.x2), 0) + 3]
 
 
+def _indices(mask: Image.Image) -> tuple[NDArray, bool]:
+    """(H, W) indices of a palette picture, or its shades; and whether it is these.
+
+    Programs that reduce colours order a palette as they like. It shows where black, the background,
+    isn't the first colour.
+    """
+    pixels = np.asarray(mask)
+    indices = pixels[..., 0] if pixels.ndim == 3 else pixels
+    palette = np.zeros((256, 3), np.uint8)
+    stored = np.array(mask.getpalette() or [], np.uint8).reshape(-1, 3)
+    palette[: len(stored)] = stored
+    used = np.unique(indices)
+    colours = palette[used]
+    is_black = ~colours.any(-1)
+    if not is_black.any() or (is_black[0] and used[0] == 0):
+        return indices, False
+    if (colours != colours[:, :1]).any():
+        reason = "its palette is in no order: black, the background, isn't its first colour"
+        raise Unusable("malformed mask", f"{reason}; store numbers in place of colours")
+    return palette[indices, 0], True
+
+
 def _white_at(picture: Image.Image, index: int) -> bool:
     """Whether a palette has white at this index and black at 0."""
     palette = picture.getpalette() or []
@@ -171,13 +216,18 @@ def _grey(mask: Image.Image, lossy: bool) -> NDArray:
     if mask.mode in ("CMYK", "YCbCr", "RGBX", "HSV", "LAB"):
         mask = mask.convert("RGB")
     pixels = np.asarray(mask)
+    if pixels.ndim == 3:
+        return _one_channel(pixels, lossy, has_alpha=mask.mode in ("LA", "La", "RGBA", "RGBa"))
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all() or (pixels != np.round(pixels)).any():
             raise Unusable("malformed mask", "its values aren't whole numbers")
         pixels = pixels.astype(np.int64)
-    if pixels.ndim == 2:
-        return pixels
-    colours = pixels.shape[2] - (mask.mode in ("LA", "La", "RGBA", "RGBa"))
+    return pixels
+
+
+def _one_channel(pixels: NDArray, lossy: bool, has_alpha: bool) -> NDArray:
+    """(H, W) of (H, W, C) with equal colours."""
+    colours = pixels.shape[2] - has_alpha
     grey = pixels[..., 0]
     spread = pixels[..., :colours].max(-1) - pixels[..., :colours].min(-1)
     if spread.max() > (_LOSSY_GREY if lossy else 0):
@@ -195,38 +245,20 @@ def _grey(mask: Image.Image, lossy: bool) -> NDArray:
     return np.where(visible, grey, 0)
 
 
-def _is_soft(raw: _Raw, counts: NDArray, middle: NDArray, has_both: bool) -> bool:
-    """Whether the values between black and white belong to edges.
-
-    A value of an edge fills no 3 x 3 pixels, and most of its pixels lie between a lower and a
-    higher one. A thin object lies beside the background only. Resizing and JPEG make further values
-    that fill no 3 x 3 pixels.
-    """
-    if len(middle) > MAX_OBJECTS:
-        return True
-    square = np.ones((3, 3), np.uint8)
-    low, high = cv2.erode(raw, square), cv2.dilate(raw, square)
-    filled = np.bincount(raw[low == high], minlength=len(counts))
-    between = np.bincount(raw[(low < raw) & (raw < high)], minlength=len(counts))
-    unfilled = middle[filled[middle] == 0]
-    soft = unfilled[2 * between[unfilled] >= counts[unfilled]]
-    if len(soft) >= 3:
-        return 2 * len(unfilled) >= len(middle)
-    # One or two values in all: ids if they count 1, 2, …
-    return has_both and len(soft) == len(middle) > 0 and int(middle[-1]) != len(middle)
-
-
-def _is_trimap(raw: _Raw, white: int) -> bool:
-    """Whether white touches black nowhere; pixels that don't count border on the background."""
-    square = np.ones((3, 3), np.uint8)
-    return not ((cv2.erode(raw, square) == 0) & (cv2.dilate(raw, square) == white)).any()
-
-
-def _black_and_white(raw: _Raw, middle: NDArray, white: int) -> Ids:
+def _black_and_white(raw: Raw, middle: NDArray, white: int, exact: bool) -> Ids:
     """The object of a mask with soft edges; raises Unusable if an area is grey."""
-    is_grey = ((raw > white // 8) & (raw < white - white // 8)).astype(np.uint8)
-    areas = cv2.erode(is_grey, np.ones((_EDGE, _EDGE), np.uint8))
-    if areas.any() or raw.max() < white - white // 8:
+    bright, dark = white - white // 8, white // 8
+    areas = _areas((raw > dark) & (raw < bright))
+    # Ids are almost black beside white.
+    low = _areas((raw <= dark) & (raw != np.bincount(raw.ravel()).argmax()))
+    if not exact:  # what compression adds lies near an edge
+        low &= cv2.dilate((raw > dark).astype(np.uint8), np.ones((2 * _NEAR + 1,) * 2)) == 0
+    if areas.any() or low.any() or raw.max() < bright:
         reason = f"not a mask of ids: {len(middle)} values, soft edges"
         raise Unusable("malformed mask", f"{reason}; store it as PNG, resized to the nearest pixel")
     return (raw > white // 2).astype(np.int32)
+
+
+def _areas(where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is too wide for a soft edge."""
+    return cv2.erode(where.astype(np.uint8), np.ones((_EDGE, _EDGE), np.uint8)) > 0

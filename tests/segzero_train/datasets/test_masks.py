@@ -2,7 +2,10 @@
 
 import io
 import re
+import struct
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,50 @@ TWO_LEVELS: dict[str, Callable[[], bytes]] = {
     "GIF": lambda: encoded(grey(BALL), "GIF"),
     "a JPEG of RGB": lambda: encoded(grey(BALL).convert("RGB"), "JPEG", quality=90),
     "a JPEG of CMYK": lambda: encoded(grey(BALL).convert("RGB").convert("CMYK"), "JPEG"),
+    "lossy WebP": lambda: encoded(grey(BALL).convert("RGB"), "WEBP", quality=60),
+    "AVIF": lambda: encoded(grey(BALL).convert("RGB"), "AVIF", quality=60),
+    "JPEG in TIFF": lambda: encoded(grey(BALL), "TIFF", compression="jpeg"),
+    # What reduces colours puts any of them first.
+    "a GIF of RGB": lambda: encoded(grey(BALL).convert("RGB"), "GIF"),
+    "two quantized colours": lambda: encoded(grey(BALL).quantize(2)),
+    "a palette of white, black": lambda: encoded(coloured(~BALL, [255] * 3 + [0] * 3)),
+    "2 bits": lambda: png(BALL * 3, 2),
+    "16 bits a channel": lambda: deep(BALL * 65535),
 }
+
+
+def coloured(indices: np.ndarray, palette: list[int]) -> Image.Image:
+    picture = Image.fromarray(indices.astype(np.uint8))
+    picture.putpalette(palette)
+    return picture
+
+
+def png(values: np.ndarray, bits: int, channels: int = 1) -> bytes:
+    """Of any depth: 1, 2, 4 or 16 bits a sample. Two channels are grey and an opaque one."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    height, width = values.shape
+    samples = [values.astype(np.int64), *[np.full(values.shape, 2**bits - 1)] * (channels - 1)]
+    shifts = np.arange(bits - 1, -1, -1)
+    unpacked = (np.stack(samples, -1)[..., None] >> shifts & 1).reshape(height, -1)
+    packed = np.packbits(unpacked.astype(np.uint8), axis=1)
+    lines = b"".join(b"\0" + line.tobytes() for line in packed)
+    header = struct.pack(">IIBBBBB", width, height, bits, {1: 0, 2: 4}[channels], 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(lines))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+
+
+def deep(values: np.ndarray, kind: str = ".png") -> bytes:
+    """Three equal channels of 16 bits."""
+    return cv2.imencode(kind, np.dstack([values.astype(np.uint16)] * 3))[1].tobytes()
+
+
+def pgm(values: np.ndarray, largest: int) -> bytes:
+    size = f"{values.shape[1]} {values.shape[0]} # of a scanner\n{largest}\n"
+    return f"P5 {size}".encode() + values.astype(">u2" if largest > 255 else "u1").tobytes()
 
 
 @pytest.mark.parametrize("kind", TWO_LEVELS)
@@ -98,6 +144,26 @@ OF_IDS: dict[str, Callable[[], bytes]] = {
     "grey with alpha": lambda: encoded(Image.fromarray(IDS).convert("LA")),
     "lossless WebP": lambda: encoded(Image.fromarray(IDS).convert("RGB"), "WEBP", lossless=True),
 }
+FEW = (BALL + 2 * BOX).astype(np.uint8)
+# Pillow stretches the numbers of some files to 8 or 16 bits, or cuts them.
+STRETCHED: dict[str, Callable[[], bytes]] = {
+    "2 bits": lambda: png(FEW, 2),
+    "4 bits": lambda: png(FEW, 4),
+    "a PGM up to 2": lambda: pgm(FEW, 2),
+    "a PGM up to 7": lambda: pgm(FEW, 7),
+    "a PGM up to 1000": lambda: pgm(FEW, 1000),
+    "16 bits a channel": lambda: deep(FEW),
+    "PPM of 16 bits": lambda: deep(FEW, ".ppm"),
+    "16 bits and alpha": lambda: png(FEW, 16, channels=2),
+    "a palette of greys in any order": lambda: encoded(
+        coloured(2 - FEW, [shade for k in (2, 1, 0) for shade in (k, k, k)])
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STRETCHED)
+def test_ids_are_the_numbers_that_were_stored(kind: str) -> None:
+    assert np.array_equal(read_mask(STRETCHED[kind]()), FEW)
 
 
 @pytest.mark.parametrize("kind", OF_IDS)
@@ -137,6 +203,35 @@ def resized(mask: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> I
     return grey(mask).resize(size, how).resize((mask.shape[1], mask.shape[0]), how)
 
 
+BLENDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "OpenCV's default, halved": lambda ids: cv2.resize(ids, (64, 48)),
+    "OpenCV's default, enlarged": lambda ids: cv2.resize(ids, (840, 840)),
+    "by area": lambda ids: cv2.resize(ids, (77, 53), interpolation=cv2.INTER_AREA),
+    "bicubic": lambda ids: cv2.resize(ids, (170, 131), interpolation=cv2.INTER_CUBIC),
+    "Pillow's bilinear": lambda ids: np.asarray(
+        Image.fromarray(ids).resize((70, 55), Image.Resampling.BILINEAR)
+    ),
+}
+
+
+def scattered(void: int) -> np.ndarray:
+    """Four objects, one of them on another, and perhaps pixels that don't count."""
+    ids = np.zeros((100, 130), np.uint8)
+    for k, (x, y) in enumerate([(25, 30), (70, 24), (40, 70), (78, 30)], start=1):
+        cv2.ellipse(ids, (x, y), (19, 11), 20 * k, 0, 360, (k,), -1)
+    ids[88:, 90:] = void
+    return ids
+
+
+@pytest.mark.parametrize("void", [0, 255])
+@pytest.mark.parametrize("how", BLENDED)
+def test_ids_resized_by_a_blend_are_refused(how: str, void: int) -> None:
+    ids = scattered(void)
+    assert np.array_equal(read_mask(encoded(Image.fromarray(ids))), ids)
+    with pytest.raises(Unusable, match="to the nearest pixel"):
+        read_mask(encoded(Image.fromarray(BLENDED[how](ids))))
+
+
 def smooth(mask: np.ndarray) -> Image.Image:
     pixels = np.zeros(mask.shape, np.uint8)
     cv2.circle(pixels, (50, 45), 20, (255,), -1, cv2.LINE_AA)
@@ -171,6 +266,20 @@ def test_black_and_white_with_soft_edges_is_one_object(kind: str) -> None:
     assert not ids[~cv2.dilate(SQUARE.astype(np.uint8), np.ones((21, 21))).astype(bool)].any()
 
 
+LOSSY: dict[str, dict[str, Any]] = {
+    "lossy WebP": {"kind": "WEBP", "quality": 80},
+    "AVIF": {"kind": "AVIF", "quality": 80},
+    "JPEG in TIFF": {"kind": "TIFF", "compression": "jpeg"},
+    "JPEG 2000": {"kind": "JPEG2000"},
+}
+
+
+def few_and_white() -> np.ndarray:
+    ids = np.zeros((120, 160), np.uint8)
+    ids[20:70, 20:70], ids[30:90, 90:120], ids[100:] = 4, 9, 255
+    return ids
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "grey with soft edges": (
         lambda: encoded(grey(SQUARE, 100).resize((47, 35)).resize(WIDE)),
@@ -188,6 +297,29 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: encoded(noise().convert("L")),
         "not a mask of ids: 2[0-9][0-9] values",
     ),
+    **{
+        f"ids as {name}": (
+            partial(encoded, Image.fromarray(FEW * 60), **options),
+            r"not a mask of ids: \d+ values, soft edges",
+        )
+        for name, options in LOSSY.items()
+    },
+    **{
+        f"ids and white as {kind}": (
+            partial(encoded, Image.fromarray(few_and_white()), kind, quality=90),
+            r"not a mask of ids: \d+ values, soft edges",
+        )
+        for kind in ("JPEG", "WEBP", "AVIF")
+    },
+    "reduced colours": (
+        lambda: encoded(coloured(2 - FEW, [255, 0, 0, 0, 255, 0, 0, 0, 0])),
+        "palette is in no order",
+    ),
+    "a GIF of colours": (
+        lambda: encoded(coloured(FEW, [0, 0, 0, 0, 9, 200, 200, 9, 0]).convert("RGB"), "GIF"),
+        "palette is in no order",
+    ),
+    "channels of 16 bits in TIFF": (lambda: deep(FEW, ".tiff"), "several channels of 16 bits"),
     "a photograph": (lambda: encoded(noise()), "in colour"),
     "colours for ids": (lambda: encoded(voc(IDS).convert("RGB")), "in colour"),
     "several frames": (
