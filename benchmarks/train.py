@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -28,6 +28,9 @@ ROWS = 64
 """Of the dataset: eight steps until they come again."""
 STAGES = ("prepare images", "generate", "reward", "update")
 """Rows and processor; generation; rewards; log-probabilities, loss, backward pass, optimizer."""
+
+Moment = tuple[float, float]
+"""Seconds and processor seconds, counted from anywhere."""
 
 Times = dict[str, tuple[float, float]]
 """Stage → seconds, processor seconds."""
@@ -64,11 +67,19 @@ def main() -> int:
     return 0
 
 
-def measure(steps: int, repeats: int, folder: Path) -> tuple[int, list[Run], list[Run]]:
-    """Completions of a step, and the repetitions of the plain trainer and of this project's."""
+def measure(
+    steps: int, repeats: int, folder: Path, **changes: object
+) -> tuple[int, list[Run], list[Run]]:
+    """Completions of a step, and the repetitions of the plain trainer and of this project's.
+
+    `changes` are settings that take the place of the recipe's.
+    """
     from segzero_train.grpo import build_trainer
 
-    ways = [_ready(plain_trainer, folder / "plain"), _ready(build_trainer, folder / "fast")]
+    ways = [
+        _ready(plain_trainer, folder / "plain", changes),
+        _ready(build_trainer, folder / "fast", changes),
+    ]
     for way in ways:
         way(seed=0, steps=1)  # the warm-up
     runs: tuple[list[Run], list[Run]] = ([], [])
@@ -119,14 +130,16 @@ def plain_trainer(options: Any, config: Any) -> Any:
     return trainer
 
 
-def _ready(build: Callable[[Any, Any], Any], folder: Path) -> Callable[..., Run]:
+def _ready(
+    build: Callable[[Any, Any], Any], folder: Path, changes: Mapping[str, object]
+) -> Callable[..., Run]:
     """Build a trainer by the recipe, without all that is watched or saved; return what runs it."""
     from transformers import PrinterCallback
     from trl import GRPOConfig
 
     from segzero_train.recipe import GrpoOptions, read_recipe
 
-    changes = {
+    settings = {
         "dataset_size": ROWS,
         "output_dir": folder,
         "held_out_size": 0,
@@ -134,8 +147,9 @@ def _ready(build: Callable[[Any, Any], Any], folder: Path) -> Callable[..., Run]
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
+        **changes,
     }
-    words = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
+    words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     recipe = ["--config", RECIPE, *words]
     trainer = build(*read_recipe((GrpoOptions, GRPOConfig), recipe))
     trainer.remove_callback(PrinterCallback)
@@ -154,12 +168,18 @@ def _run(trainer: Any, weights: dict[str, Any], clock: "Clock", *, seed: int, st
     return Run(clock.take(), written)
 
 
+def now() -> Moment:
+    """Of this process."""
+    return time.perf_counter(), time.process_time()
+
+
 class Clock:
     """Tells how a trainer's steps are spent; time inside of two stages counts for the inner one."""
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: Any, now: Callable[[], Moment] = now) -> None:
         from transformers import TrainerCallback
 
+        self._now = now
         self._steps: list[Times] = []
         self._stage = "update"
         self._spent: dict[str, Any] = {}
@@ -201,7 +221,7 @@ class Clock:
         setattr(owner, name, watched)
 
     def _lap(self) -> None:
-        now = time.perf_counter(), time.process_time()
+        now = self._now()
         spent = self._spent[self._stage]
         self._spent[self._stage] = tuple(
             done + end - start for done, end, start in zip(spent, now, self._last, strict=True)
@@ -215,7 +235,7 @@ class Clock:
 
     def _reset(self) -> None:
         self._spent = defaultdict(lambda: (0.0, 0.0))
-        self._last = time.perf_counter(), time.process_time()
+        self._last = self._now()
 
 
 def summary(completions: int, plain: list[Run], fast: list[Run]) -> dict[str, Any]:

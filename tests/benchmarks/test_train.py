@@ -1,6 +1,5 @@
 """The benchmark of GRPO: whose time is whose, and that both trainers write the same."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,34 +8,44 @@ import train
 
 
 class Trainer:
-    """Steps like TRL's: generation and rewards lie within the scoring, which comes after rows."""
+    """Steps like TRL's: generation and rewards lie within the scoring, which comes after rows.
+
+    Its time passes by hand: half of each second is the processor's.
+    """
 
     def __init__(self) -> None:
         self.callback: Any = None
+        self.seconds = 0
+
+    def now(self) -> train.Moment:
+        return self.seconds, self.seconds / 2
 
     def add_callback(self, callback: Any) -> None:
         self.callback = callback
 
     def get_batch_samples(self) -> None:
-        time.sleep(0.01)
+        self.seconds += 1
 
     def _generate_single_turn(self) -> None:
-        time.sleep(0.04)
+        self.seconds += 40
 
     def _calculate_rewards(self) -> None:
-        time.sleep(0.02)
+        self.seconds += 200
 
     def _generate_and_score_completions(self) -> None:
+        self.seconds += 2
         self._generate_single_turn()
-        time.sleep(0.01)
+        self.seconds += 4
         self._calculate_rewards()
+        self.seconds += 8
 
     def train(self) -> None:
+        self.seconds += 10_000  # before the first step: nobody's
         self.callback.on_train_begin()
         for _ in range(2):
             self.get_batch_samples()
             self._generate_and_score_completions()
-            time.sleep(0.03)
+            self.seconds += 1000
             self.callback.on_step_end()
 
 
@@ -44,21 +53,17 @@ def run(seconds: float, texts: list[str]) -> train.Run:
     return train.Run([dict.fromkeys(train.STAGES, (seconds, seconds / 2))], texts)
 
 
-def test_every_moment_of_a_step_belongs_to_its_innermost_stage() -> None:
+def test_every_moment_of_a_step_belongs_to_its_innermost_stage_alone() -> None:
     trainer = Trainer()
-    clock = train.Clock(trainer)
-    start = time.perf_counter(), time.process_time()
+    clock = train.Clock(trainer, trainer.now)
     trainer.train()
-    whole, processor = time.perf_counter() - start[0], time.process_time() - start[1]
-    steps = clock.take()
-    assert len(steps) == 2
-    asleep = {"prepare images": 0.02, "generate": 0.04, "reward": 0.02, "update": 0.03}
-    for step in steps:
-        assert step.keys() == asleep.keys()
-        assert all(step[stage][0] >= seconds for stage, seconds in asleep.items())
-    # No moment counts twice: a stage that has slept enough took nothing from another.
-    assert sum(seconds for step in steps for seconds, _ in step.values()) <= whole
-    assert sum(used for step in steps for _, used in step.values()) <= processor
+    step = {
+        "prepare images": (15, 7.5),
+        "generate": (40, 20),
+        "reward": (200, 100),
+        "update": (1000, 500),
+    }
+    assert clock.take() == [step, step]
     assert clock.take() == []
 
 
@@ -81,8 +86,9 @@ def test_the_table_has_every_stage_and_the_whole() -> None:
 
 @pytest.mark.slow
 def test_both_trainers_write_the_same(tmp_path: Path) -> None:
-    count, plain, fast = train.measure(2, 1, tmp_path)
-    assert count == 64
+    smaller = {"per_device_train_batch_size": 8, "num_generations": 4, "dataset_size": 4}
+    count, plain, fast = train.measure(2, 1, tmp_path, **smaller)
+    assert count == 8
     for side in (plain, fast):
         assert [step.keys() for step in side[0].steps] == [set(train.STAGES)] * 2
     assert plain[0].completions == fast[0].completions
