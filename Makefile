@@ -1,4 +1,4 @@
-# The two commands of the README, and the rest. PYTHON is the interpreter that .venv is made with.
+# The commands of the README, and the rest. PYTHON is the interpreter that .venv is made with.
 SHELL := /bin/bash
 PYTHON ?= python3
 # On a busy machine, OpenMP's threads otherwise spend their time spinning.
@@ -9,10 +9,14 @@ run = source install/setup.bash && .venv/bin/python
 workers = -n logical --dist worksteal
 test test-fast: export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-fast docs check setup clean
+.PHONY: demo console test test-fast docs check setup clean
 
 demo: setup
 	$(run) scripts/demo.py
+
+# A simulated camera, the perception node and the page; it prints the page's address.
+console: setup
+	$(run) scripts/console.py
 
 # Everything: a worker for each core, whose models compute in one thread each.
 test: setup

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from segzero.reasoning.server_url import split_credentials
 from segzero.terminal import escape_unprintable, utf8_argument
 from segzero.types import Segmentation
 
+_FURTHER = "segzero.commands"
+"""Group of entry points in which other packages offer commands, called with the arguments."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
@@ -30,7 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 if the command failed, 2 if image or question is unusable.
     """
     escape_unprintable()
-    arguments = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and (further := entry_points(group=_FURTHER, name=given[0])):
+        status: int = next(iter(further)).load()(given[1:])
+        return status
+    arguments = _parser().parse_args(given)
     try:
         arguments.run(arguments)
     except (BadImage, BadQuestion) as error:
@@ -43,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="segzero", description=__doc__)
+    further = ", ".join(sorted(entry_points(group=_FURTHER).names))
+    more = f"Further commands: {further}." if further else None
+    parser = argparse.ArgumentParser(prog="segzero", description=__doc__, epilog=more)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

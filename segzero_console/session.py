@@ -27,7 +27,9 @@ from segzero_console.tracks import draw_ids
 from segzero_console.viewers import Viewer
 
 _LOG = logging.getLogger(__name__)
-MAX_TASKS = 4
+_ORDERED = (requests.Ask, requests.AskPicture, requests.Cancel, requests.Clear, requests.Remove)
+"""Requests that are done in the order in which they came."""
+MAX_TASKS = 8
 """Requests of one browser that are worked on at once."""
 MAX_PICTURE_PIXELS = 24_000_000
 """Of a picture that is dropped in."""
@@ -61,6 +63,7 @@ class Session:
         self._carrying = carrying
         self._downloads = downloads
         self._tasks: set[asyncio.Task[None]] = set()
+        self._order = asyncio.Lock()  # a question comes before its cancellation
         self._kept: dict[int, Picture] = {}  # dropped in here
 
     def receive(self, message: str | bytes) -> None:
@@ -85,7 +88,11 @@ class Session:
 
     async def _do(self, request: Request) -> None:
         try:
-            await self._dispatch(request)
+            if isinstance(request, _ORDERED):
+                async with self._order:
+                    await self._dispatch(request)
+            else:
+                await self._dispatch(request)
         except BadRequest as error:
             self._fail(request.request, "bad_request", str(error))
         except (SegZeroError, OSError) as error:
