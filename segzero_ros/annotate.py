@@ -1,7 +1,7 @@
-"""Annotate a recorded bag: ask once, follow the objects through every frame, write a dataset.
+"""Annotate a recorded bag: ask once, follow the objects through every frame, write what is seen.
 
-It needs no running node and no ROS. The folder that it writes is read by
-`python -m segzero_train.prepare folder`. It is written whole or not at all.
+It needs no running node and no ROS. It writes a folder that `python -m segzero_train.prepare
+folder` reads, or a bag of masks. Either is written whole or not at all.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import math
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,9 +20,12 @@ from segzero.files import written_whole
 from segzero.pipeline import SegZero
 from segzero.reasoning.prompts import clean_question
 from segzero.terminal import escape_unprintable, utf8_argument
-from segzero_ros.bags.dataset import writing_dataset
+from segzero_ros.bags.dataset import DatasetWriter, writing_dataset
+from segzero_ros.bags.mask_bag import MaskBagWriter, writing_mask_bag
 from segzero_ros.bags.object_tracks import ObjectTracks
 from segzero_ros.bags.recording import BadBag, ImageTopic, open_images
+
+_MCAP = ".mcap"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         clean_question(arguments.question)
-        if reason := _out_rejection(arguments.out):
+        if reason := _out_rejection(arguments):
             return _fail(reason, 2)
         with open_images(arguments.bag, arguments.topic) as topic:
             print(_annotate(topic, arguments))
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _annotate(topic: ImageTopic, arguments: argparse.Namespace) -> str:
-    """Write the dataset; return what was done, in words."""
+    """Write what is seen; return what was done, in words."""
     question = arguments.question.strip()
     if not sys.stderr.isatty():
         disable_progress_bar()  # of the weights
@@ -63,20 +67,20 @@ def _annotate(topic: ImageTopic, arguments: argparse.Namespace) -> str:
     images = tqdm(topic, total=topic.count, unit="frame", disable=None)
     with (
         written_whole(arguments.out) as partial,
-        writing_dataset(partial, question, topic.rate) as dataset,
+        _writing(partial, arguments, topic) as writer,
     ):
         for frame in tracks.annotate(images):
-            dataset.add(frame)
+            writer.add(frame)
         info = {
             "description": f"{arguments.bag.resolve().name}, {topic.name}",
             "question": question,
             "profile": str(arguments.profile),
             "left_out": tracks.left_out.count,
         }
-        dataset.finish(info)
+        writer.finish(info)
     segzero.close()
     lines = [
-        f"{arguments.out}: {dataset.frames} frames of {topic.name}, {dataset.annotated} of them "
+        f"{arguments.out}: {writer.frames} frames of {topic.name}, {writer.annotated} of them "
         f"with objects, {tracks.count} objects, asked {tracks.asked} times"
     ]
     if left_out := tracks.left_out.count:
@@ -84,10 +88,26 @@ def _annotate(topic: ImageTopic, arguments: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def _out_rejection(out: Path) -> str:
+def _writing(
+    path: Path, arguments: argparse.Namespace, topic: ImageTopic
+) -> AbstractContextManager[DatasetWriter | MaskBagWriter]:
+    question, out = arguments.question.strip(), arguments.out
+    if _writes_bag(arguments):
+        return writing_mask_bag(path, out.stem if out.suffix == _MCAP else out.name, question)
+    return writing_dataset(path, question, topic.rate)
+
+
+def _writes_bag(arguments: argparse.Namespace) -> bool:
+    return arguments.format == "bag" or (not arguments.format and arguments.out.suffix == _MCAP)
+
+
+def _out_rejection(arguments: argparse.Namespace) -> str:
     """Why nothing can be written there; empty if it can."""
+    out = arguments.out
     if out.exists() or out.is_symlink():
-        return f"{out} exists: name a new folder as --out"
+        return f"{out} exists: name a new folder or bag as --out"
+    if out.suffix in (".db3", ".bag") and arguments.format != "dataset":
+        return f"bags are written as mcap: name {out.with_suffix(_MCAP)} as --out"
     if not out.absolute().parent.is_dir():
         return f"can't write {out}: there is no folder {out.parent}"
     return ""
@@ -99,7 +119,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "question", type=utf8_argument, help="what to look for, such as 'the red ball'"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR|BAG",
+        help="a new folder, or an mcap file for masks and overlays with the pictures' stamps",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("dataset", "bag"),
+        help="of --out (default: bag for a name that ends in .mcap, else dataset)",
+    )
     parser.add_argument("--topic", help="with the images (default: the only image topic)")
     parser.add_argument(
         "--reask",

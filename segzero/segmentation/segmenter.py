@@ -146,7 +146,8 @@ def best_hypotheses(
         ]
     )  # (N, M)
     counted = touching | ~touching.any(axis=1, keepdims=True)
-    return np.where(counted, ious, -np.inf).argmax(axis=1)
+    best: NDArray[np.intp] = np.where(counted, ious, -np.inf).argmax(axis=1)
+    return best
 
 
 def _at_prompt(item: Prompt, masks: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:

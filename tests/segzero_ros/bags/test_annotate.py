@@ -15,6 +15,9 @@ from rosbags.rosbag2 import StoragePlugin
 
 from segzero.metrics import overlap
 from segzero_ros.annotate import main
+from segzero_ros.bags.mask_bag import MASK
+from segzero_ros.bags.recording import open_images
+from segzero_ros.results.messages import mask_ids
 from segzero_sim.motion import set_in_motion
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import Frame, TabletopRenderer
@@ -165,6 +168,20 @@ def test_the_same_frames_give_the_same_files_whatever_carries_them(
     assert contents(tmp_path / "again") == contents(dataset)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["--out", "masks.mcap"], ["--out", "masks", "--format", "bag"]])
+def test_a_bag_has_the_masks_of_the_dataset(
+    bag: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: Sequence[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(bag), "the red ball", *words]) == 0
+    with open_images(tmp_path / words[1], MASK) as masks:
+        found = [(item.stamp, mask_ids(item.message)) for item in masks]
+    assert [at for at, _ in found] == [START + stamp(k) for k in range(COUNT)]
+    for at, ids in found:
+        np.testing.assert_array_equal(ids, read(dataset / "masks" / f"{at}.png"))
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -173,6 +190,8 @@ def test_the_same_frames_give_the_same_files_whatever_carries_them(
         pytest.param(["{bag}", " "], "question", id="question"),
         pytest.param(["{bag}", "the ball", "--out", "{bag}"], "exists: name a new", id="out there"),
         pytest.param(["{bag}", "the ball", "--out", "no/way"], "no folder no", id="out nowhere"),
+        pytest.param(["{bag}", "the ball", "--out", "masks.db3"], "masks.mcap", id="sqlite"),
+        pytest.param(["{bag}", "the ball", "--out", "masks.bag"], "masks.mcap", id="ROS 1"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_the_models_are_loaded(
