@@ -14,7 +14,13 @@ from segzero_console.backend import Backend
 from segzero_console.frames import Picture
 from segzero_console.messages import Ended, Light, Result, encode_jpeg, pack
 from segzero_console.recording import Recording
-from segzero_console.results import ResultStore, StoredResult, compress
+from segzero_console.results import (
+    MAX_LIVE_RESULTS,
+    MAX_RESULTS,
+    ResultStore,
+    StoredResult,
+    compress,
+)
 from segzero_console.viewers import Paired, Viewer
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +48,7 @@ class Hub:
         version: str,
         on_result: Callable[[StoredResult, Picture], None] = lambda stored, picture: None,
     ) -> None:
-        self.results = ResultStore()
+        self.results = ResultStore(MAX_LIVE_RESULTS if backend.info.live else MAX_RESULTS)
         self.recording = Recording()
         self.viewers: set[Viewer] = set()
         self._backend = backend
@@ -208,7 +214,9 @@ class Hub:
                 self.recording.add_result(stored)
                 if picture and picture.number:
                     self._on_result(stored, picture)
-            self.call(self._deliver, Paired(stored, picture, stored.message()))
+            dropped_in = picture is not None and not picture.number
+            message = stored.message({"picture": True} if dropped_in else {})
+            self.call(self._deliver, Paired(stored, picture, message))
         except Exception:
             _LOG.exception("a result could not be handed on")
 

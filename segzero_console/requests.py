@@ -163,6 +163,14 @@ class Play:
     request: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The browser has drawn a frame and can take another one."""
+
+    request: str
+    stamp: int
+
+
 Request = (
     Ask
     | AskPicture
@@ -177,6 +185,7 @@ Request = (
     | Seek
     | Pause
     | Play
+    | Seen
 )
 
 
@@ -361,4 +370,5 @@ _READERS: dict[str, Callable[[_Fields], Request]] = {
     "seek": lambda f: Seek(f.request, f.whole("index", 2**31)),
     "pause": lambda f: Pause(f.request, f.optional_stamp()),
     "play": lambda f: Play(f.request),
+    "seen": lambda f: Seen(f.request, f.stamp()),
 }

@@ -2,8 +2,10 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +15,8 @@ from segzero_console.messages import Result, ShownObject, encode_ids, pack, resu
 
 MAX_BYTES = 64 * 2**20
 MAX_RESULTS = 20_000
+MAX_LIVE_RESULTS = 1500
+"""Of a camera, whose old frames nobody comes back to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,9 +31,10 @@ class StoredResult:
     result: Result
     png: bytes
 
-    def message(self) -> bytes:
-        """The binary message for the page."""
-        return pack(result_header(self.result), [self.png] if self.png else [])
+    def message(self, more: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+        """The binary message for the page, with `more` in its header."""
+        header = {**result_header(self.result), **more}
+        return pack(header, [self.png] if self.png else [])
 
     def masks(self, ids: Iterable[int]) -> list[NDArray[np.bool_]]:
         """(H, W) masks of objects, in the order of `ids`."""
@@ -53,9 +58,14 @@ def decode_ids(png: bytes) -> NDArray:
 
 
 class ResultStore:
-    """The newest results by stamp; for any thread."""
+    """The newest results by stamp; for any thread.
 
-    def __init__(self) -> None:
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int = MAX_RESULTS) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
         self._results: OrderedDict[int, StoredResult] = OrderedDict()
         self._bytes = 0
@@ -71,7 +81,7 @@ class ResultStore:
                     stored = _joined(old, stored)
             self._results[stamp] = stored
             self._bytes += _size(stored)
-            while self._bytes > MAX_BYTES or len(self._results) > MAX_RESULTS:
+            while self._bytes > MAX_BYTES or len(self._results) > self._limit:
                 _, oldest = self._results.popitem(last=False)
                 self._bytes -= _size(oldest)
 

@@ -71,6 +71,9 @@ class Session:
         read = requests.read_text if isinstance(message, str) else requests.read_binary
         try:
             request = read(message)  # type: ignore[arg-type]
+            if isinstance(request, requests.Seen):
+                self._viewer.see(request.stamp)
+                return
             if len(self._tasks) >= MAX_TASKS:
                 self._fail(request.request, "busy", "too much at once: wait for what is under way")
                 return

@@ -11,6 +11,8 @@ from segzero_console.results import StoredResult
 MAX_WAITING = 2000
 """Texts and answers that may wait for a browser; one that is slower is disconnected."""
 _SENT = 64
+MAX_ON_THE_WAY = 3
+"""Frames that a browser may have before it; more would only be old when they are drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +51,9 @@ class Viewer:
         self._followed: Paired | None = None
         self._frame: Picture | None = None
         self._sent: deque[int] = deque(maxlen=_SENT)
+        # Stamps of frames that the browser has not drawn; counted once it tells what it draws.
+        self._on_the_way: deque[int] = deque()
+        self._tells = False
 
     def tell(self, message: dict | bytes | Paired) -> None:
         """Send this, after what was told before."""
@@ -75,14 +80,24 @@ class Viewer:
         while True:
             if self._waiting:
                 return self._waiting.popleft()
-            if self._followed is not None:
+            if self._tells and len(self._on_the_way) >= MAX_ON_THE_WAY:
+                pass  # `see` makes room
+            elif self._followed is not None:
                 followed, self._followed = self._followed, None
                 return followed
-            if self._frame is not None:
+            elif self._frame is not None:
                 picture, self._frame = self._frame, None
                 return picture
             self._event.clear()
             await self._event.wait()
+
+    def see(self, stamp: int) -> None:
+        """The browser has drawn a frame; those before it will not be drawn any more."""
+        self._tells = True
+        if stamp in self._on_the_way:
+            while self._on_the_way.popleft() != stamp:
+                pass
+            self._event.set()
 
     def knows(self, stamp: int) -> bool:
         """Whether the browser was sent the frame of a stamp, not long ago."""
@@ -91,5 +106,8 @@ class Viewer:
     def mark_sent(self, picture: Picture) -> None:
         """Remember that a frame was sent; it needs no second time."""
         self._sent.append(picture.stamp)
+        self._on_the_way.append(picture.stamp)
+        if not self._tells and len(self._on_the_way) > _SENT:
+            self._on_the_way.popleft()
         if self._frame is picture:
             self._frame = None
