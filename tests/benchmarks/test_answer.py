@@ -104,15 +104,18 @@ def test_random_segmenters_have_the_published_number_of_weights(
 def test_random_weights_write_the_tokens_asked_for(
     language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of each model the first two layers, narrower."""
+    """Of each model the first two layers, narrower; of the segmenter's stages one block each."""
     config = models.LANGUAGE[language]
-    fewer = {"num_hidden_layers": 2, "hidden_size": 512, "intermediate_size": 64}
-    text = {**config["text_config"], **fewer, "num_attention_heads": 4, "num_key_value_heads": 2}
-    vision = {**config["vision_config"], "depth": 2, "out_hidden_size": 512}
+    fewer = {"num_hidden_layers": 2, "hidden_size": 128, "intermediate_size": 64}
+    text = {**config["text_config"], **fewer, "num_attention_heads": 1, "num_key_value_heads": 1}
+    narrow = {"hidden_size": 128, "num_heads": 2, "intermediate_size": 64}
+    vision = {**config["vision_config"], **narrow, "depth": 2, "out_hidden_size": 128}
     if "deepstack_visual_indexes" in vision:
         vision["deepstack_visual_indexes"] = [0]
     small = {**config, "text_config": text, "vision_config": vision}
     monkeypatch.setitem(models.LANGUAGE, language, small)
+    tiny = (16, 1, [1, 1, 2, 1], [8, 4, 14, 7], [3])
+    monkeypatch.setitem(models.SEGMENTER, "sam2.1-tiny", tiny)
     built = models.random(language, "sam2.1-tiny", 5, torch.device("cpu"))
     image = np.zeros((64, 96, 3), np.uint8)
     plain = answer.Baseline(built, answer.FIXED)(image, "the red ball")

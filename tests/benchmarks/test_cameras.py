@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 def test_it_tells_memory_and_frames_of_one_process_and_of_several(tmp_path: Path) -> None:
     out = tmp_path / "cameras.json"
     script = ROOT / "benchmarks" / "cameras.py"
-    options = ["--cameras", "2", "--seconds", "3", "--out", str(out)]
+    options = ["--cameras", "2", "--seconds", "1", "--out", str(out)]
     command = [sys.executable, str(script), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ MASK = np.eye(4, dtype=bool)
 @pytest.mark.slow
 def test_the_steps_draw_what_the_unpruned_session_draws() -> None:
     with TabletopRenderer(320, 240) as renderer:
-        clip = follow.film(renderer, 3, 60)
+        clip = follow.film(renderer, 3, 35)
     row = follow.compare(SegZero.load("demo", "cpu"), clip, 1)
     assert row["IoU without rules"] >= 0.99
     assert row["tracker IoU with ground truth"] >= row["baseline IoU with ground truth"] - 0.01

@@ -28,8 +28,8 @@ def test_who_is_never_told_to_be_gone_is_told_too_late() -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_keeps_more_than_half_of_what_it_follows() -> None:
-    follow_tabletop.FRAMES = 60
+def test_the_demo_keeps_more_than_half_of_what_it_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_tabletop, "FRAMES", 30)
     model = SegZero.load("demo", "cpu")
     with TabletopRenderer(320, 240) as renderer:
         clips = [
