@@ -228,22 +228,19 @@ def test_deactivation_ends_a_question(thinker: Robot, client: SegZeroClient) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("again", [False, True], ids=["killed", "killed and started again"])
-def test_a_killed_node_is_not_waited_for(
-    start_node: Callable[..., NodeProcess],
-    profiles: dict[str, Path],
-    client: SegZeroClient,
-    again: bool,
+def test_a_killed_node_is_not_waited_for_whether_it_is_started_again_or_not(
+    start_node: Callable[..., NodeProcess], profiles: dict[str, Path], client: SegZeroClient
 ) -> None:
     options = {"profile": profiles["endless"], "autostart": True}
     process = start_node("perception_node", **options)
-    query = client.ask("the red ball", picture(4), timeout=DEADLINE)
-    next(query.stream(DEADLINE))
-    process.signal(signal.SIGKILL)
-    if again:
-        start_node("perception_node", **options)
-    with pytest.raises(NoAnswer, match="has gone"):
-        query.wait(DEADLINE)
+    for again in (True, False):
+        query = client.ask("the red ball", picture(4), timeout=DEADLINE)
+        next(query.stream(DEADLINE))
+        process.signal(signal.SIGKILL)
+        if again:
+            process = start_node("perception_node", **options)
+        with pytest.raises(NoAnswer, match="has gone"):
+            query.wait(DEADLINE)
 
 
 def test_a_closed_client_says_so(thinker: Robot, make_client: Callable[[], SegZeroClient]) -> None:
