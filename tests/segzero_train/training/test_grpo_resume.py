@@ -38,13 +38,6 @@ def command(profile: Path, table: Path, run: Path, **changes: Any) -> list[str]:
     return words(profile, table, run, **{**WATCHED, **changes})
 
 
-def finish(arguments: list[str], **options: Any) -> tuple[int, str]:
-    """Exit status and stderr."""
-    process = start(arguments, **options)
-    _, errors = process.communicate(timeout=600)
-    return process.returncode, errors
-
-
 def wait(process: Any, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 600
     while not ready():
@@ -70,9 +63,30 @@ def assert_equal(run: Path, other: Path) -> None:
 def unkilled(qwen3_vl: Path, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
     run = tmp_path_factory.mktemp("unkilled") / "run"
-    status, errors = finish(command(qwen3_vl, table, run))
-    assert status == 0, errors
+    assert grpo.main(command(qwen3_vl, table, run)) == 0
     return run
+
+
+@pytest.fixture(scope="module")
+def two_steps(qwen3_vl: Path, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was to end after two steps."""
+    run = tmp_path_factory.mktemp("two_steps") / "run"
+    assert grpo.main(command(qwen3_vl, table, run, max_steps=2)) == 0
+    return run
+
+
+def copy_recipe(run: Path, to: Path) -> None:
+    """The run's, as if it had been made in that folder."""
+    to.mkdir(exist_ok=True)
+    recipe = (run / "recipe.yaml").read_text()
+    (to / "recipe.yaml").write_text(recipe.replace(str(run), str(to)))
+
+
+def copy(run: Path, to: Path) -> Path:
+    """The whole run, as if it had been made in that folder."""
+    shutil.copytree(run, to)
+    copy_recipe(run, to)
+    return to
 
 
 def test_training_goes_somewhere(unkilled: Path) -> None:
@@ -92,8 +106,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
     process.kill()
     process.communicate()
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    status, errors = finish(arguments)
-    assert status == 0, errors
+    assert grpo.main(arguments) == 0
     assert_equal(tmp_path / "run", unkilled)
 
 
@@ -123,7 +136,7 @@ def test_an_interrupted_run_saves_its_step_and_goes_on_bit_for_bit(
         f"interrupted. {last} is whole: the same command goes on from there."
     )
     assert "Traceback" not in errors
-    assert finish(arguments)[0] == 0
+    assert grpo.main(arguments) == 0
     assert_equal(run, unkilled)
 
 
@@ -131,10 +144,7 @@ def test_a_half_written_checkpoint_is_passed_over(
     unkilled: Path, qwen3_vl: Path, table: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    shutil.copy(unkilled / "recipe.yaml", run)
-    recipe = (run / "recipe.yaml").read_text().replace(str(unkilled), str(run))
-    (run / "recipe.yaml").write_text(recipe)
+    copy_recipe(unkilled, run)
     for step in (2, 3):
         shutil.copytree(unkilled / f"checkpoint-{step}", run / f"checkpoint-{step}")
     (run / "checkpoint-3" / "trainer_state.json").unlink()
@@ -183,32 +193,32 @@ def test_another_recipe_in_the_same_folder_is_refused(
 
 
 def test_a_run_may_be_made_longer(
-    unkilled: Path, qwen3_vl: Path, table: Path, tmp_path: Path
+    two_steps: Path, unkilled: Path, qwen3_vl: Path, table: Path, tmp_path: Path
 ) -> None:
-    assert grpo.main(command(qwen3_vl, table, tmp_path / "run", max_steps=2)) == 0
-    assert grpo.main(command(qwen3_vl, table, tmp_path / "run")) == 0
-    assert_equal(tmp_path / "run", unkilled)
+    run = copy(two_steps, tmp_path / "run")
+    assert grpo.main(command(qwen3_vl, table, run)) == 0
+    assert_equal(run, unkilled)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
-    file: str, unkilled: Path, qwen3_vl: Path, table: Path, tmp_path: Path
+    file: str, two_steps: Path, unkilled: Path, qwen3_vl: Path, table: Path, tmp_path: Path
 ) -> None:
     """No file may grow beyond a little less than the one that is named."""
-    run = tmp_path / "run"
-    assert grpo.main(command(qwen3_vl, table, run, max_steps=2)) == 0
+    run = copy(two_steps, tmp_path / "run")
     room = (run / "checkpoint-2" / file).stat().st_size - 1000
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
     arguments = command(qwen3_vl, table, run)
-    status, errors = finish(arguments, preexec_fn=limit)
-    assert status == 1, errors
+    process = start(arguments, preexec_fn=limit)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 1, errors
     assert "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("error: ")
     assert f"{run / 'checkpoint-2'} is whole: the same command goes on" in errors.splitlines()[-1]
     assert json.loads((run / "best" / "score.json").read_text())
     assert load_file(run / "best" / "model.safetensors")
-    assert finish(arguments)[0] == 0
+    assert grpo.main(arguments) == 0
     assert_equal(run, unkilled)
