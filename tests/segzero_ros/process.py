@@ -9,8 +9,6 @@ from types import MappingProxyType
 
 from tests.segzero_ros.waiting import DEADLINE
 
-SHORT_LEASE = Path(__file__).parent / "short_lease.xml"
-
 
 class NodeProcess:
     """`python -m segzero_ros.<module> --ros-args …` with its output in a file."""
@@ -34,7 +32,6 @@ class NodeProcess:
                 [sys.executable, "-m", f"segzero_ros.{module}", "--ros-args", *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": str(SHORT_LEASE)},
             )
 
     def signal(self, number: int) -> None:

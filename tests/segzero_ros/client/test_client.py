@@ -228,6 +228,7 @@ def test_deactivation_ends_a_question(thinker: Robot, client: SegZeroClient) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_lease")
 def test_a_killed_node_is_not_waited_for_whether_it_is_started_again_or_not(
     start_node: Callable[..., NodeProcess], profiles: dict[str, Path], client: SegZeroClient
 ) -> None:

@@ -13,7 +13,7 @@ from tests.segzero_ros.operator_client import Operator
 from tests.segzero_ros.process import NodeProcess
 from tests.segzero_ros.waiting import wait_until
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.usefixtures("short_lease")]
 
 StartNode = Callable[..., NodeProcess]
 
