@@ -5,9 +5,13 @@ import { read, write } from "./memory.js";
 
 const MOST = 50;
 const EXAMPLES = {
-  tabletop: ["the red ball", "something to drink from", "the largest object"],
-  node: [],
+  tabletop: [
+    "the red ball",
+    "where is something I could drink from?",
+    "what has a sharp tip?",
+  ],
 };
+const MOST_SHOWN = 4;
 const MOST_BYTES = 15 * 2 ** 20;
 
 /** Keeps the history and the picture to ask about. */
@@ -70,12 +74,13 @@ export class Asking {
   #showHistory() {
     const options = this.#history.map((text) => element("option", { value: text }));
     byId("questions").replaceChildren(...options);
-    const examples = this.#history.length ? this.#history.slice(0, 3) : (EXAMPLES[this.#kind] ?? []);
+    const fresh = EXAMPLES[this.#kind] ?? [];
+    const shown = [...new Set([...this.#history.slice(0, MOST_SHOWN - 1), ...fresh])];
     const take = (text) => () => {
       byId("question").value = text;
       byId("question").focus();
     };
-    const buttons = examples.map((text) =>
+    const buttons = shown.slice(0, MOST_SHOWN).map((text) =>
       element("button.example", { type: "button", onclick: take(text), dir: "auto" }, text),
     );
     byId("examples").replaceChildren(...buttons);

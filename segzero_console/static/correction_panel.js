@@ -27,7 +27,8 @@ export class CorrectionPanel {
 
   /**
    * @param stage Shows the frame.
-   * @param on {send(message), keep(frame), end(isFollowed), questionOf(goal)}.
+   * @param on {send(message), keep(frame), end(replaced), questionOf(goal)}; `replaced` are the
+   *   track ids of objects that are followed no longer.
    */
   constructor(stage, on) {
     this.#stage = stage;
@@ -53,7 +54,7 @@ export class CorrectionPanel {
       "nothing-there": () => this.#change(() => this.#correction.deleteAll()),
       "follow-corrected": () => this.follow(),
       "save-row": () => this.save(),
-      "end-correction": () => this.end(false),
+      "end-correction": () => this.end(),
     };
     for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);
   }
@@ -73,6 +74,7 @@ export class CorrectionPanel {
     this.#found = this.#refined = this.#pending = null;
     this.#on.keep(frame);
     byId("correction").hidden = false;
+    byId("correct").disabled = true;
     byId("saved").textContent = "";
     byId("row-question").value = this.#on.questionOf(goal) || byId("question").value.trim();
     byId("stage").classList.add("correcting");
@@ -83,13 +85,15 @@ export class CorrectionPanel {
   }
 
   /** Stop correcting. */
-  end(isFollowed) {
+  end(replaced = []) {
     if (!this.isActive) return;
     this.#correction = this.#frame = this.#pending = null;
     byId("correction").hidden = true;
+    byId("correct").disabled = false;
     byId("stage").classList.remove("correcting");
+    byId("stage").dataset.correcting = "no";
     this.#stage.setOverlay(null);
-    this.#on.end(isFollowed);
+    this.#on.end(replaced);
   }
 
   undo() {
@@ -119,7 +123,7 @@ export class CorrectionPanel {
       const { stamp } = this.#frame;
       this.#on.send({ type: "follow", request: newRequest(), stamp, goal, objects });
     }
-    this.end(true);
+    this.end(ids);
   }
 
   /** Save the frame, the question and the masks as a training row. */

@@ -5,7 +5,8 @@ import { forget, styleOf } from "./palette.js";
 
 /** Keeps the goals and shows them. */
 export class Goals {
-  #goals = new Map(); // name: {question, isOpen, objects, lost}
+  #goals = new Map(); // name: {question, isOpen, tracks, lost}
+  #stopped = new Set(); // track ids whose last results may still be on their way
   #onStop;
 
   /** @param onStop Called with the name of a goal that shall end. */
@@ -22,6 +23,7 @@ export class Goals {
   reset(known) {
     for (const goal of this.#goals.keys()) forget(goal);
     this.#goals.clear();
+    this.#stopped.clear();
     for (const { goal, question } of known) this.#change(goal, { question });
     this.#show();
   }
@@ -33,29 +35,41 @@ export class Goals {
 
   ended(goal, hasObjects) {
     this.#change(goal, { isOpen: false });
-    if (!hasObjects && !this.#goals.get(goal).objects) this.#goals.delete(goal);
+    if (!hasObjects && !this.#goals.get(goal).tracks.length) this.#goals.delete(goal);
     this.#show();
   }
 
-  /** Objects of followed frames: the goals that are still followed are those of the objects. */
+  /**
+   * Objects of followed frames: the goals that are still followed are those of the objects.
+   *
+   * @returns The objects that nobody stopped.
+   */
   followed(objects) {
-    const counts = new Map();
-    for (const { goal, lost } of objects) {
-      const count = counts.get(goal) ?? { objects: 0, lost: 0 };
-      count.objects += 1;
-      count.lost += lost ? 1 : 0;
-      counts.set(goal, count);
+    const kept = objects.filter((item) => !this.#stopped.has(item.track_id));
+    const found = new Map();
+    for (const { goal, lost, track_id } of kept) {
+      const known = found.get(goal) ?? { tracks: [], lost: 0 };
+      known.tracks.push(track_id);
+      known.lost += lost ? 1 : 0;
+      found.set(goal, known);
     }
-    for (const [goal, count] of counts) this.#change(goal, count);
-    for (const [goal, { isOpen, objects: before }] of this.#goals) {
-      if (!counts.has(goal) && !isOpen && before) this.#goals.delete(goal);
+    for (const [goal, known] of found) this.#change(goal, known);
+    for (const [goal, { isOpen, tracks }] of this.#goals) {
+      if (!found.has(goal) && !isOpen && tracks.length) this.#goals.delete(goal);
     }
     this.#show();
+    return kept;
+  }
+
+  /** These objects are followed no longer, whatever results may still come. */
+  replaced(trackIds) {
+    for (const id of trackIds) this.#stopped.add(id);
   }
 
   /** A goal ended; null for all. */
   cleared(goal) {
     for (const name of goal === null ? [...this.#goals.keys()] : [goal]) {
+      this.replaced(this.#goals.get(name)?.tracks ?? []);
       this.#goals.delete(name);
       forget(name);
     }
@@ -63,7 +77,7 @@ export class Goals {
   }
 
   #change(goal, values) {
-    const none = { question: "", isOpen: false, objects: 0, lost: 0 };
+    const none = { question: "", isOpen: false, tracks: [], lost: 0 };
     this.#goals.set(goal, { ...none, ...this.#goals.get(goal), ...values });
   }
 
@@ -79,9 +93,9 @@ export class Goals {
     byId("goal-names").replaceChildren(...names);
   }
 
-  #row(goal, { question, isOpen, objects, lost }) {
-    const seen = `${objects - lost} seen${lost ? `, ${lost} lost` : ""}`;
-    const state = isOpen ? "thinking" : objects ? seen : "answered";
+  #row(goal, { question, isOpen, tracks, lost }) {
+    const seen = `${tracks.length - lost} seen${lost ? `, ${lost} lost` : ""}`;
+    const state = isOpen ? "thinking" : tracks.length ? seen : "answered";
     const name = element("strong", {}, foreign(nameOf(goal)));
     const text = element("span.text", {}, name, " ", foreign(question));
     const stop = { type: "button", onclick: () => this.#onStop(goal) };

@@ -34,14 +34,18 @@ const asking = new Asking({ ask, error: (text) => notify("error", text) });
 const correction = new CorrectionPanel(stage, {
   send,
   keep,
-  end: () => goOn(),
+  end: (replaced) => {
+    goals.replaced(replaced);
+    if (replaced.length) view.dropMasks();
+    goOn();
+  },
   questionOf: (goal) => goals.questionOf(goal),
 });
 
 startTheme(byId("theme"));
 startRecording(send, () => view.still?.stamp);
 startKeys({
-  cancel: () => (correction.isActive ? correction.end(false) : cancel()),
+  cancel: () => (correction.isActive ? correction.end() : cancel()),
   pause: togglePause,
   correct: () => can.has("correct") && correction.start(),
   undo: () => correction.isActive && correction.undo(),
@@ -97,7 +101,7 @@ function showConnection(state) {
 }
 
 function begin({ source, profile, goals: known, can: able }) {
-  correction.end(false);
+  correction.end();
   frames.clear();
   view.reset();
   view.isLive = source.live;
@@ -134,11 +138,13 @@ function takeResult(message) {
     if (error_code === "following_ended") goals.cleared(goal);
     return;
   }
-  const frame = frames.addResult(message);
+  const isFollowed = state === "tracked" || state === "lost";
+  const kept = isFollowed ? goals.followed(objects) : objects;
+  if (isFollowed && !kept.length) return;
+  const frame = frames.addResult({ ...message, objects: kept });
   if (!frame) return;
   view.addResult(frame, performance.now());
-  if (state === "tracked" || state === "lost") {
-    goals.followed(objects);
+  if (isFollowed) {
     status.addResult();
   } else if (state === "answered" && asked.get(request)?.follow === false && view.isLive) {
     keep(frame); // it is followed by nothing: it stays until somebody goes on
@@ -226,7 +232,7 @@ function goOn() {
 }
 
 function togglePause() {
-  if (correction.isActive) correction.end(false);
+  if (correction.isActive) correction.end();
   else if (!view.isLive && !view.isStill) player.toggle();
   else if (view.isStill) goOn();
   else if (stage.shown.frame) keep(stage.shown.frame);

@@ -1,0 +1,187 @@
+"""Correcting: points and boxes, undo, following and saving what was corrected."""
+
+import json
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.segzero_console.page.truth import HEIGHT, WIDTH, ask, iou, read_stage, true_mask
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.segzero_console.page.console import Console
+
+READY = "#stage[data-correcting=ready]"
+
+
+@pytest.fixture
+def correcting(page: "Page") -> "Page":
+    page.click("#correct")
+    page.wait_for_selector(READY)
+    return page
+
+
+def test_two_clicks_and_one_outside_draw_the_object(correcting: "Page"):
+    truth = _truth(correcting, "blue", "cone")
+    first, second = _inside(truth)
+    _click(correcting, first)
+    _click(correcting, second)
+    _click(correcting, _outside(truth), shift=True)
+    assert iou(_mask(correcting), truth) >= 0.8
+    assert "3 points" in (correcting.locator("#corrected button").text_content() or "")
+
+
+def test_a_box_draws_the_object(correcting: "Page"):
+    truth = _truth(correcting, "orange", "mug")
+    _drag(correcting, truth)
+    assert iou(_mask(correcting), truth) >= 0.8
+
+
+def test_several_objects_are_drawn_side_by_side(correcting: "Page"):
+    mug, ball = _truth(correcting, "orange", "mug"), _truth(correcting, "red", "ball")
+    _drag(correcting, mug)
+    _drag(correcting, ball)
+    assert iou(_mask(correcting), mug | ball) >= 0.8
+    assert correcting.locator("#corrected li").count() == 2
+
+
+def test_undo_takes_back_one_step_after_the_other(correcting: "Page"):
+    truth = _truth(correcting, "red", "ball")
+    _drag(correcting, truth)
+    correcting.click("#delete-object")
+    assert correcting.locator("#corrected li").count() == 0
+    correcting.click("#undo")
+    assert iou(_mask(correcting), truth) >= 0.8
+    correcting.click("#undo")
+    assert not _mask(correcting).any()
+    assert correcting.locator("#undo").is_disabled()
+
+
+def test_a_wrong_object_is_replaced_and_the_right_one_followed(page: "Page"):
+    ask(page, "the red ball")
+    page.wait_for_selector("#stage[data-state=tracked]")
+    page.click("#correct")
+    page.wait_for_selector(READY)
+    page.click("#nothing-there")
+    _drag(page, _truth(page, "orange", "mug"))
+    before = read_stage(page)["stamp"]
+    page.click("#follow-corrected")
+    page.wait_for_function(f"() => BigInt(stage.dataset.maskStamp || 0) > {before}n")
+    seen = read_stage(page)
+    assert iou(seen["mask"], true_mask(seen["index"], "orange", "mug")) >= 0.8
+    assert page.locator("#objects li").count() == 1
+
+
+def test_a_correction_becomes_a_row(correcting: "Page", console: "Console"):
+    truth = _truth(correcting, "red", "ball")
+    _drag(correcting, truth)
+    correcting.fill("#row-question", "the ball that is red")
+    correcting.click("#save-row")
+    correcting.wait_for_function("() => saved.textContent !== ''")
+    row = _rows(console)[-1]
+    assert row["text"] == "the ball that is red"
+    saved = cv2.imread(str(console.rows / row["mask"]), cv2.IMREAD_UNCHANGED)
+    assert iou(saved > 0, truth) >= 0.8
+
+
+def test_nothing_there_becomes_a_row_too(correcting: "Page", console: "Console"):
+    correcting.fill("#row-question", "the green box")
+    correcting.click("#save-row")
+    correcting.wait_for_function("() => saved.textContent !== ''")
+    assert _rows(console)[-1] | {"id": "", "image": ""} == {
+        "id": "",
+        "image": "",
+        "text": "the green box",
+        "ids": [],
+    }
+
+
+def test_a_row_without_a_question_is_not_saved(correcting: "Page"):
+    correcting.click("#save-row")
+    assert "question" in (correcting.locator("#notices .warn").text_content() or "")
+    assert correcting.evaluate("() => document.activeElement.id") == "row-question"
+
+
+def test_the_keyboard_alone_corrects(page: "Page"):
+    page.focus("#stage")
+    page.keyboard.press("c")
+    page.wait_for_selector(READY)
+    truth = _truth(page, "red", "ball")
+    (x, y), _ = _inside(truth)
+    step = WIDTH // 40
+    for key, count in (("ArrowRight", (x - WIDTH / 2) / step), ("ArrowDown", (y - 240) / step)):
+        opposite = {"ArrowRight": "ArrowLeft", "ArrowDown": "ArrowUp"}[key]
+        for _ in range(round(abs(count))):
+            page.keyboard.press(key if count > 0 else opposite)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(READY)
+    assert (_mask(page) & truth).sum() > 0
+    page.keyboard.press("u")
+    assert not _mask(page).any()
+    page.keyboard.press("Escape")
+    assert not page.locator("#correction").is_visible()
+
+
+def _truth(page: "Page", colour: str, shape: str) -> NDArray[np.bool_]:
+    return true_mask(read_stage(page)["index"], colour, shape)
+
+
+def _mask(page: "Page") -> NDArray[np.bool_]:
+    page.wait_for_selector(READY)
+    return read_stage(page)["mask"]
+
+
+def _inside(truth: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The two places above and below the middle that are farthest from the edge."""
+    depth = cv2.distanceTransform(truth.astype(np.uint8), cv2.DIST_L2, 5)
+    middle = int(np.argwhere(truth)[:, 0].mean())
+    halves = (np.where(np.arange(len(truth))[:, None] < middle, depth, 0), depth[middle:])
+    (x1, y1), (x2, y2) = (_deepest(half) for half in halves)
+    return [(x1, y1), (x2, y2 + middle)]
+
+
+def _deepest(depth: NDArray[np.float32]) -> tuple[int, int]:
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return int(x), int(y)
+
+
+def _outside(truth: NDArray[np.bool_]) -> tuple[int, int]:
+    """A place left of the object."""
+    y, x = np.argwhere(truth).mean(axis=0)
+    left = int(np.argwhere(truth)[:, 1].min())
+    return max(2, left - 15), int(y)
+
+
+def _at(page: "Page", place: tuple[float, float]) -> tuple[float, float]:
+    box = page.locator("#stage").bounding_box()
+    return (
+        box["x"] + box["width"] * (place[0] + 0.5) / WIDTH,
+        box["y"] + box["height"] * (place[1] + 0.5) / HEIGHT,
+    )
+
+
+def _click(page: "Page", place: tuple[int, int], shift: bool = False) -> None:
+    if shift:
+        page.keyboard.down("Shift")
+    page.mouse.click(*_at(page, place))
+    page.keyboard.up("Shift")
+    page.wait_for_selector(READY)
+
+
+def _drag(page: "Page", truth: NDArray[np.bool_]) -> None:
+    places = np.argwhere(truth)
+    (y1, x1), (y2, x2) = places.min(axis=0), places.max(axis=0)
+    page.mouse.move(*_at(page, (x1, y1)))
+    page.mouse.down()
+    page.mouse.move(*_at(page, (x2, y2)), steps=3)
+    page.mouse.up()
+    page.wait_for_selector(READY)
+
+
+def _rows(console: "Console") -> list[dict]:
+    lines = (console.rows / "questions.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]

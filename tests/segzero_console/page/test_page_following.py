@@ -1,0 +1,73 @@
+"""What one sees while an object is followed: its thinking, its mask, what is known about it."""
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.segzero_console.page.truth import decode, iou, read_stage, render, true_mask
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def test_the_thinking_grows_piece_by_piece(following_page: "Page"):
+    noted = dict.fromkeys(following_page.evaluate("() => window.thoughts"))
+    texts = [text for text in noted if text]
+    assert len(texts) > 5
+    assert all(later.startswith(text) for text, later in zip(texts, texts[1:-1], strict=False))
+
+
+def test_the_answer_has_its_seconds_by_stage(following_page: "Page"):
+    card = following_page.locator(".card").first
+    assert card.locator(".answer").text_content() == "1 object"
+    assert "thinking" in card.locator(".stages dt").all_text_contents()
+    assert re.fullmatch(r"[\d.]+ s", card.locator(".stages dd").first.text_content() or "")
+
+
+def test_the_mask_lies_on_the_object_in_the_picture_that_is_shown(following_page: "Page"):
+    seen = read_stage(following_page)
+    assert seen["stamp"] == seen["maskStamp"]
+    assert iou(seen["mask"], true_mask(seen["index"], "red", "ball")) >= 0.8
+    difference = np.abs(decode(seen["png"]).astype(int) - render(seen["index"]).rgb)
+    assert difference.mean() < 4  # what JPEG costs; the picture after it differs by more
+
+
+def test_the_mask_follows_the_object(following_page: "Page"):
+    first = read_stage(following_page)
+    following_page.wait_for_function(
+        f"() => Number(stage.dataset.index) > {first['index'] + 15}"
+        " && stage.dataset.state === 'tracked'"
+    )
+    later = read_stage(following_page)
+    truth = true_mask(later["index"], "red", "ball")
+    assert iou(later["mask"], truth) >= 0.8
+    assert iou(first["mask"], truth) < 0.8  # it has moved
+
+
+def test_the_pointer_tells_about_the_object_below_it(following_page: "Page"):
+    following_page.click("#pause")
+    seen = read_stage(following_page)
+    x, y = _middle(seen["mask"])
+    place = following_page.locator("#stage").bounding_box()
+    following_page.mouse.move(
+        place["x"] + place["width"] * x / 640, place["y"] + place["height"] * y / 480
+    )
+    assert "the red ball" in (following_page.locator("#tip").text_content() or "")
+    following_page.mouse.move(0, 0)
+    following_page.click("#pause")
+    assert not following_page.locator("#tip").is_visible()
+
+
+@pytest.mark.parametrize(("button", "start"), [("png", b"\x89PNG"), ("coco", b"{"), ("mp4", b"")])
+def test_what_is_seen_can_be_downloaded(following_page: "Page", button: str, start: bytes):
+    with following_page.expect_download() as download:
+        following_page.click(f"#export-{button}")
+    path = download.value.path()
+    assert path.read_bytes().startswith(start) and path.stat().st_size > 200
+
+
+def _middle(mask: np.ndarray) -> tuple[int, int]:
+    y, x = np.argwhere(mask).mean(axis=0)
+    return int(x), int(y)

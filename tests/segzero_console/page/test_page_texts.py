@@ -1,0 +1,63 @@
+"""Text is text: what people type and models write is shown as it is, and harms nothing."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.segzero_console.page.truth import ask
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+HOSTILE = {
+    "image": "<img src=x onerror=\"document.body.dataset.broken='yes'\">",
+    "script": "</h3><script>document.body.dataset.broken='yes'</script>",
+    "entity": "&lt;b&gt; &amp; <b>bold</b>",
+    "style": "<style>body{display:none}</style> the ball",
+    "right to left": "الكرة الحمراء the ball",
+    "one long word": "ball" * 300,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_question_is_shown_as_it_was_typed(page: "Page", text: str):
+    ask(page, text, "<i>goal</i>")
+    card = page.locator(".card").first
+    assert (card.locator("h3 bdi").text_content() or "") == text
+    assert card.locator("h3 small").text_content() == "<i>goal</i>"
+    assert page.locator("h3 img, h3 script, h3 b, h3 i, h3 style, .goal i").count() == 0
+    assert page.evaluate("() => document.body.dataset.broken") is None
+    _stop(page)
+    assert _fits(page)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[31mred\x1b[0m ball", "ball \u202egnp.exe", "ball " * 2500], ids=str.__len__
+)
+def test_what_can_be_no_question_is_answered_by_words(page: "Page", text: str):
+    page.evaluate("(text) => { question.value = text }", text)
+    page.press("#question", "Enter")
+    _stop(page)
+    answer = page.locator(".card .answer").first.text_content() or ""
+    assert answer and "\x1b" not in answer and "\u202e" not in answer
+    assert _fits(page)
+
+
+def test_a_picture_that_is_none_is_refused(page: "Page"):
+    file = {"name": "<b>no.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    page.set_input_files("#file", files=[file])  # type: ignore[arg-type]
+    assert page.locator("#picture-name").text_content() == "<b>no.png"
+    ask(page, "the red ball")
+    page.wait_for_selector(".card[data-state=failed]")
+    assert "picture" in (page.locator(".card .answer").text_content() or "")
+
+
+def _stop(page: "Page") -> None:
+    """Cancel what is open, and wait until it has ended."""
+    if page.locator("#cancel").is_visible():
+        page.click("#cancel")
+    page.wait_for_selector(".card:not(.open)")
+
+
+def _fits(page: "Page") -> bool:
+    return page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
