@@ -1,6 +1,9 @@
 """Shared prefill and bucketed log-probabilities: the results of TRL's own, except for rounding."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +27,54 @@ def profile(request: pytest.FixtureRequest) -> str | Path:
     return name if name == "demo" else request.getfixturevalue(name)
 
 
-@pytest.fixture
-def build(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+@pytest.fixture(scope="module")
+def build(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Trainers as the command builds them, or `plain=True`: TRL's own `GRPOTrainer`."""
 
     def make(profile: str | Path, plain: bool = False, **changes: Any) -> Any:
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             if plain:
                 patch.setattr(trainer_module, "SegZeroGRPOTrainer", GRPOTrainer)
-            run = tmp_path / ("plain" if plain else "fast")
+            run = tmp_path_factory.mktemp("run")
             words = {"per_device_train_batch_size": 16, "max_completion_length": 120}
             return build_trainer(*recipe(profile, table, run, **words, **changes))
 
     return make
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both trainers of one model, and the first rollout and the rewards of each."""
+
+    fast: Any
+    plain: Any
+    ours: dict[str, Any]
+    theirs: dict[str, Any]
+    rewards: tuple[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def make_pair(build: Build) -> Callable[[str | Path], Pair]:
+    """The pair of a profile, which no test trains; made once."""
+
+    @cache
+    def make(profile: str | Path) -> Pair:
+        fast, plain = build(profile), build(profile, plain=True)
+        ours, theirs = scored(fast), scored(plain)
+        rewards = deepcopy(fast._logs["rewards"]), deepcopy(plain._logs["rewards"])
+        return Pair(fast, plain, ours, theirs, rewards)
+
+    return make
+
+
+@pytest.fixture
+def pair(make_pair: Callable[[str | Path], Pair], profile: str | Path) -> Pair:
+    return make_pair(profile)
+
+
+@pytest.fixture
+def demo(make_pair: Callable[[str | Path], Pair]) -> Pair:
+    return make_pair("demo")
 
 
 def batch(trainer: Any) -> list[dict[str, Any]]:
@@ -61,35 +99,27 @@ def gradient(trainer: Any, inputs: dict[str, Any]) -> tuple[float, torch.Tensor]
 
 
 @pytest.mark.slow
-def test_rollouts_and_rewards_are_those_of_the_plain_trainer(
-    build: Build, profile: str | Path
-) -> None:
-    fast, plain = build(profile), build(profile, plain=True)
-    ours, theirs = scored(fast), scored(plain)
-    lengths = theirs["completion_mask"].sum(1)
+def test_rollouts_and_rewards_are_those_of_the_plain_trainer(pair: Pair) -> None:
+    lengths = pair.theirs["completion_mask"].sum(1)
     assert len(lengths.unique()) > 1, "rows of one length prove little"
     for key in ("prompt_ids", "completion_ids", "completion_mask", "advantages"):
-        assert torch.equal(ours[key], theirs[key]), key
-    assert fast._logs["rewards"] == plain._logs["rewards"]
+        assert torch.equal(pair.ours[key], pair.theirs[key]), key
+    ours, theirs = pair.rewards
+    assert ours == theirs
 
 
 @pytest.mark.slow
-def test_loss_and_gradient_are_those_of_the_plain_trainer(
-    build: Build, profile: str | Path
-) -> None:
-    fast, plain = build(profile), build(profile, plain=True)
-    inputs = scored(plain)
-    loss, slope = gradient(plain, inputs)
-    our_loss, our_slope = gradient(fast, inputs)
+def test_loss_and_gradient_are_those_of_the_plain_trainer(pair: Pair) -> None:
+    loss, slope = gradient(pair.plain, pair.theirs)
+    our_loss, our_slope = gradient(pair.fast, pair.theirs)
     assert abs(loss) > 1e-3
     assert our_loss == pytest.approx(loss, rel=1e-5)
     assert (our_slope - slope).norm() < 1e-4 * slope.norm()
 
 
 @pytest.mark.slow
-def test_probabilities_and_entropies_come_back_in_their_rows(build: Build) -> None:
-    fast, plain = build("demo"), build("demo", plain=True)
-    inputs = scored(plain)
+def test_probabilities_and_entropies_come_back_in_their_rows(demo: Pair) -> None:
+    inputs = demo.theirs
     ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
     mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
     images = ("pixel_values", "image_grid_thw", "mm_token_type_ids", "num_images")
@@ -104,7 +134,7 @@ def test_probabilities_and_entropies_come_back_in_their_rows(build: Build) -> No
                 compute_entropy=True,
                 **given,
             )
-            for trainer in (fast, plain)
+            for trainer in (demo.fast, demo.plain)
         )
     written = inputs["completion_mask"].bool()
     for one, other in zip(ours[:2], theirs[:2], strict=True):
@@ -121,11 +151,13 @@ def test_the_reference_model_is_scored_alike(build: Build) -> None:
 
 
 @pytest.mark.slow
-def test_greedy_answers_are_those_of_transformers(build: Build) -> None:
-    fast, plain = build("demo"), build("demo", plain=True)
-    for trainer in (fast, plain):
-        trainer.generation_config.do_sample = False
-    assert torch.equal(scored(fast)["completion_ids"], scored(plain)["completion_ids"])
+def test_greedy_answers_are_those_of_transformers(
+    demo: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for trainer in (demo.fast, demo.plain):
+        monkeypatch.setattr(trainer.generation_config, "do_sample", False)
+    ours, theirs = scored(demo.fast), scored(demo.plain)
+    assert torch.equal(ours["completion_ids"], theirs["completion_ids"])
 
 
 @pytest.mark.slow
