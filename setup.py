@@ -137,6 +137,7 @@ setup(
             "deepspeed>=0.19.8,<0.20",
             "matplotlib>=3.11,<4",
             "peft>=0.21,<0.22",
+            "psutil>=7.2,<8",
             "pycocotools>=2.0.11,<3",
             "tensorboard>=2.21,<3",
             "trl>=1.16,<1.17",  # the trainer's subclass overrides private methods

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     escape_unprintable()
     from segzero_train.training.checkpointing import reported, train_to_end
+    from segzero_train.training.launching import join_processes
 
     # TRL counts its users over the network; a training server needn't be counted.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with reported() as outcome:
         find_deepspeed_file()
-        options, config = read_recipe((GrpoOptions, GRPOConfig), arguments)
+        words = join_processes(sys.argv[1:] if arguments is None else arguments)
+        options, config = read_recipe((GrpoOptions, GRPOConfig), words)
         outcome.folder = Path(str(config.output_dir))
         trainer = build_trainer(options, config)
         outcome.stopped = train_to_end(trainer, (options, config))

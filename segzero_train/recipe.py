@@ -54,6 +54,11 @@ class TaskOptions:
         "Prompts (in sft, rows) of an optimizer step, over all processes; "
         "gradient_accumulation_steps follows from it. 0: from that key.",
     )
+    time_limit: str = _option(
+        "",
+        "From the start of the command, `HH:MM` or `D-HH:MM`: before it is up, a checkpoint is "
+        "written and the run ends. Empty: under Slurm, the end of the job.",
+    )
     freeze_vision: bool = _option(False, "Keep the vision tower as it is.")
     lora_rank: int = _option(0, "Train LoRA adapters of this rank on the language model; 0: all.")
     lora_alpha: int = _option(64, "LoRA's scale.")

@@ -1,31 +1,29 @@
-"""A run's folder: its recipe, its newest whole checkpoint, and ending it without loss."""
+"""A run's folder: its recipe, its newest whole checkpoint, and how a command ends."""
 
 import dataclasses
 import json
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import torch
 import yaml
 from safetensors import SafetensorError
-from transformers import TrainerCallback
 
 from segzero.errors import SegZeroError
 from segzero.files import write_text_whole
 from segzero_train.errors import BadRecipe
 from segzero_train.rewards import current_spec
 from segzero_train.runs import checkpoints
+from segzero_train.training.early_stop import EarlyStop, Reason
 
-# What may change between the parts of one run: how long, how watched, how saved.
+# What may change between the parts of one run: how long, how watched, how saved, and on which
+# machines. Nothing of it changes what is learned.
 _FREE = frozenset(
     {
         "max_steps",
@@ -39,6 +37,18 @@ _FREE = frozenset(
         "resume_from_checkpoint",
         "disable_tqdm",
         "run_name",
+        "time_limit",
+        "ddp_timeout",
+        "held_out_batch",
+        "dataloader_num_workers",
+        "dataloader_persistent_workers",
+        "dataloader_pin_memory",
+        "dataloader_prefetch_factor",
+        "vllm_server_base_url",
+        "vllm_server_host",
+        "vllm_server_port",
+        "vllm_server_timeout",
+        "vllm_group_port",
     }
 )
 
@@ -46,7 +56,7 @@ _PATIENCE = 10.0
 """Seconds that a later process waits for the launcher."""
 
 
-def train_to_end(trainer: Any, recipe: Sequence[Any]) -> bool:
+def train_to_end(trainer: Any, recipe: Sequence[Any]) -> Reason:
     """Train from the newest checkpoint on, if there is one, and save the model at the end.
 
     Args:
@@ -54,26 +64,68 @@ def train_to_end(trainer: Any, recipe: Sequence[Any]) -> bool:
         recipe: The dataclasses that the recipe was read into.
 
     Returns:
-        Whether a signal ended the run early.
+        Why the run ended early; empty if it came to its end.
 
     Raises:
-        BadRecipe: The folder holds a run of another recipe.
+        BadRecipe: The folder holds a run of another recipe or of another number of processes.
     """
     folder = Path(trainer.args.output_dir)
+    early_stop = EarlyStop(recipe[0].time_limit)
     if trainer.accelerator.is_main_process:
+        check_processes(folder, trainer.accelerator.num_processes)
         record_recipe(folder, recipe)
     trainer.accelerator.wait_for_everyone()
     if finished(folder, trainer.args):
         print(f"{folder} is finished: raise max_steps or num_train_epochs to go on from there")
-        return False
+        return ""
     checkpoint = trainer.args.resume_from_checkpoint or last_checkpoint(folder)
-    signals = StopOnSignal()
-    trainer.add_callback(signals)
+    trainer.add_callback(early_stop)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not signals.stopped:
+    if not early_stop.reason:
         trainer.save_model()
         trainer.save_state()
-    return signals.stopped
+    return early_stop.reason
+
+
+class WholeCheckpoints:
+    """A trainer of transformers whose `trainer_state.json` is written after all else.
+
+    Transformers' first process doesn't wait for what the others write. A run that was killed
+    between would go on with the random numbers of one process unknown.
+    """
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        base: Any = super()
+        base._save_rng_state(output_dir)
+        trainer: Any = self
+        trainer.accelerator.wait_for_everyone()
+
+
+def check_processes(folder: Path, processes: int) -> None:
+    """Check that a run goes on with as many processes as it began with.
+
+    Args:
+        folder: The run's.
+        processes: How many there are now.
+
+    Raises:
+        BadRecipe: It has a checkpoint of another number of processes. Each holds its own random
+            numbers and, under DeepSpeed and FSDP, its own part of the optimizer.
+    """
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
+        return
+    try:
+        starts = json.loads((folder / "run.json").read_text())["starts"]
+        before = int(starts[-1]["processes"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # a run of an older version
+    if before != processes:
+        raise BadRecipe(
+            f"{folder} was trained by {before} processes, and now there are {processes}: go on "
+            f"with {before}, or begin anew from its weights with --weights {checkpoint} and "
+            f"another --output_dir"
+        )
 
 
 def record_recipe(folder: Path, parts: Sequence[Any]) -> None:
@@ -143,12 +195,12 @@ class Outcome:
     Attributes:
         status: The exit status.
         folder: The run's, as soon as it is known.
-        stopped: Whether a signal ended the run early.
+        stopped: Why the run ended early; empty if it didn't.
     """
 
     status: int = 0
     folder: Path | None = None
-    stopped: bool = False
+    stopped: Reason = ""
 
 
 @contextmanager
@@ -180,10 +232,12 @@ def reported() -> Iterator[Outcome]:
             file=sys.stderr,
         )
     except KeyboardInterrupt:
-        outcome.stopped = True
-    if outcome.stopped:
+        outcome.stopped = "interrupted"
+    if outcome.stopped == "interrupted":
         outcome.status = 130
         print(f"interrupted. {_goes_on(outcome.folder)}", file=sys.stderr)
+    elif outcome.stopped and not int(os.environ.get("RANK", "0")):
+        print(f"stopped ahead of its end. {_goes_on(outcome.folder)}", file=sys.stderr)
 
 
 @contextmanager
@@ -205,47 +259,3 @@ def _goes_on(folder: Path | None) -> str:
     if last is None:
         return "No checkpoint was written yet."
     return f"{last} is whole: the same command goes on from there."
-
-
-class StopOnSignal(TrainerCallback):
-    """The first SIGINT or SIGTERM ends the run after its step, with a checkpoint; the next at once.
-
-    Attributes:
-        stopped: Whether a signal came.
-    """
-
-    def __init__(self) -> None:
-        """Nothing is taken over before the training begins."""
-        self.stopped = False
-        self._asked = False
-        self._previous: dict[int, Any] = {}
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take over SIGINT and SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._ask)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """End the run if a signal came in any process."""
-        if _anywhere(self._asked, args.device):
-            self.stopped = True
-            control.should_save = True
-            control.should_training_stop = True
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Give the signals back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        signal.signal(number, self._previous[number])
-
-
-def _anywhere(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in any process: all must stop at the same step."""
-    if not torch.distributed.is_initialized():
-        return flag
-    total = torch.tensor(int(flag), device=device)
-    torch.distributed.all_reduce(total)
-    return bool(total.item())

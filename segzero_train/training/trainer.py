@@ -8,6 +8,7 @@ import torch
 from trl import GRPOTrainer, SFTTrainer
 from trl.models.utils import disable_gradient_checkpointing
 
+from segzero_train.training.checkpointing import WholeCheckpoints
 from segzero_train.training.fast_path import difference, first_rows, missing_argument, verdict
 from segzero_train.training.generation import shared_prefill
 from segzero_train.training.kl import clamp_reference
@@ -17,11 +18,11 @@ from segzero_train.training.model_card import WithModelCard
 from segzero_train.training.selection import keep_extremes
 
 
-class SegZeroSFTTrainer(WithModelCard, SFTTrainer):
+class SegZeroSFTTrainer(WholeCheckpoints, WithModelCard, SFTTrainer):
     """`SFTTrainer` with this project's model card."""
 
 
-class SegZeroGRPOTrainer(WithModelCard, GRPOTrainer):
+class SegZeroGRPOTrainer(WholeCheckpoints, WithModelCard, GRPOTrainer):
     """`GRPOTrainer` for groups of samples that share a prompt with one image.
 
     Generation prefills a prompt once for all its samples, and log-probabilities are computed in
