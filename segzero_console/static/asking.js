@@ -5,11 +5,7 @@ import { read, write } from "./memory.js";
 
 const MOST = 50;
 const EXAMPLES = {
-  tabletop: [
-    "the red ball",
-    "where is something I could drink from?",
-    "what has a sharp tip?",
-  ],
+  tabletop: ["the red ball", "the orange mug", "the blue cone"],
 };
 const MOST_SHOWN = 4;
 const MOST_BYTES = 15 * 2 ** 20;

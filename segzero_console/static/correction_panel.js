@@ -223,7 +223,7 @@ export class CorrectionPanel {
       frame: this.#frame,
       mask: compose(objects, this.#found, this.#refined),
       styles: new Map(objects.map((item, place) => [place + 1, styleAt(place)])),
-      drawMarks: (context, unit) => this.#drawMarks(context, unit),
+      drawMarks: (marks) => this.#drawMarks(marks),
     });
   }
 
@@ -242,19 +242,19 @@ export class CorrectionPanel {
     return element("li", {}, element("button", attributes, swatch(css), text.filter(Boolean).join(" · ")));
   }
 
-  #drawMarks(context, unit) {
+  #drawMarks(marks) {
     this.#correction.objects.forEach((item, place) => {
       const isSelected = item === this.#correction.selected;
       const { css } = styleAt(place);
       const box = isPrompted(item) ? this.#refined?.boxes.get(item.key) : item.found;
-      drawObject(context, unit, { box, text: `${place + 1} ${item.label}`.trim(), css, isSelected });
-      if (item.box && isSelected) drawPromptBox(context, unit, item.box, css);
-      for (const point of item.points) drawPoint(context, unit, point);
+      drawObject(marks, { box, text: `${place + 1} ${item.label}`.trim(), css, isSelected });
+      if (item.box && isSelected) drawPromptBox(marks, item.box, css);
+      for (const point of item.points) drawPoint(marks, point);
     });
     const dragged = this.#pointer.dragged();
-    if (dragged) drawPromptBox(context, unit, dragged, "#fff");
+    if (dragged) drawPromptBox(marks, dragged, "#fff");
     const cursor = this.#pointer.cursor();
-    if (cursor) drawCursor(context, unit, cursor);
+    if (cursor) drawCursor(marks, cursor);
   }
 }
 

@@ -79,7 +79,7 @@ function nearEdge({ width, height, ids }, x, y, at, id, d) {
   );
 }
 
-/** Make a canvas as fine as the screen; returns a context in the picture's pixels, and its scale. */
+/** Make a canvas as fine as the screen, and empty; returns what the other functions draw on. */
 export function clearMarks(canvas, width, height) {
   const shown = canvas.getBoundingClientRect();
   const ratio = window.devicePixelRatio || 1;
@@ -92,27 +92,30 @@ export function clearMarks(canvas, width, height) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, w, h);
   context.setTransform(w / width, 0, 0, h / height, 0, 0);
-  return { context, unit: width / (shown.width || width) }; // unit: one CSS pixel
+  // A unit is one CSS pixel. Names are drawn beside those that are drawn already.
+  return { context, unit: width / (shown.width || width), names: [], width };
 }
 
 /** Draw an object's box and its name. */
-export function drawObject(context, unit, { box, text, css, isSelected = false }) {
+export function drawObject(marks, { box, text, css, isSelected = false }) {
   if (!box || box.length !== 4) return;
+  const { context } = marks;
   const [x1, y1, x2, y2] = box;
   context.setLineDash([]);
-  strokeTwice(context, unit, css, () => context.strokeRect(x1, y1, x2 - x1, y2 - y1), isSelected);
-  if (text) drawLabel(context, unit, shorten(text), x1, y1, css);
+  strokeTwice(marks, css, () => context.strokeRect(x1, y1, x2 - x1, y2 - y1), isSelected);
+  if (text) drawName(marks, shorten(text), x1, y1, css);
 }
 
 /** Draw a box that is being made, or that was drawn for an object. */
-export function drawPromptBox(context, unit, [x1, y1, x2, y2], css) {
+export function drawPromptBox(marks, [x1, y1, x2, y2], css) {
+  const { context, unit } = marks;
   context.setLineDash([6 * unit, 4 * unit]);
-  strokeTwice(context, unit, css, () => context.strokeRect(x1, y1, x2 - x1, y2 - y1), true);
+  strokeTwice(marks, css, () => context.strokeRect(x1, y1, x2 - x1, y2 - y1), true);
   context.setLineDash([]);
 }
 
 /** Draw a point: a plus inside of the object, a minus outside. */
-export function drawPoint(context, unit, [x, y, isInside]) {
+export function drawPoint({ context, unit }, [x, y, isInside]) {
   const r = 8 * unit;
   context.beginPath();
   context.arc(x, y, r, 0, 2 * Math.PI);
@@ -132,9 +135,10 @@ export function drawPoint(context, unit, [x, y, isInside]) {
 }
 
 /** Draw the cross of somebody who works with the keyboard. */
-export function drawCursor(context, unit, [x, y]) {
+export function drawCursor(marks, [x, y]) {
+  const { context, unit } = marks;
   const r = 12 * unit;
-  strokeTwice(context, unit, "#fff", () => {
+  strokeTwice(marks, "#fff", () => {
     context.beginPath();
     context.moveTo(x - r, y);
     context.lineTo(x + r, y);
@@ -144,7 +148,7 @@ export function drawCursor(context, unit, [x, y]) {
   });
 }
 
-function strokeTwice(context, unit, css, stroke, isWide = false) {
+function strokeTwice({ context, unit }, css, stroke, isWide = false) {
   context.lineWidth = (isWide ? 5 : 3) * unit;
   context.strokeStyle = "rgb(10 10 14 / 0.8)";
   stroke();
@@ -153,17 +157,21 @@ function strokeTwice(context, unit, css, stroke, isWide = false) {
   stroke();
 }
 
-function drawLabel(context, unit, text, x, y, css) {
+function drawName({ context, unit, names, width }, text, x, y, css) {
   context.font = `600 ${12 * unit}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  const [width, height] = [context.measureText(text).width + 12 * unit, 20 * unit];
-  const top = y >= height ? y - height : y;
+  const [w, h] = [context.measureText(text).width + 12 * unit, 20 * unit];
+  const left = Math.max(0, Math.min(x, width - w));
+  let top = y >= h ? y - h : y;
+  const hides = (name) => left < name.right && left + w > name.left && Math.abs(top - name.top) < h;
+  for (let other; (other = names.find(hides)); ) top = other.top + h;
+  names.push({ left, right: left + w, top });
   context.fillStyle = "rgb(10 10 14 / 0.82)";
-  context.fillRect(x, top, width, height);
+  context.fillRect(left, top, w, h);
   context.fillStyle = css;
-  context.fillRect(x, top, 3 * unit, height);
+  context.fillRect(left, top, 3 * unit, h);
   context.fillStyle = "#fff";
-  context.fillText(text, x + 7 * unit, top + height / 2 + unit / 2);
+  context.fillText(text, left + 7 * unit, top + h / 2 + unit / 2);
 }
 
 function shorten(text) {

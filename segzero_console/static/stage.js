@@ -48,7 +48,7 @@ export class Stage {
   /**
    * Draw masks and marks of a correction instead of the result's.
    *
-   * @param overlay {frame, mask, styles, drawMarks(context, unit)}, or null.
+   * @param overlay {frame, mask, styles, drawMarks(marks)}, or null.
    */
   setOverlay(overlay) {
     this.#overlay = overlay;
@@ -59,14 +59,14 @@ export class Stage {
   drawMarks() {
     const { frame, result } = this.#shown;
     if (!frame) return;
-    const { context, unit } = clearMarks(this.#canvases.marks, frame.width, frame.height);
+    const marks = clearMarks(this.#canvases.marks, frame.width, frame.height);
     if (this.#overlay?.frame === frame) {
-      this.#overlay.drawMarks(context, unit);
+      this.#overlay.drawMarks(marks);
       return;
     }
     for (const item of result?.objects ?? []) {
       if (item.lost) continue;
-      drawObject(context, unit, { box: item.box, text: titleOf(item), css: styleOf(item.goal).css });
+      drawObject(marks, { box: item.box, text: titleOf(item), css: styleOf(item.goal).css });
     }
   }
 

@@ -22,7 +22,7 @@ def test_axe_finds_nothing_serious(
 ):
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     with open_page(console, chromium, **options) as page:
-        ask(page, "what has a sharp tip?", "tip")
+        ask(page, "the blue cone", "tip")
         page.locator(".light").first.click()
         assert _serious(page) == []  # while it thinks
         page.wait_for_selector("#objects li")

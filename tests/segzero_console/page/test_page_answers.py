@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_a_stopped_goal_takes_its_mask_along(page: "Page"):
-    ask(page, "what has a sharp tip?", "tip")
+    ask(page, "the blue cone", "tip")
     page.wait_for_selector("#stage[data-state=tracked]")
     page.click(".goal[data-goal=tip] button")
     page.wait_for_selector("#stage[data-mask-stamp='']")

@@ -17,15 +17,14 @@ def test_a_killed_server_is_named_and_its_return_noticed(chromium: "Browser", tm
     folder, port = tmp_path / "pictures", free_port()
     folder.mkdir()
     Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(folder / "one.png")
+    arguments = ("--source", str(folder), "--out", str(tmp_path / "rows"))
     page = chromium.new_page()
-    with start_console(
-        "--source", str(folder), "--out", str(tmp_path / "rows"), port=port
-    ) as first:
+    with start_console(*arguments, port=port) as first:
         page.goto(first.url)
         page.wait_for_selector("#stage[data-index='0']")
     page.wait_for_selector("#connection:not([hidden])")
     assert "server is gone" in (page.locator("#connection").text_content() or "")
-    with start_console("--source", str(folder), "--out", str(tmp_path / "rows"), port=port):
+    with start_console(*arguments, port=port):
         page.wait_for_selector("body[data-connection=open]")
         page.wait_for_selector("#stage[data-index='0']")
         assert not page.locator("#connection").is_visible()

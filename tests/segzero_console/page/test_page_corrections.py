@@ -151,9 +151,8 @@ def _deepest(depth: NDArray[np.float32]) -> tuple[int, int]:
 
 def _outside(truth: NDArray[np.bool_]) -> tuple[int, int]:
     """A place left of the object."""
-    y, x = np.argwhere(truth).mean(axis=0)
-    left = int(np.argwhere(truth)[:, 1].min())
-    return max(2, left - 15), int(y)
+    places = np.argwhere(truth)
+    return max(2, int(places[:, 1].min()) - 15), int(places[:, 0].mean())
 
 
 def _at(page: "Page", place: tuple[float, float]) -> tuple[float, float]:

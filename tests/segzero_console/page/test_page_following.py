@@ -1,6 +1,7 @@
 """What one sees while an object is followed: its thinking, its mask, what is known about it."""
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ def test_the_thinking_grows_piece_by_piece(following_page: "Page"):
     noted = dict.fromkeys(following_page.evaluate("() => window.thoughts"))
     texts = [text for text in noted if text]
     assert len(texts) > 5
-    assert all(later.startswith(text) for text, later in zip(texts, texts[1:-1], strict=False))
+    assert all(later.startswith(text) for text, later in pairwise(texts[:-1]))
 
 
 def test_the_answer_has_its_seconds_by_stage(following_page: "Page"):
