@@ -138,12 +138,13 @@ def test_masks_of_different_objects_do_not_overlap(shared, seen):
 @pytest.mark.slow
 def test_what_it_holds_does_not_grow(shared):
     tracker = shared.track(START, OBJECTS[:2])
-    held = []
+    held = {}
     for number in range(40):
         tracker.step(STREAM[number % len(STREAM)])
-        held.append(tensors())
+        if number in (0, 10, 20, 21, 25, 32, 39):  # looking at all tensors takes long
+            held[number] = tensors()
     assert held[0] < held[10] < held[20]
-    assert set(held[20:]) == {held[20]}
+    assert set(held.values()) == {held[0], held[10], held[20]}
 
 
 def test_frame_numbers_of_days_are_fine(shared, seen):
