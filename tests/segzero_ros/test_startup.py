@@ -126,14 +126,9 @@ def test_a_signal_during_the_imports_is_no_traceback(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("profile", "mark", "number"),
-    [  # both signals while it answers: test_perception_process
-        ("nowhere", "Can't load", signal.SIGTERM),
-        ("demo", "Loading", signal.SIGINT),
-        ("demo", "Loading", signal.SIGTERM),
-        ("demo", "Listening", signal.SIGINT),
-    ],
+    ("profile", "mark"), [("nowhere", "Can't load"), ("demo", "Loading"), ("demo", "Listening")]
 )
 def test_a_signal_ends_the_node_with_status_0(profile: str, mark: str, number: int) -> None:
     command = [sys.executable, "-m", "segzero_ros.perception_node", "--ros-args"]
