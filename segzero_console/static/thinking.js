@@ -81,10 +81,9 @@ function finish(card, state, text, stages) {
   const known = Object.entries(stages ?? {});
   card.stages.hidden = !known.length;
   card.stages.replaceChildren(
-    ...known.flatMap(([name, value]) => [
-      element("dt", {}, name),
-      element("dd", {}, seconds(value)),
-    ]),
+    ...known.map(([name, value]) =>
+      element("div", {}, element("dt", {}, name), element("dd", {}, seconds(value))),
+    ),
   );
 }
 
