@@ -26,10 +26,10 @@ const status = new Status(() => stage.shown);
 const goals = new Goals((goal) => stop(goal));
 const asked = new Map(); // requests of this page: {goal, follow}
 let can = new Set();
-let carried = null; // the goal whose followed frames are saved
+let carried = null; // {goal, request}: the goal whose followed frames are saved
 
 const connection = connect(receive, showConnection);
-const player = startPlayer(send);
+const player = startPlayer(send, () => view.dropMasks());
 const asking = new Asking({ ask, error: (text) => notify("error", text) });
 const correction = new CorrectionPanel(stage, {
   send,
@@ -70,7 +70,7 @@ function receive(message) {
     ended: endQuestion,
     lights: ({ lights }) => showLights(lights),
     refined: (refined) => correction.refined(refined),
-    saved: (saved) => correction.saved(saved),
+    saved: showSaved,
     download,
     player: player.show,
     notice: ({ level, text }) => notify(level, text),
@@ -247,20 +247,28 @@ function showPause() {
 }
 
 function toggleCarrying() {
-  const goal = carried === null ? byId("goal").value.trim() : carried;
+  const goal = carried ? carried.goal : byId("goal").value.trim();
   const question = goals.questionOf(goal) || byId("question").value.trim();
-  const every = carried === null ? Number(byId("every").value) || 1 : 0;
+  const every = carried ? 0 : Number(byId("every").value) || 1;
   if (every && !question) {
     notify("warn", "Rows need a question: ask first, or type it above.");
     return;
   }
-  if (send({ type: "carry", goal, question, every })) showCarrying(every ? goal : null);
+  const request = newRequest();
+  if (send({ type: "carry", request, goal, question, every })) {
+    showCarrying(every ? { goal, request } : null);
+  }
 }
 
 function showCarrying(goal) {
   carried = goal;
-  byId("carry").textContent = goal === null ? "Start saving" : "Stop saving";
+  byId("carry").textContent = goal ? "Stop saving" : "Start saving";
   byId("carry").setAttribute("aria-pressed", String(goal !== null));
+}
+
+function showSaved(message) {
+  if (message.request === carried?.request) byId("carried").textContent = `${message.rows} rows`;
+  else correction.saved(message);
 }
 
 function listenForPictures() {

@@ -6,12 +6,14 @@ import { byId } from "./elements.js";
  * Show the player of a source that can be sought.
  *
  * @param send Sends a message to the server.
+ * @param onJump Called before a place that doesn't follow the one that is shown.
  * @returns {show(message), step(by), toggle()}.
  */
-export function startPlayer(send) {
+export function startPlayer(send, onJump) {
   let state = { index: 0, length: 0, playing: false };
   const slider = byId("seek");
   const seek = (index) => {
+    if (index !== state.index + 1) onJump();
     send({ type: "seek", index: Math.max(0, Math.min(state.length - 1, index)) });
   };
   const toggle = () => send({ type: state.playing ? "pause" : "play" });

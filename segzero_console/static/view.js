@@ -77,11 +77,12 @@ export class View {
 
   #opacity(now) {
     if (!this.#pair) return 0;
-    if (!this.isLive) return this.#pair === this.#newest ? 1 : 0;
+    if (!this.isLive && this.#pair === this.#newest) return 1;
     const followed = ["tracked", "lost"].includes(this.#pair.result.state);
     const usual = Math.min(LONGEST_HOLD / 2, Math.max(LEAST_HOLD, 3 * this.#interval));
     const hold = followed ? usual : ANSWER_HOLD;
     const age = now - this.#pair.result.received;
+    if (!this.isLive) return age < hold ? 1 : 0; // the newest frame's masks are on their way
     return Math.max(0, Math.min(1, 2 - age / hold));
   }
 }
