@@ -19,10 +19,10 @@ export function notify(level, text) {
   known?.remove();
   while (place.childElementCount >= MOST) place.firstElementChild.remove();
   const close = () => item.remove();
-  const button = element("button", { type: "button", "aria-label": "Close notice", onclick: close });
+  const attributes = { type: "button", "aria-label": "Close notice", onclick: close };
+  const button = element("button", attributes, "✕");
   const item = element(`li.notice.${level}`, {}, element("bdi", {}, text), button);
   item.dataset.text = text;
-  button.append("✕");
   place.append(item);
   if (level !== "error") setTimeout(close, SHOWN_FOR);
 }

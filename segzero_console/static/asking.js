@@ -24,8 +24,8 @@ export class Asking {
       const text = byId("question").value.trim();
       if (!text) return byId("question").focus();
       const goal = byId("goal").value.trim();
-      const isAsked = on.ask({ text, goal, follow: byId("follow").checked, picture: this.#picture });
-      if (!isAsked) return undefined;
+      const follow = byId("follow").checked;
+      if (!on.ask({ text, goal, follow, picture: this.#picture })) return undefined;
       this.#remember(text);
       byId("question").select();
       return undefined;

@@ -11,7 +11,8 @@ const LONGEST_SILENCE = 8000;
  * Connect, and connect again whenever the connection is lost.
  *
  * @param onMessage Called with each message of the server.
- * @param onState Called with "connecting", "open" or "lost".
+ * @param onState Called with "connecting", "open" or "lost", and with the server's reason for the
+ *   last, if it has one.
  * @returns {send, sendBinary}; both return whether the message could be sent.
  */
 export function connect(onMessage, onState) {
@@ -35,11 +36,11 @@ export function connect(onMessage, onState) {
       const isText = typeof event.data === "string";
       onMessage(isText ? JSON.parse(event.data) : unpack(event.data));
     };
-    const end = () => {
+    const end = (event) => {
       clearInterval(watch);
       if (ended) return;
       ended = true;
-      onState("lost");
+      onState("lost", event?.reason ? `The server closed this page: ${event.reason}.` : "");
       setTimeout(open, delay);
       delay = Math.min(2 * delay, LONGEST_DELAY);
     };
@@ -47,7 +48,7 @@ export function connect(onMessage, onState) {
     const watch = setInterval(() => {
       if (performance.now() - heard < LONGEST_SILENCE) return;
       opened.close();
-      end(); // a dead network lets close() wait for minutes
+      end(null); // a dead network lets close() wait for minutes
     }, 1000);
   }
 

@@ -111,7 +111,9 @@ export class CorrectionPanel {
   /** Follow the corrected objects from now on, instead of those that were wrong. */
   follow() {
     const label = byId("row-question").value.trim().slice(0, LONGEST_LABEL);
-    const objects = this.#correction.prompted.map((item) => toPrompt({ label, ...withLabel(item) }));
+    const objects = this.#correction.prompted.map((item) => {
+      return toPrompt({ ...item, label: item.label || label });
+    });
     const ids = this.#correction.replacedTracks.filter((id) => id > 0);
     if (!objects.length && !ids.length) {
       notify("warn", "Nothing was changed: click an object or draw a box first.");
@@ -175,7 +177,8 @@ export class CorrectionPanel {
   #point(x, y, isInside) {
     if (!this.#correction.selected && isInside) {
       const id = this.#found?.ids[Math.floor(y) * this.#found.width + Math.floor(x)];
-      const known = id && this.#correction.objects.find((item) => item.id === id && !isPrompted(item));
+      const { objects } = this.#correction;
+      const known = id && objects.find((item) => item.id === id && !isPrompted(item));
       if (known) {
         this.#select(known.key);
         return;
@@ -237,9 +240,10 @@ export class CorrectionPanel {
     const count = item.points.length;
     const how = item.box ? "box" : isPrompted(item) ? "" : "as found";
     const points = count ? `${count} ${count === 1 ? "point" : "points"}` : "";
-    const text = [`${place + 1}`, item.label, [how, points].filter(Boolean).join(", ")];
+    const shownBy = [how, points].filter(Boolean).join(", ");
+    const text = [`${place + 1}`, item.label, shownBy].filter(Boolean).join(" · ");
     const { css } = styleAt(place);
-    return element("li", {}, element("button", attributes, swatch(css), text.filter(Boolean).join(" · ")));
+    return element("li", {}, element("button", attributes, swatch(css), text));
   }
 
   #drawMarks(marks) {
@@ -257,5 +261,3 @@ export class CorrectionPanel {
     if (cursor) drawCursor(marks, cursor);
   }
 }
-
-const withLabel = ({ box, points, label }) => ({ box, points, ...(label && { label }) });

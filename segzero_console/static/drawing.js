@@ -5,7 +5,9 @@ const FILL = 0.22;
 const STRIPE = 0.7;
 const EDGE = [10, 10, 14];
 
-const pack = ([r, g, b], alpha) => ((Math.round(255 * alpha) << 24) | (b << 16) | (g << 8) | r) >>> 0;
+// The bytes red, green, blue, alpha as one number.
+const pack = ([r, g, b], alpha) =>
+  ((Math.round(255 * alpha) << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
 /** Draw a bitmap in its own size. */
 export function drawPicture(canvas, bitmap) {

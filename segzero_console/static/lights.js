@@ -12,7 +12,8 @@ export function showLights(lights) {
   if (text === shown) return;
   shown = text;
   const focused = document.activeElement?.dataset.light;
-  byId("lights").replaceChildren(...lights.map((light) => element("li", {}, button(light, lights))));
+  const items = lights.map((light) => element("li", {}, button(light, lights)));
+  byId("lights").replaceChildren(...items);
   if (focused) byId("lights").querySelector(`[data-light="${CSS.escape(focused)}"]`)?.focus();
   showText(lights);
 }

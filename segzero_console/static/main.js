@@ -21,11 +21,12 @@ import { View } from "./view.js";
 
 const frames = new Frames();
 const view = new View(true);
-const stage = new Stage(view, (frame, result) => listObjects(result?.objects ?? []));
+const stage = new Stage(view, (frame, result) => listObjects(result?.objects ?? []), tellSeen);
 const status = new Status(() => stage.shown);
 const goals = new Goals((goal) => stop(goal));
 const asked = new Map(); // requests of this page: {goal, follow}
 let can = new Set();
+let unseen = null; // stamp of the newest frame, until it was drawn or left out
 let carried = null; // {goal, request}: the goal whose followed frames are saved
 
 const connection = connect(receive, showConnection);
@@ -86,11 +87,11 @@ function send(message) {
   return isSent;
 }
 
-function showConnection(state) {
+function showConnection(state, reason) {
   const isLost = state === "lost";
   byId("connection").hidden = !isLost;
   byId("connection").textContent = isLost
-    ? "The server is gone. This page connects again as soon as it is back."
+    ? `${reason || "The server is gone."} This page connects again as soon as it can.`
     : "";
   document.body.dataset.connection = state;
   if (!isLost) return;
@@ -123,12 +124,20 @@ function begin({ source, profile, goals: known, can: able }) {
 
 function takeFrame(message) {
   const frame = frames.add(message);
+  unseen = message.stamp;
   if (message.request) {
     keep(frame); // a picture that was dropped in
     return;
   }
   view.addFrame(frame);
   status.addFrame(message.dropped);
+}
+
+// The server sends a few frames at most before it hears that they were drawn.
+function tellSeen() {
+  if (unseen === null) return;
+  connection.send({ type: "seen", request: "", stamp: unseen });
+  unseen = null;
 }
 
 function takeResult(message) {

@@ -46,7 +46,8 @@ export function showTip(object, [left, top], width) {
   if (!object) return;
   const known = [`score ${object.score.toFixed(2)}`, placeOf(object)].filter(Boolean);
   const name = element("strong", {}, foreign(titleOf(object)));
-  tip.replaceChildren(name, element("span", {}, nameOf(object.goal)), element("span", {}, known.join(", ")));
+  const lines = [nameOf(object.goal), known.join(", ")].map((line) => element("span", {}, line));
+  tip.replaceChildren(name, ...lines);
   tip.style.setProperty("--left", `${Math.min(left + 14, Math.max(0, width - 180))}px`);
   tip.style.setProperty("--top", `${top + 14}px`);
 }

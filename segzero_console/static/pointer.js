@@ -61,7 +61,8 @@ export function listen(stage, size, isActive, on) {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (event.key in move) {
       const [dx, dy] = move[event.key];
-      const step = Math.max(1, Math.round(Math.max(width, height) * (event.shiftKey ? FINE : STEP)));
+      const share = event.shiftKey ? FINE : STEP;
+      const step = Math.max(1, Math.round(Math.max(width, height) * share));
       const [x, y] = cursor ?? [width / 2, height / 2];
       cursor = [clamp(x + dx * step, width), clamp(y + dy * step, height)];
     } else if (event.key === "Enter" && cursor) {

@@ -22,16 +22,18 @@ export class Stage {
   /**
    * @param view Chooses what is shown.
    * @param onShown Called with the frame and the result that were drawn.
+   * @param onReady Called whenever the next frame can be drawn.
    */
-  constructor(view, onShown) {
+  constructor(view, onShown, onReady) {
     this.#view = view;
     this.#onShown = onShown;
     new ResizeObserver(() => this.drawMarks()).observe(this.#element);
     const tick = () => {
       this.#tick();
+      if (!this.#isBusy) onReady();
       requestAnimationFrame(tick);
     };
-    tick();
+    requestAnimationFrame(tick);
   }
 
   /** {frame, result, mask} that is seen now. */
@@ -73,7 +75,8 @@ export class Stage {
   /** Tell about the object at a place of the picture; null hides what was told. */
   point(at) {
     const { frame, mask, result } = this.#shown;
-    const id = at && mask && !this.#overlay && mask.ids[Math.floor(at[1]) * mask.width + Math.floor(at[0])];
+    const isOverMask = at && mask && !this.#overlay;
+    const id = isOverMask ? mask.ids[Math.floor(at[1]) * mask.width + Math.floor(at[0])] : 0;
     const object = id ? result.objects.find((item) => item.id === id) : null;
     if (!object) return showTip(null, [0, 0], 0);
     const { width, height } = this.#element.getBoundingClientRect();

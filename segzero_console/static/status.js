@@ -31,7 +31,8 @@ export class Status {
     byId("mask-rate").textContent = rate(this.#results, now);
     byId("dropped").textContent = String(this.#dropped);
     const hasAge = frame && result && result.state !== "failed";
-    byId("mask-age").textContent = hasAge ? seconds(result.latency + (now - result.received) / 1000) : "–";
+    const age = hasAge ? seconds(result.latency + (now - result.received) / 1000) : "–";
+    byId("mask-age").textContent = age;
   }
 }
 
