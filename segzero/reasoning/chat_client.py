@@ -27,13 +27,15 @@ from segzero.reasoning.completion_stream import (
 )
 from segzero.reasoning.completion_text import ANSWER_END
 from segzero.reasoning.reasoner import Sampling
-from segzero.reasoning.server_text import error_message, printable
+from segzero.reasoning.server_text import MESSAGE_KEYS, error_message, printable
 from segzero.reasoning.server_url import is_loopback, split_credentials
 
 KEY_VARIABLE = "SEGZERO_API_KEY"
 """The environment variable that holds the server's key, if it needs one."""
 _PAUSES = (0.5, 1.0, 2.0)
 """Seconds before each further attempt."""
+_BUSY = (408, 429, 502, 503, 504, 529)
+"""What a server answers, or what stands before it, while it can't answer yet."""
 _CHARACTERS_PER_TOKEN = 32
 """More than any text has on average; a token of JSON or prose has three to five."""
 _MAX_ERROR_BYTES = 2**16
@@ -146,14 +148,17 @@ class ChatClient:
                 client.stream("POST", f"{self._url}/chat/completions", json=body) as response,
             ):
                 await self._check(client, response)
-                response.encoding = "utf-8"  # as event streams always are, whatever it says
+                # As event streams always are, whatever it says; a mark at the start is skipped.
+                response.encoding = "utf-8-sig"
                 async with aclosing(aiter(httpx2.EventSource(response))) as events:  # type: ignore
                     async for event in events:
-                        if event.data == "[DONE]":
+                        data = event.data.strip()
+                        if data.upper() == "[DONE]":
                             stream.has_ended = True
-                        elif stream.push(self._parse(event.data)):
+                            break
+                        if data and stream.push(self._parse(data, event.event)):
                             deadline.reschedule(now() + self._timeouts.next_token)
-                        if stream.is_complete or event.data == "[DONE]":
+                        if stream.is_complete:
                             break
                 stream.close()
         except TimeoutError as error:
@@ -216,7 +221,7 @@ class ChatClient:
         text = (await _read(response, _MAX_ERROR_BYTES)).decode(errors="replace")
         message = error_message(text)
         said = f"the server at {self._url} answered {status} ({message})"
-        if status in (429, 503):
+        if status in _BUSY:
             return _Unavailable(f"{said}: it is busy or still loading, ask again later")
         if status in (401, 403):
             return ServerError(f"{said}: set {KEY_VARIABLE} to the key that it was started with")
@@ -245,17 +250,17 @@ class ChatClient:
         except (httpx2.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
-    def _parse(self, data: str) -> Chunk:
+    def _parse(self, data: str, kind: str) -> Chunk:
         try:
             content = json.loads(data)
         except (ValueError, RecursionError):
             content = None
         if isinstance(content, dict):
-            if content.get("error"):
+            if content.get("error") or kind == "error" or _says_only_why(content):
                 raise ServerError(f"the server at {self._url} gave up: {error_message(data)}")
             try:
                 return parse_chunk(content)
-            except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError):
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
                 pass
         raise ServerError(
             f"the server at {self._url} sent something else than a chat completion: "
@@ -295,6 +300,12 @@ async def _read(response: httpx2.Response, limit: int) -> bytes:
         if len(content) > limit:
             break
     return content[:limit]
+
+
+def _says_only_why(content: dict[str, Any]) -> bool:
+    """Whether an event is an error that isn't under the key `error`."""
+    said = any(isinstance(content.get(key), str) for key in MESSAGE_KEYS)
+    return said and not content.keys() & {"choices", "usage"}
 
 
 def _drawn(sampling: Sampling | None) -> dict[str, Any]:

@@ -1,18 +1,24 @@
 """One completion of a server while it comes, event by event."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from segzero.reasoning.completion_text import ANSWER_END, ANSWER_START, CompletionText
-from segzero.reasoning.server_text import printable
+from segzero.reasoning.server_text import error_message, printable
 
 _FAILED = re.compile(
-    "abort|error|cancel|filter|fail|time.?out|refus|safety|block|tool|function|disconnect",
+    "abort|error|cancel|filter|fail|time.?out|refus|safety|block|tool|function|disconnect|interrupt"
+    "|insufficient|overload|shut.?down|preempt|evict|kill|crash|internal|moderat|sensitiv|prohibit"
+    "|recitation|out.?of.?memory|oom",
     re.IGNORECASE,
 )
-_TRUNCATED = re.compile("length|max_|limit", re.IGNORECASE)
+_TRUNCATED = re.compile("length|max_|limit|exceed|truncat|incomplete|full|budget", re.IGNORECASE)
+_NO_REASON = ("null", "none", "nil", "undefined")
+_APART = re.compile("reason|think|thought", re.IGNORECASE)
+"""Keys under which servers send the thinking apart from the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +61,54 @@ def parse_chunk(content: dict[str, Any]) -> Chunk:
         The chunk.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError: It is something
-            else than a chat completion's chunk.
+        AttributeError, KeyError, TypeError, ValueError, OverflowError: It is something else than a
+            chat completion's chunk.
+        BadChunk: The server said that it gives no answer.
     """
-    choice = content["choices"][0] if content.get("choices") else {}
+    choice = _first(content.get("choices") or [])
     delta = choice.get("delta") or {}
-    piece = delta.get("content") or ""
-    if not isinstance(piece, str):
-        raise TypeError("content is no text")
-    reason = choice.get("finish_reason")
-    if isinstance(reason, dict):  # SGLang's own: {"type": "stop", "matched": …}
-        reason = reason.get("type")
+    if "delta" not in choice:  # as without a stream, or of the older API for texts
+        delta = choice.get("message") or {"content": choice.get("text")}
+    called = delta.get("tool_calls") or delta.get("function_call")
+    refused = delta.get("refusal") or ("a call of a tool" if called else None)
+    if refused:
+        raise BadChunk(f"answered with something else than text: {printable(str(refused))}")
+    if choice.get("error"):
+        raise BadChunk(f"gave up: {error_message(json.dumps(choice))}")
+    piece, has_reasoning = _text(delta.get("content"))
     usage = content.get("usage") or {}
     return Chunk(
         piece,
-        bool(delta.get("reasoning_content") or delta.get("reasoning")),
-        None if reason is None or reason is False else str(reason),
+        has_reasoning or any(_APART.search(key) and delta[key] for key in delta),
+        _reason(choice.get("finish_reason")),
         max(0, int(usage.get("completion_tokens") or 0)),
         max(0, int(usage.get("prompt_tokens") or 0)),
     )
+
+
+def _first(choices: list[Any]) -> dict[str, Any]:
+    """The first of several answers at once; empty if the chunk belongs to another."""
+    return next((choice for choice in choices if not choice.get("index")), {})
+
+
+def _text(content: Any) -> tuple[str, bool]:
+    """The text of a content, which may come in typed parts, and whether thinking is apart."""
+    if not isinstance(content, list):
+        if not isinstance(content or "", str):
+            raise TypeError("content is no text")
+        return content or "", False
+    kinds = {part["type"] for part in content}
+    pieces = [part["text"] for part in content if part["type"] == "text"]
+    return "".join(pieces), any(map(_APART.search, kinds))
+
+
+def _reason(value: Any) -> str | None:
+    """Why the text ends; None as long as it goes on."""
+    if isinstance(value, dict):  # SGLang's own: {"type": "stop", "matched": …}
+        value = value.get("type")
+    if value == "" or (isinstance(value, str) and value.lower() not in _NO_REASON):
+        return str(value)
+    return str(value) if isinstance(value, bool | int) and value else None
 
 
 class CompletionStream:
@@ -125,7 +160,8 @@ class CompletionStream:
             raise BadChunk(
                 f"sent more than {self._max_characters} characters: it doesn't keep to max_tokens"
             )
-        self._new_tokens = chunk.completion_tokens or self._new_tokens + bool(chunk.piece)
+        counted = min(chunk.completion_tokens, self._max_characters)
+        self._new_tokens = counted or self._new_tokens + bool(chunk.piece)
         self._prompt_tokens = chunk.prompt_tokens or self._prompt_tokens
         self._append(chunk.piece)
         if reason is not None:

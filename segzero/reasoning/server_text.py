@@ -2,13 +2,20 @@
 
 import json
 
+MESSAGE_KEYS = ("message", "detail", "msg")
+"""Under which servers say what went wrong."""
+
 
 def error_message(body: str) -> str:
     """What the server says went wrong."""
     try:
         content = json.loads(body)
         error = content.get("error") or content
-        said = error if isinstance(error, str) else error.get("message") or error.get("detail")
+        said = (
+            error
+            if isinstance(error, str)
+            else next(filter(None, map(error.get, MESSAGE_KEYS)), None)
+        )
     except (ValueError, AttributeError, RecursionError):
         said = None
     return printable(str(said or body)) or "no reason given"

@@ -72,6 +72,18 @@ def test_counts_that_are_missing_or_negative_are_none(usage: dict[str, Any]) -> 
     assert (completion.new_tokens, completion.prompt_tokens) == (2, 0)
 
 
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504, 529])
+def test_a_server_that_is_busy_or_begins_is_asked_again(status: int) -> None:
+    seen: list[Request] = []
+
+    def behave(_: Request) -> Reply:
+        if len(seen) < 3:
+            return Reply([b"<html>nginx</html>"], f"{status} Later")
+        return Reply([text(ANSWER, finish_reason="stop")])
+
+    assert write(behave, seen=seen).text == WHOLE
+
+
 # bounds
 
 

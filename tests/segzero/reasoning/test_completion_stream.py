@@ -38,20 +38,48 @@ def test_a_reason_to_finish_is_the_end_of_an_answer(reason: Any, done: bytes) ->
     assert write(sends(text(ANSWER), text("", finish_reason=reason), done)).text == WHOLE
 
 
-@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
-def test_an_answer_that_was_too_long_keeps_its_open_end(reason: str) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "length",
+        "max_tokens",
+        "MAX_TOKENS",
+        "model_length",
+        "model_context_window_exceeded",
+        "incomplete",
+        "kv_cache_full",
+        {"type": "length", "length": 256},
+    ],
+    ids=str,
+)
+def test_an_answer_that_was_too_long_keeps_its_open_end(reason: Any) -> None:
     assert write(sends(text(ANSWER), text("", finish_reason=reason), DONE)).text == ANSWER
 
 
 @pytest.mark.parametrize(
-    "reason", ["abort", "error", "content_filter", "tool_calls", "cancelled", "timeout", "SAFETY"]
+    "reason",
+    [
+        "abort",
+        "error",
+        "content_filter",
+        "tool_calls",
+        "cancelled",
+        "timeout",
+        "SAFETY",
+        "interrupted",
+        "insufficient_system_resource",
+        "engine_overloaded",
+        "PROHIBITED_CONTENT",
+        "sensitive",
+        "server_shutdown",
+    ],
 )
 def test_a_reason_that_is_a_failure_is_told(reason: str) -> None:
     with pytest.raises(ServerError, match=rf"ended the answer early \({reason}\)"):
         write(sends(text(ANSWER), text("", finish_reason=reason), DONE))
 
 
-@pytest.mark.parametrize("missing", [None, False])
+@pytest.mark.parametrize("missing", [None, False, "null", "None", 0, [], {}, {"type": None}])
 def test_a_stream_that_closes_without_a_reason_broke_off(missing: Any) -> None:
     with pytest.raises(ServerError, match=f"broke off after {len(ANSWER)} characters"):
         write(sends(text(ANSWER, finish_reason=missing)))
@@ -80,12 +108,104 @@ def test_null_in_place_of_content_and_delta_is_no_text() -> None:
     assert write(sends(*nothing, text(ANSWER, finish_reason="stop"))).text == WHOLE
 
 
-@pytest.mark.parametrize(
-    "error", [{"message": "out of memory"}, "out of memory", {"detail": "out of memory"}], ids=str
-)
-def test_an_error_in_the_stream_is_told(error: Any) -> None:
+ERRORS: list[dict[str, Any]] = [
+    {"error": {"message": "out of memory"}},
+    {"error": "out of memory"},
+    {"error": {"detail": "out of memory"}},
+    {"object": "error", "message": "out of memory", "code": 400},
+    {"status": 500, "msg": "out of memory"},
+    {"detail": "out of memory"},
+    {"choices": [{"delta": {}, "error": {"message": "out of memory"}, "finish_reason": "stop"}]},
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+def test_an_error_in_the_stream_is_told(error: dict[str, Any]) -> None:
     with pytest.raises(ServerError, match=r"gave up: .*out of memory"):
-        write(sends(text("<think>"), event({"error": error})))
+        write(sends(text(ANSWER), event(error), text("", finish_reason="stop")))
+
+
+def test_an_event_of_the_kind_error_is_one() -> None:
+    with pytest.raises(ServerError, match=r"gave up: .*out of memory"):
+        write(sends(text(ANSWER), b'event: error\ndata: {"code": "out of memory"}\n\n', DONE))
+
+
+# where the text stands
+
+PLACES: dict[str, list[dict[str, Any]]] = {
+    "parts": [{"delta": {"content": [{"type": "text", "text": ANSWER}]}}],
+    "a message": [{"message": {"content": ANSWER}}],
+    "the older API": [{"text": ANSWER}],
+    "another answer beside it": [
+        {"index": 1, "delta": {"content": "no"}},
+        {"index": 0, "delta": {"content": ANSWER}},
+    ],
+    "an empty thought": [{"delta": {"content": ANSWER, "reasoning_content": "", "tool_calls": []}}],
+    "the whole again at the end": [{"delta": {}, "message": {"content": ANSWER}}],
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_text_is_found_where_servers_put_it(place: str) -> None:
+    first = text(ANSWER) if place.startswith("the whole") else b""
+    sent = [first, event({"choices": PLACES[place]}), text("", finish_reason="stop"), DONE]
+    assert write(sends(*sent)).text == WHOLE
+
+
+def test_another_answer_is_not_mixed_in() -> None:
+    other = [text("no", index=1), text("", index=1, finish_reason="stop")]
+    completion = write(sends(text("<think>"), *other, text("red", finish_reason="length"), DONE))
+    assert completion.text == "<think>red"
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "red"},
+        {"reasoning": "red"},
+        {"reasoning_details": [{"text": "red"}]},
+        {"thinking": "red"},
+        {"content": [{"type": "thinking", "thinking": "red"}]},
+    ],
+    ids=str,
+)
+def test_a_server_that_takes_the_thinking_out_is_told_how_to_start(delta: dict[str, Any]) -> None:
+    with pytest.raises(ServerError, match="without a reasoning parser"):
+        write(sends(event({"choices": [{"delta": delta}]}), text(ANSWER, finish_reason="stop")))
+
+
+@pytest.mark.parametrize(
+    ("delta", "said"),
+    [
+        ({"refusal": "I can't\nhelp"}, "I can't help"),
+        ({"tool_calls": [{"function": {"name": "find"}}]}, "a call of a tool"),
+        ({"function_call": {"name": "find"}}, "a call of a tool"),
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_no_text_is_told(delta: dict[str, Any], said: str) -> None:
+    with pytest.raises(ServerError, match=f"something else than text: {said}"):
+        write(sends(event({"choices": [{"delta": delta}]}), text("", finish_reason="stop")))
+
+
+# the form of the stream
+
+FORMS: dict[str, list[bytes]] = {
+    "a mark of the byte order": [b"\xef\xbb\xbf", text(ANSWER), DONE],
+    "no blank": [text(ANSWER).replace(b"data: ", b"data:"), DONE.replace(b" ", b"")],
+    "CRLF": [text(ANSWER).replace(b"\n", b"\r\n"), DONE.replace(b"\n", b"\r\n")],
+    "comments": [b": ping\n\n:\n\n", text(ANSWER), b": ping\n\n", DONE],
+    "empty events": [b"data:\n\n", text(ANSWER), b"data:  \n\n", DONE],
+    "other fields": [b"id: 1\nretry: 9\nevent: message\n", text(ANSWER), DONE],
+    "a ping": [b'event: ping\ndata: {"type": "ping"}\n\n', text(ANSWER), DONE],
+    "two lines": [text(ANSWER).replace(b'"choices": ', b'"choices":\ndata: '), DONE],
+    "another DONE": [text(ANSWER), b"data:  [done] \n\n"],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_stream_is_read_in_each_form_that_servers_send(form: str) -> None:
+    assert write(sends(*FORMS[form])).text == ANSWER
 
 
 # characters
