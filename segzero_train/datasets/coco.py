@@ -2,23 +2,24 @@
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from segzero_train.datasets.file_names import find_file, name_parts
 from segzero_train.datasets.items import GroundTruth
 from segzero_train.datasets.skipped import Unusable
 from segzero_train.errors import BadData
 
 _MAX_COORDINATE = 1e5
 """Far outside of any picture; pycocotools takes memory for every pixel of an outline."""
-
+_IDS = ("id", "image_id", "category_id")
 
 Id = int | float | str
 
@@ -29,8 +30,8 @@ class Coco:
 
     Attributes:
         images: By id, without those of `repeated_images`.
-        annotations: As they stand in the file.
-        categories: Names by id.
+        annotations: As they stand in the file, with the ids of `plain_id`.
+        categories: Names by id, without those of several names, or of none.
         repeated_images: Ids that several different images have.
         base_names: How many images have each file name, without its folders.
     """
@@ -64,22 +65,27 @@ class Coco:
             The file; where it should be if there is none.
 
         Raises:
-            Unusable: There is no file name.
+            Unusable: There is no file name, or no file can have it.
         """
         if not isinstance(image.get("file_name"), str) or not image["file_name"].strip():
             raise Unusable("malformed annotation", "its image has no file name")
-        parts = _parts(image["file_name"])
-        unique = self.base_names[parts[-1]] == 1
-        for start in range(len(parts) if unique else 1):
-            for folder in folders:
-                if (file := folder.joinpath(*parts[start:])).is_file():
-                    return file
-        return folders[0].joinpath(*parts)
+        parts = name_parts(image["file_name"])
+        unique = bool(parts) and self.base_names[parts[-1]] == 1
+        return find_file(image["file_name"], folders, any_folder=unique)
 
 
 def is_id(value: Any) -> bool:
     """Whether a value can be an id: a number or a text."""
-    return isinstance(value, int | float | str)
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
+
+
+def plain_id(value: Any) -> Any:
+    """An id as all tables have it: 7 for 7.0 and "7", which some programs write in one of them."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isdecimal() and str(int(value[:20])) == value:
+        return int(value)
+    return value
 
 
 def read_coco(file: Path) -> Coco:
@@ -96,18 +102,25 @@ def read_coco(file: Path) -> Coco:
     """
     try:
         content = json.loads(file.read_bytes())
+        tables = {key: _table(content, key) for key in ("images", "annotations")}
+        named = _table({"categories": (), **content}, "categories")
         images: dict[Id, dict[str, Any]] = {}
         repeated = set()
-        for image in content["images"]:
-            if images.setdefault(image["id"], dict(image)) != image:
-                repeated.add(image["id"])
+        for image in tables["images"]:
+            number = plain_id(image["id"])
+            if images.setdefault(number, image) != image:
+                repeated.add(number)
         names = (image.get("file_name") for image in images.values())
+        parts = (name_parts(name) for name in names if isinstance(name, str))
         return Coco(
             images=images,
-            annotations=tuple(map(dict, content["annotations"])),
-            categories={entry["id"]: str(entry["name"]) for entry in content.get("categories", ())},
+            annotations=tuple(
+                row | {key: plain_id(row[key]) for key in _IDS if key in row}
+                for row in tables["annotations"]
+            ),
+            categories=_names(named),
             repeated_images=frozenset(repeated),
-            base_names=Counter(_parts(name)[-1] for name in names if isinstance(name, str)),
+            base_names=Counter(part[-1] for part in parts if part),
         )
     except OSError as error:
         raise BadData(f"can't read {file}: {error.strerror}") from error
@@ -117,11 +130,32 @@ def read_coco(file: Path) -> Coco:
         raise BadData(f"{file} isn't readable as COCO's json: {error}") from error
 
 
+def _table(content: Any, key: str) -> list[dict[str, Any]]:
+    """A table's rows; raises KeyError or ValueError."""
+    table = content[key]
+    if table is None and key == "categories":
+        return []
+    if not isinstance(table, list | tuple) or not all(isinstance(row, dict) for row in table):
+        raise ValueError(f"{key} isn't a list of objects")
+    return [dict(row) for row in table]
+
+
+def _names(categories: list[dict[str, Any]]) -> dict[Id, str]:
+    found: dict[Id, set[Any]] = defaultdict(set)
+    for entry in categories:
+        found[plain_id(entry["id"])].add(entry["name"])
+    return {
+        number: str(next(iter(names)))
+        for number, names in found.items()
+        if len(names) == 1 and not names & {None, ""}
+    }
+
+
 def picture_size(image: dict[str, Any]) -> tuple[int, int]:
     """(width, height) of an entry of `images`; raises Unusable."""
     try:
         return int(image["width"]), int(image["height"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Unusable("malformed annotation", "its image has no width and height") from error
 
 
@@ -129,7 +163,8 @@ def usable_parts(segmentation: Any) -> tuple[Any, str | None]:
     """Drop the polygons of a segmentation that have no area.
 
     Args:
-        segmentation: As it stands in the file; a flat list of numbers is one polygon.
+        segmentation: As it stands in the file; a flat list of numbers, or one of (x, y), is one
+            polygon.
 
     Returns:
         The segmentation without them, and what was dropped, such as "1 of 2 polygons". Without a
@@ -137,8 +172,12 @@ def usable_parts(segmentation: Any) -> tuple[Any, str | None]:
     """
     if not isinstance(segmentation, list) or not segmentation:
         return segmentation, None
-    if all(isinstance(value, int | float) for value in segmentation):
-        return [segmentation], None
+    if all(isinstance(value, int | float) for value in segmentation) or _is_pairs(segmentation):
+        segmentation = [segmentation]
+    segmentation = [
+        [value for pair in part for value in pair] if _is_pairs(part) else part
+        for part in segmentation
+    ]
     kept = [part for part in segmentation if not isinstance(part, list) or _is_polygon(part)]
     if not kept or len(kept) == len(segmentation):
         return segmentation, None
@@ -207,19 +246,24 @@ def _is_polygon(polygon: list[Any]) -> bool:
     return usable and len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
-def _parts(file_name: str) -> tuple[str, ...]:
-    """The folders and the name of a file, written on any system."""
-    return PurePosixPath(file_name.strip().replace("\\", "/")).parts
+def _is_pairs(polygon: Any) -> bool:
+    """Whether a polygon is a list of [x, y]."""
+    return isinstance(polygon, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and not isinstance(pair[0], list)
+        for pair in polygon
+    )
 
 
 def _run_lengths(rle: Any, height: int, width: int) -> NDArray[np.bool_]:
     """Decoded here: pycocotools crashes on some malformed strings and pads short ones with junk."""
     try:
-        counts, size = rle["counts"], list(rle["size"])
+        counts, size = rle["counts"], [int(side) for side in rle["size"]]
         if isinstance(counts, str | bytes):
             counts = _decompressed(counts.encode() if isinstance(counts, str) else counts)
+        if any(count != int(count) for count in counts):
+            raise ValueError("a part of a pixel")
         counts = [int(count) for count in counts]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise Unusable("malformed annotation", "an RLE lacks proper counts and size") from error
     if size != [height, width]:
         raise Unusable("size mismatch", f"an RLE of {size} for a picture of {[height, width]}")

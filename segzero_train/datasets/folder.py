@@ -18,7 +18,7 @@ There are three layouts:
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import numpy as np
 from segzero.metrics import IGNORE
 from segzero_train.datasets import coco, labelme_folder
 from segzero_train.datasets.columns import row_category
+from segzero_train.datasets.file_names import find_file
 from segzero_train.datasets.items import GroundTruth, Item
 from segzero_train.datasets.masks import read_mask
 from segzero_train.datasets.pictures import read_file
@@ -109,8 +110,8 @@ def _question(folder: Path, default_id: str, line: Any) -> Item:
     lacking = [key for key in ("image", "text") if not isinstance(line.get(key), str)]
     if lacking:
         raise Unusable("malformed question", f"it has no {' and no '.join(lacking)}")
-    image = folder / line["image"]
-    mask = folder / str(line.get("mask") or Path("masks") / f"{image.stem}.png")
+    image = find_file(line["image"], [folder])
+    mask = find_file(str(line.get("mask") or Path("masks") / f"{image.stem}.png"), [folder])
     category = row_category(line)
     return Item(
         id=str(line.get("id", default_id)),
@@ -166,24 +167,28 @@ def _coco_items(file: Path) -> tuple[list[Item], list[Skipped]]:
     questions: dict[tuple[Any, str], list[Any]] = defaultdict(list)
     crowds: dict[tuple[Any, str], list[Any]] = defaultdict(list)
     skipped: list[Skipped] = []
-    for number, entry in enumerate(tables.annotations):
+    for number, entry in enumerate(_without_repetitions(tables.annotations)):
         name = f"annotation {entry.get('id', number)}"
         try:
             tables.image(entry.get("image_id"))
             text = _coco_text(entry, tables)
+            kind = crowds if _is_crowd(entry) else questions
         except Unusable as error:
             skipped.append(Skipped(name, error.reason, error.detail))
             continue
         segmentation, dropped = coco.usable_parts(entry.get("segmentation") or [])
         if dropped:
             skipped.append(Skipped(name, "malformed polygon", dropped))
-        kind = crowds if entry.get("iscrowd") else questions
         kind[entry["image_id"], text].append(segmentation)
+    for image_id, text in crowds.keys() - questions.keys():
+        skipped.append(Skipped(f"{image_id}-{text}", "empty mask", "only crowds, no single object"))
     found: list[Item] = []
     for (image_id, text), segmentations in questions.items():
         name = f"{image_id}-{text}"
         image = tables.image(image_id)
         try:
+            if not all(segmentations):
+                raise Unusable("empty mask", "an annotation has no segmentation")
             ground_truth = partial(coco.ground_truth, segmentations, crowds[image_id, text])
             size = coco.picture_size(image)
             picture = tables.picture_file(image, folders)
@@ -193,10 +198,31 @@ def _coco_items(file: Path) -> tuple[list[Item], list[Skipped]]:
     return found, skipped
 
 
+def _without_repetitions(annotations: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Annotations; one that is listed again just as it is is one."""
+    seen: dict[Any, dict[str, Any]] = {}
+    for entry in annotations:
+        number = entry.get("id")
+        if number is None or not coco.is_id(number) or seen.get(number) != entry:
+            yield entry
+            if coco.is_id(number):
+                seen.setdefault(number, entry)
+
+
+def _is_crowd(entry: dict[str, Any]) -> bool:
+    value = entry.get("iscrowd") or 0
+    if value not in (0, 1, "0", "1"):
+        raise Unusable("malformed annotation", f"iscrowd must be 0 or 1, not {value!r}")
+    return int(value) == 1
+
+
 def _coco_text(entry: dict[str, Any], tables: coco.Coco) -> str:
     """The question of an annotation; raises Unusable."""
     category: Any = entry.get("category_id")
     text = entry.get("caption") or (coco.is_id(category) and tables.categories.get(category))
     if not text:
-        raise Unusable("unknown category", f"no caption, and no category {category} in the json")
-    return str(text)
+        reason = f"no caption, and not one name of category {category} in the json"
+        raise Unusable("unknown category", reason)
+    if not isinstance(text, str):
+        raise Unusable("malformed question", f"its caption must be text, not {text!r}")
+    return text

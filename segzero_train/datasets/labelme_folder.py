@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from segzero_train.datasets.file_names import find_file
 from segzero_train.datasets.items import GroundTruth, Item
 from segzero_train.datasets.labelme import Shape, read_shape, shape_mask
 from segzero_train.datasets.skipped import Skipped, Unusable
@@ -46,8 +47,7 @@ def items(files: Sequence[Path]) -> tuple[list[Item], list[Skipped]]:
 def _file_items(file: Path, skipped: list[Skipped]) -> list[Item]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        # Windows' LabelMe writes ..\pictures\a.jpg.
-        image = file.parent / str(content["imagePath"]).replace("\\", "/")
+        image = find_file(str(content["imagePath"]), [file.parent])
         size = (int(content["imageWidth"]), int(content["imageHeight"]))
         entries = list(content["shapes"])
     except OSError as error:

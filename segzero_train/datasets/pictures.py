@@ -27,6 +27,8 @@ def read_file(file: Path, kind: Kind = "image") -> bytes:
         raise Unusable(f"missing {kind}", str(file)) from error
     except OSError as error:
         raise Unusable(f"unreadable {kind}", f"{file}: {error.strerror}") from error
+    except ValueError as error:  # a character that no file's name has
+        raise Unusable(f"missing {kind}", f"{str(file)!r} can't be a file's name") from error
 
 
 def open_picture(stored: Stored, kind: Kind = "image") -> Image.Image:

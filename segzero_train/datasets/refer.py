@@ -223,4 +223,12 @@ def _read_refs(file: Path) -> list[dict[str, Any]]:
         raise BadData(f"{file} isn't a readable list of refs: {error}") from error
     if not isinstance(content, list) or not all(isinstance(ref, dict) for ref in content):
         raise BadData(f"{file} isn't a list of refs")
-    return content
+    return [
+        ref | {key: _plain(ref[key]) for key in ("image_id", "ann_id") if key in ref}
+        for ref in content
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """An id, or a list of these, as `coco.plain_id` has it."""
+    return list(map(coco.plain_id, value)) if isinstance(value, list) else coco.plain_id(value)

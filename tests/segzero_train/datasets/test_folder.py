@@ -217,6 +217,12 @@ PLACES: dict[str, tuple[str, str]] = {
     "beside the file": ("b.png", "b.png"),
     "a folder in images": ("left/b.png", "images/left/b.png"),
     "another folder": ("left/b.png", "left/b.png"),
+    "URL escapes": ("my%20picture.png", "images/my picture.png"),
+    "what only looks like an escape": ("my%20picture.png", "images/my%20picture.png"),
+    "an address": ("https://example.org/set/b%C3%A9.png?raw=1", "images/b\u00e9.png"),
+    "a file's address": ("file:///data/set/b.png", "b.png"),
+    "composed letters": ("cafe\u0301.png", "images/caf\u00e9.png"),
+    "decomposed letters": ("caf\u00e9.png", "cafe\u0301.png"),
 }
 
 
@@ -227,6 +233,31 @@ def test_a_picture_is_found_by_its_name(tmp_path: Path, kind: str) -> None:
     save(noise(seed=3), tmp_path / place)
     (row,) = prepare(tmp_path)
     assert np.array_equal(row["image"], np.asarray(noise(seed=3)))
+
+
+@pytest.mark.parametrize(
+    "written", ["a\0.png", "a\ud800.png", "a" * 5000, "", " ", "/", None, 7, ["a.png"]]
+)
+def test_a_name_that_no_file_has_is_named_and_skipped(tmp_path: Path, written: Any) -> None:
+    with_images(tmp_path, {"id": 1, "file_name": written}, {"id": 2, "file_name": "seven.png"})
+    assert [row["id"] for row in prepare(tmp_path)] == ["2-cup"]
+    assert list(skipped(tmp_path / "out")) == ["1-cup"]
+
+
+@pytest.mark.parametrize("written", ["my%20picture.png", ".\\my picture.png", "my picture.png "])
+@pytest.mark.parametrize("kind", ["questions.jsonl", "labelme"])
+def test_other_layouts_find_a_picture_as_cocos_does(
+    tmp_path: Path, kind: str, written: str
+) -> None:
+    if kind == "labelme":
+        labelme(tmp_path, "my picture", shape("cup", 5, 5, 10, 20))
+        content = json.loads((tmp_path / "my picture.json").read_text())
+        (tmp_path / "my picture.json").write_text(json.dumps(content | {"imagePath": written}))
+    else:
+        questions(tmp_path, {"image": written, "text": "it"})
+        (tmp_path / "a.png").rename(tmp_path / "my picture.png")
+        (tmp_path / "masks/a.png").rename(tmp_path / "masks/my picture.png")
+    assert len(prepare(tmp_path)) == 1
 
 
 def test_a_folder_is_not_left_out_where_names_repeat(tmp_path: Path) -> None:
@@ -245,6 +276,9 @@ PARTS: dict[str, tuple[Any, str | None]] = {
     "text": ([*BALL, ["a"] * 6, []], "2 of 3 polygons"),
     "a flat list": (BALL[0], None),
     "a flat list of floats": ([float(v) for v in BALL[0]], None),
+    "points": ([[5, 5], [15, 5], [15, 25], [5, 25]], None),
+    "points of several": ([[[5, 5], [15, 5], [15, 25], [5, 25]], [[9, 9]]], "1 of 2 polygons"),
+    "an empty one": ([*BALL, []], "1 of 2 polygons"),
 }
 
 
@@ -267,6 +301,84 @@ def test_a_polygon_without_a_usable_part_is_skipped_by_name(
     good = {"segmentation": BALL, "caption": "good"}
     assert len(prepare(coco(tmp_path, good, {"segmentation": segmentation}))) == 1
     assert skipped(tmp_path / "out") == {"7-cup": "malformed annotation"}
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"image_id": "7"},
+        {"image_id": 7.0},
+        {"category_id": "1"},
+        {"category_id": 1.0, "image_id": "7"},
+    ],
+)
+def test_an_id_is_the_same_as_number_and_as_text(tmp_path: Path, ids: dict[str, Any]) -> None:
+    (row,) = prepare(coco(tmp_path, {"segmentation": BALL} | ids, {"segmentation": BOX}))
+    assert (row["id"], len(parse_solution(row["solution"]))) == ("7-cup", 2)
+
+
+def test_an_annotation_that_is_listed_twice_is_one(tmp_path: Path) -> None:
+    ball = {"id": 4, "segmentation": BALL}
+    (row,) = prepare(coco(tmp_path, ball, ball, {"segmentation": BOX}))
+    assert len(parse_solution(row["solution"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [(0, True), ("0", True), (False, True), (None, True), (1, False), ("1", False), (True, False)],
+)
+def test_what_is_a_crowd_is_read_in_every_spelling(
+    tmp_path: Path, value: Any, counts: bool
+) -> None:
+    coco(tmp_path, {"segmentation": BALL}, {"segmentation": BOX, "iscrowd": value})
+    (row,) = prepare(tmp_path)
+    assert len(parse_solution(row["solution"])) == 1 + counts
+    assert (row["mask"] == 255).any() != counts
+
+
+UNCLEAR: dict[str, tuple[dict[str, Any], str, str]] = {
+    "only crowds": ({"iscrowd": 1}, "7-ball", "empty mask"),
+    "no answer to iscrowd": ({"iscrowd": "no"}, "annotation 1", "malformed annotation"),
+    "a box alone": ({"segmentation": [], "bbox": [5, 5, 10, 20]}, "7-ball", "empty mask"),
+    "no segmentation": ({"segmentation": None}, "7-ball", "empty mask"),
+    "several captions": ({"caption": ["a", "b"]}, "annotation 1", "malformed question"),
+    "a number as caption": ({"caption": 5}, "annotation 1", "malformed question"),
+    "a category of two names": ({"category_id": 3}, "annotation 1", "unknown category"),
+    "a category without a name": ({"category_id": 4}, "annotation 1", "unknown category"),
+    "a truth for an id": ({"image_id": True}, "annotation 1", "malformed annotation"),
+}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_no_annotation_is_lost_without_a_word(tmp_path: Path, kind: str) -> None:
+    entry, name, reason = UNCLEAR[kind]
+    ball = {"category_id": 2, "segmentation": BALL}
+    coco(tmp_path, {"segmentation": BALL}, ball | entry)
+    file = tmp_path / "annotations.json"
+    names = {1: ["cup"], 2: ["ball"], 3: ["a", "b"], 4: [None]}
+    categories = [{"id": k, "name": name} for k, listed in names.items() for name in listed]
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"categories": categories}))
+    assert [row["id"] for row in prepare(tmp_path)] == ["7-cup"]
+    assert skipped(tmp_path / "out") == {name: reason}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"images": {"7": {}}}, "images isn't a list of objects"),
+        ({"annotations": [[1, 2]]}, "annotations isn't a list of objects"),
+        ({"categories": ["cup"]}, "categories isn't a list of objects"),
+        ({"images": None}, "images isn't a list of objects"),
+    ],
+)
+def test_a_table_of_another_kind_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tables: dict[str, Any], message: str
+) -> None:
+    file = coco(tmp_path, {"segmentation": BALL}) / "annotations.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | tables))
+    assert run("folder", "--source", tmp_path, "--out", tmp_path / "out") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(message)
 
 
 def test_equal_ids_of_pictures_are_named_and_skipped(tmp_path: Path) -> None:

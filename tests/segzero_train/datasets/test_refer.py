@@ -182,6 +182,19 @@ def test_equal_ids_are_named_and_skipped(source: Path, tmp_path: Path, kind: str
     assert skipped(out) == {"refcocog-1": "malformed annotation"}
 
 
+@pytest.mark.parametrize("kind", [str, float])
+@pytest.mark.parametrize("key", ["ann_id", "image_id"])
+def test_an_id_of_a_ref_is_the_same_as_number_and_as_text(
+    source: Path, tmp_path: Path, key: str, kind: Any
+) -> None:
+    refs = [ref(1, 70), ref(3, 71)]
+    refs[0][key] = kind(refs[0][key])
+    (source / "refs(umd).p").write_bytes(pickle.dumps(refs, protocol=2))
+    out = tmp_path / "out"
+    assert run("refcocog", "--source", source, "--out", out, "--workers", 1) == 0
+    assert [row["id"] for row in rows(out)] == ["refcocog-1", "refcocog-3"]
+
+
 @pytest.mark.parametrize(
     "written", ["train2014/COCO_70.jpg", "train2014\\COCO_70.jpg", "x/COCO_70.jpg"]
 )
