@@ -14,6 +14,7 @@ from torch.nn import functional
 from segzero.devices import translate_oom
 from segzero.errors import BadImage
 from segzero.segmentation.image_encoder import Features
+from segzero.segmentation.presence import presence_bias
 from segzero.segmentation.video_memory import (
     Memory,
     ObjectMemory,
@@ -24,9 +25,6 @@ from segzero.segmentation.video_memory import (
 )
 from segzero.types import Box, SegmentedObject, TrackedObject
 
-_PRESENCE_HYSTERESIS = 2.0
-"""Presence changes only when the object score logit passes this, up or down."""
-
 
 @dataclass(slots=True, eq=False)
 class _Group:
@@ -36,15 +34,34 @@ class _Group:
         ids: B ids.
         memory: of the B objects.
         present: whether each was in the last frame.
+        shown: (B, h, w) bool, their masks in the last frame; None before the first step.
     """
 
     ids: list[int]
     memory: ObjectMemory
     present: list[bool]
+    shown: torch.Tensor | None = None
 
 
-_Step = tuple[_Group, Memory, list[bool], list[float], NDArray[np.float32]]
-"""A group's next memory, presence, scores and (b, h, w) mask logits."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """What a group of B objects becomes with the next frame.
+
+    Attributes:
+        group: the group.
+        memory: of the frame.
+        present: whether each object is in it.
+        shown: (B, h, w) bool, the masks.
+        scores: in [0, 1].
+        mask_logits: (B, h, w) on the CPU, -1024 for absent objects.
+    """
+
+    group: _Group
+    memory: Memory
+    present: list[bool]
+    shown: torch.Tensor
+    scores: list[float]
+    mask_logits: NDArray[np.float32]
 
 
 class Tracker:
@@ -117,6 +134,7 @@ class Tracker:
                 with torch.inference_mode():
                     group.memory.select(rows)
                 group.present = [group.present[row] for row in rows]
+                group.shown = None if group.shown is None else group.shown[rows]
             group.ids = [group.ids[row] for row in rows]
         self._groups = [group for group in self._groups if group.ids]
 
@@ -157,11 +175,12 @@ class Tracker:
             ]
         # Only now, so that a failed step leaves no trace.
         found: dict[int, TrackedObject] = {}
-        for group, memory, present, scores, low_res in steps:
-            group.memory.add(memory)
-            group.present = present
-            masks = upscale(low_res, present, (width, height))
-            for number, mask, score in zip(group.ids, masks, scores, strict=True):
+        for step in steps:
+            group = step.group
+            group.memory.add(step.memory)
+            group.present, group.shown = step.present, step.shown
+            masks = upscale(step.mask_logits, step.present, (width, height))
+            for number, mask, score in zip(group.ids, masks, step.scores, strict=True):
                 found[number] = TrackedObject(number, bounding_box(mask), mask, score)
         return tuple(found[number] for number in self.ids)
 
@@ -176,17 +195,19 @@ class Tracker:
         frame = features.expand(sum(sizes))
         banks = [group.memory for group in groups]
         output = decode(model, frame, condition_on_memories(model, banks, frame.image_embed))
+        drawn = output.best_masks(torch.ones_like(output.object_score_logits, dtype=torch.bool))
+        shown = (drawn > 0)[:, 0]  # (B, h, w)
+        parts = torch.split(shown, sizes)
         bias = [
-            [_PRESENCE_HYSTERESIS if present else -_PRESENCE_HYSTERESIS]
-            for group in groups
-            for present in group.present
+            presence_bias(group.present, group.shown, part)
+            for group, part in zip(groups, parts, strict=True)
         ]
-        score_logits = output.object_score_logits
-        score_logits = score_logits + score_logits.new_tensor(bias)  # (B, 1)
+        score_logits = output.object_score_logits + torch.cat(bias)  # (B, 1)
         mask_logits = output.best_masks(score_logits > 0)  # (B, 1, h, w)
         steps: list[_Step] = []
-        for group, masks, scores, pointers in zip(
+        for group, part, masks, scores, pointers in zip(
             groups,
+            parts,
             torch.split(mask_logits, sizes),
             torch.split(score_logits, sizes),
             torch.split(output.object_pointer, sizes),
@@ -202,12 +223,13 @@ class Tracker:
                 non_overlapping=True,
             )
             steps.append(
-                (
+                _Step(
                     group,
                     memory,
                     present.flatten().tolist(),
+                    part,
                     scores.flatten().float().sigmoid().tolist(),
-                    masks[:, 0].float().cpu().numpy(),  # (b, h, w)
+                    masks[:, 0].float().cpu().numpy(),  # (B, h, w)
                 )
             )
         return steps

@@ -102,7 +102,7 @@ def test_an_object_that_is_not_seen_has_no_box_and_an_empty_mask(shared, score_h
 def test_presence_changes_only_when_the_logit_passes_two(shared, score_head):
     tracker = shared.track(START, OBJECTS[:1])
     present = []
-    logits = (-1.9, -2.1, 0.1, 1.9, 2.1, -1.9, -5.0, 1.9)
+    logits = (-1.9, -6.1, 0.1, 1.9, 2.1, -1.9, -7.0, 1.9)
     for frame, logit in zip(STREAM, logits, strict=False):
         score_head.weight.data.zero_()
         score_head.bias.data.fill_(logit)
