@@ -93,10 +93,10 @@ def _ask(arguments: argparse.Namespace) -> None:
     from segzero.pipeline import SegZero  # here: `segzero profiles` needs no models
     from segzero.reasoning.prompts import clean_question
 
-    if arguments.out:
-        check_writable(arguments.out)
     image = read_picture(arguments.image)
     check_image(image)
+    if arguments.out:
+        check_writable(arguments.out, (image.shape[1], image.shape[0]))
     clean_question(arguments.question)
     if not sys.stderr.isatty():
         from transformers.utils.logging import disable_progress_bar

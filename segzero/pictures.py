@@ -18,6 +18,7 @@ MAX_BYTES = 2**28
 """Larger files aren't read."""
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """The suffixes of files that `write_picture` writes."""
+_LONGEST_SIDE = {".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -39,6 +40,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
             data = file.read(MAX_BYTES + 1)  # of a device there may be no end
     except OSError as error:
         raise BadImage(f"can't read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BadImage(f"can't read {str(path)!r}: no file has that name") from error
     if len(data) > MAX_BYTES:
         raise BadImage(f"can't read {path}: it is larger than {MAX_BYTES >> 20} MiB")
     try:
@@ -86,13 +89,24 @@ def upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def check_writable(path: Path) -> None:
-    """Raise OSError if `write_picture` can't write there, before the work and not after it."""
+def check_writable(path: Path, size: tuple[int, int] | None = None) -> None:
+    """Raise OSError if `write_picture` can't write there, before the work and not after it.
+
+    Args:
+        path: Where to write.
+        size: (width, height) of the picture, if it is known.
+    """
     if path.is_dir():
         raise OSError(f"can't write {path}: it is a folder")
     if path.suffix.lower() not in WRITTEN:
         raise OSError(
             f"can't write {path}: its name must end in {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
+        )
+    longest = _LONGEST_SIDE.get(path.suffix.lower())
+    if longest and size and max(size) > longest:
+        raise OSError(
+            f"can't write {path}: {size[0]}x{size[1]} pixels are too many for this format, whose "
+            f"sides have {longest} at most: name a .png"
         )
     folder = path.absolute().parent
     if not folder.is_dir():

@@ -1,7 +1,8 @@
 """Load transformers' models and processors from a checked folder."""
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from segzero.errors import CheckpointError, SegZeroError
 from segzero.weights import weight_files
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+_STORED = ("F64", "F32", "F16", "BF16")
+_COUNTS = ("_ids", "_index", "_tracked")
+"""Buffers of whole numbers."""
+_LAYER = re.compile(r"(.*?\b(?:layers|blocks)\.)\d+\.")
 _SLACK = 10**8
 """Elements of buffers that no file holds, such as positions."""
 _LONGEST_REASON = 300
@@ -71,9 +76,11 @@ def load_model(
         DeviceOutOfMemory: The model doesn't fit.
     """
     config = load_pretrained(AutoConfig, folder)
+    _refuse_quantized(config, folder)
     model_class = _model_class(loader, config)
     with translate_errors(f"can't load {folder}"), _errors_only():
         tensors = _unread_tensors(folder)
+        _require_plain(tensors, folder)
         _require_same_size(model_class, config, tensors, folder)
         model, info = model_class.from_pretrained(
             None,
@@ -99,6 +106,7 @@ def load_model(
             f"the weights in {folder} don't fit its config.json: {name} is {tuple(held)}, not "
             f"{tuple(described)}"
         )
+    _require_no_more_layers(model, info["unexpected_keys"], folder)
     require_finite(model, folder)
     return model.eval()
 
@@ -161,6 +169,42 @@ def _model_class(loader: Any, config: Any) -> Any:
     return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
 
 
+def _refuse_quantized(config: Any, folder: Path) -> None:
+    settings = getattr(config, "quantization_config", None)
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else settings
+        raise CheckpointError(
+            f"{folder} holds quantized weights ({method}): take the model that they were made of, "
+            f"or serve them and name `server` in a profile"
+        )
+
+
+def _require_plain(tensors: Mapping[str, "_Unread"], folder: Path) -> None:
+    """Raise CheckpointError for tensors whose numbers alone aren't the weights."""
+    for name, tensor in tensors.items():
+        if "lora_" in name:
+            raise CheckpointError(
+                f"the weights in {folder} hold a LoRA adapter that isn't merged ({name}): merge "
+                f"it, such as with `python -m segzero_train.export`"
+            )
+        if tensor.dtype() not in _STORED and not name.endswith(_COUNTS):
+            raise CheckpointError(
+                f"the weights in {folder} are quantized or no numbers ({name} is of the type "
+                f"{tensor.dtype()}): take those of 16 or 32 bits"
+            )
+
+
+def _require_no_more_layers(model: torch.nn.Module, unused: Iterable[str], folder: Path) -> None:
+    """Raise CheckpointError if the files hold further layers of a stack that the model has."""
+    stacks = {match.group(1) for name in model.state_dict() if (match := _LAYER.match(name))}
+    for name in sorted(unused):
+        if (match := _LAYER.match(name)) and match.group(1) in stacks:
+            raise CheckpointError(
+                f"the weights in {folder} don't fit its config.json, which describes fewer layers: "
+                f"{name} has no place"
+            )
+
+
 @contextmanager
 def _errors_only() -> Iterator[None]:
     """Keep transformers' reports out of the log: what matters of them becomes an error."""
@@ -179,8 +223,6 @@ def _require_same_size(
 
     transformers would first draw what is missing at random, which can fill the memory.
     """
-    if getattr(config, "quantization_config", None):
-        return  # packed
     with torch.device("meta"):
         model = model_class(config)
     described = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
@@ -202,6 +244,10 @@ class _Unread:
     def __getitem__(self, part: Any) -> torch.Tensor:
         tensor: torch.Tensor = self.file.get_tensor(self.name)  # half the time of get_slice
         return tensor[part]
+
+    def dtype(self) -> str:
+        """As the file's header says, such as `BF16`."""
+        return str(self.file.get_slice(self.name).get_dtype())
 
     def numel(self) -> int:
         """As the file's header says."""

@@ -94,7 +94,7 @@ def check_weights(folder: Path, remedy: str) -> None:
             _refuse_huge(content, path, remedy)
     for path in weight_files(folder, remedy):
         if not path.is_file():
-            raise CheckpointError(f"{path} is missing: {remedy}")
+            raise CheckpointError(f"{path} is missing: {_other_weights(folder) or remedy}")
         _refuse_placeholder(path, remedy)
         try:
             with safe_open(path, framework="pt"):  # reads the header, compares it with the size
@@ -127,6 +127,16 @@ def weight_files(folder: Path, remedy: str = "copy the checkpoint again") -> lis
         if not plain or not name.endswith(".safetensors"):
             raise CheckpointError(f"{index} names {name!r} as a file of weights: {remedy}")
     return [folder / name for name in sorted(set(shards.values()))]
+
+
+def _other_weights(folder: Path) -> str:
+    """What to do about weights in a format that isn't read; empty if there are none."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".bin", ".pt", ".pth", ".ckpt"):
+            return f"only safetensors are read; convert {path.name} with `save_pretrained`"
+        if path.suffix == ".gguf":
+            return f"only safetensors are read; serve {path.name} and name `server` in a profile"
+    return ""
 
 
 def _cached(weights: str, remedy: str) -> Path:
@@ -177,8 +187,11 @@ def _refuse_huge(content: Any, path: Path, remedy: str, key: str = "") -> None:
 
 def _refuse_placeholder(path: Path, remedy: str) -> None:
     """Raise CheckpointError for what downloads leave in place of a file."""
-    with path.open("rb") as file:
-        start = file.read(512)
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read ({error.strerror}): {remedy}") from error
     if not start:
         raise CheckpointError(f"{path} is damaged (it is empty): {remedy}")
     if start.startswith(_LFS_POINTER):

@@ -150,3 +150,19 @@ def test_a_picture_is_written_in_the_format_of_its_suffix(tmp_path: Path, suffix
         assert written.format == {"JPG": "JPEG", "TIF": "TIFF"}.get(kind, kind)
     if suffix not in (".jpg", ".jpeg", ".webp"):
         assert np.array_equal(read_picture(file), RGB)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size"), [(".webp", (16_384, 5)), (".WEBP", (5, 20_000)), (".jpg", (65_501, 5))]
+)
+def test_a_picture_too_long_for_its_format_is_told_before(
+    tmp_path: Path, suffix: str, size: tuple[int, int]
+) -> None:
+    with pytest.raises(OSError, match=f"{size[0]}x{size[1]} pixels are too many.*name a .png"):
+        check_writable(tmp_path / f"overlay{suffix}", size)
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "a\ud800.png"])
+def test_a_name_that_no_file_has_is_told(name: str) -> None:
+    with pytest.raises(BadImage, match="no file has that name"):
+        read_picture(Path(name))

@@ -192,3 +192,76 @@ def test_fetching_a_folder_only_checks_it(sam2, tmp_path):
     assert hub.fetch(str(sam2)) == sam2
     with pytest.raises(CheckpointError, match="no folder"):
         hub.fetch(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("pytorch_model.bin", "only safetensors are read; convert pytorch_model.bin"),
+        ("consolidated.00.pth", "only safetensors are read; convert consolidated.00.pth"),
+        ("model.Q4_K_M.gguf", "serve model.Q4_K_M.gguf and name `server`"),
+        ("notes.md", "copy or train the checkpoint again"),
+    ],
+)
+def test_weights_of_another_format_are_named(copy, name, says):
+    (copy / "model.safetensors").rename(copy / name)
+    with pytest.raises(CheckpointError, match=f"model.safetensors is missing: .*{says}"):
+        weights.resolve_weights(str(copy), "tiny")
+
+
+def test_what_can_not_be_read_as_a_file_is_named(copy):
+    (copy / "added.json").mkdir()
+    with pytest.raises(CheckpointError, match=r"added.json can't be read \(Is a directory\)"):
+        weights.resolve_weights(str(copy), "tiny")
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "int8", "uint8", "int32", "bool"])
+def test_numbers_that_alone_are_no_weights_are_refused(copy, kind):
+    file = copy / "model.safetensors"
+    tensors = load_file(file)
+    name = "model.language_model.layers.0.mlp.up_proj.weight"
+    tensors[name] = tensors[name].to(getattr(torch, kind))
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=rf"quantized or no numbers \({name} is of"):
+        load(copy)
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq", "fp8", "bitsandbytes", "of tomorrow"])
+def test_a_quantized_checkpoint_is_refused_with_what_to_do(copy, method):
+    config = json.loads((copy / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=rf"quantized weights \({method}\).*`server`"):
+        load(copy)
+
+
+@pytest.mark.parametrize("adapter", ["lora_A.weight", "lora_B.default.weight", "lora_magnitude"])
+def test_an_adapter_that_is_not_merged_is_refused(copy, adapter):
+    file = copy / "model.safetensors"
+    name = f"model.language_model.layers.0.self_attn.q_proj.{adapter}"
+    save_file(load_file(file) | {name: torch.ones(2, 2)}, file, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="isn't merged"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "stack"),
+    [
+        ("text_config", "num_hidden_layers", "model.language_model.layers.1."),
+        ("vision_config", "depth", "model.visual.blocks.1."),
+    ],
+)
+def test_layers_that_the_configuration_leaves_out_are_named(copy, part, key, stack):
+    config = json.loads((copy / "config.json").read_text())
+    config[part][key] -= 1
+    config[part].pop("layer_types", None)
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=f"describes fewer layers: {stack}"):
+        load(copy)
+
+
+def test_other_tensors_that_the_model_has_no_use_for_do_no_harm(copy):
+    file = copy / "model.safetensors"
+    more = {"rotary.inv_freq": torch.ones(3), "memory.layers.0.weight": torch.ones(3)}
+    save_file(load_file(file) | more, file, {"format": "pt"})
+    load(copy)
