@@ -32,6 +32,11 @@ class Carrying:
         self._lock = threading.Lock()
         self._goals: dict[str, _Carried] = {}
 
+    @property
+    def active(self) -> bool:
+        """Whether any goal's frames are saved."""
+        return bool(self._goals)
+
     def start(self, goal: str, question: str, every: int, on_saved: Callable[[int], None]) -> None:
         """Begin with the next followed frame.
 

@@ -40,13 +40,15 @@ class Hub:
         backend: For what a new viewer must know.
         version: Of this program.
         on_result: Called in the encoder's thread with each result of the source's own frames.
+        is_saving: Whether `on_result` needs the results even if nobody looks.
     """
 
     def __init__(
         self,
         backend: Backend,
         version: str,
-        on_result: Callable[[StoredResult, Picture], None] = lambda stored, picture: None,
+        on_result: Callable[[StoredResult, Picture], None],
+        is_saving: Callable[[], bool],
     ) -> None:
         self.results = ResultStore(MAX_LIVE_RESULTS if backend.info.live else MAX_RESULTS)
         self.recording = Recording()
@@ -54,6 +56,7 @@ class Hub:
         self._backend = backend
         self._version = version
         self._on_result = on_result
+        self._is_saving = is_saving
         self._loop = asyncio.get_running_loop()
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="console-encoder")
         self._pending = threading.BoundedSemaphore(_MAX_PENDING)
@@ -78,6 +81,9 @@ class Hub:
 
     def result(self, result: Result, picture: Picture | None) -> None:
         """Objects in a picture."""
+        looked_at = self.viewers or not self._backend.info.live or self._is_saving()
+        if result.state in ("tracked", "lost") and not looked_at:
+            return
         if not self._pending.acquire(blocking=False):
             self._take(result, picture)
             return

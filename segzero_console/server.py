@@ -49,7 +49,7 @@ def make_app(backend: Backend, rows: RowWriter, access: Access) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        hub = Hub(backend, __version__, carrying.add)
+        hub = Hub(backend, __version__, carrying.add, lambda: carrying.active)
         hubs.append(hub)
         backend.start(hub)
         try:
