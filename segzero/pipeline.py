@@ -151,9 +151,10 @@ class SegZero:
         encoded = self._ahead.submit(limit_omp_threads()(segmenter.encode), image)
         early = None
         if on_objects is not None and (size := reasoner.model_size) is not None:
+            draw = limit_omp_threads()(self._segment)  # beside the reasoner, too
             early = EarlyMasks(
                 lambda text: self._completion_format.read(text, size, image.shape[1::-1]),
-                lambda objects: self._segment(image, objects, encoded.result()),
+                lambda objects: draw(image, objects, encoded.result()),
                 self._ahead,
                 on_objects,
             )

@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 from segzero.errors import SegZeroError
 from segzero_ros.action import Segment
 from segzero_ros.msg import Segmentation
-from segzero_ros.qos import TEXT_QOS
+from segzero_ros.qos import QUERY_QOS, TEXT_QOS
 from segzero_ros.shutdown import until_shutdown
 from segzero_ros.srv import ClearGoal
 
@@ -87,7 +87,7 @@ class Connection:
         with self.change:
             if not self._listeners:
                 topic = f"{self.perception}/segmentation"
-                self.node.create_subscription(Segmentation, topic, self._on_segmentation, 10)
+                self.node.create_subscription(Segmentation, topic, self._on_segmentation, QUERY_QOS)
             if listener not in self._listeners:
                 self._listeners.append(listener)
 

@@ -8,7 +8,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from segzero_ros.msg import Query as QueryMessage
-from segzero_ros.qos import RELIABLE_QOS, overridable
+from segzero_ros.qos import QUERY_QOS, overridable
 from segzero_ros.query import Query
 from segzero_ros.questions.object_service import INACTIVE
 from segzero_ros.questions.query_processor import QueryProcessor
@@ -35,12 +35,8 @@ class QueryInputs:
     def subscribe(self, node: Node) -> list[Subscription]:
         """Subscribe to the topics of questions."""
         return [
-            node.create_subscription(
-                String, "~/query", self._on_query, **overridable(RELIABLE_QOS)
-            ),
-            node.create_subscription(
-                QueryMessage, "~/ask", self._on_ask, **overridable(RELIABLE_QOS)
-            ),
+            node.create_subscription(String, "~/query", self._on_query, **overridable(QUERY_QOS)),
+            node.create_subscription(QueryMessage, "~/ask", self._on_ask, **overridable(QUERY_QOS)),
         ]
 
     def _on_query(self, message: String) -> None:

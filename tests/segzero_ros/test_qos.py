@@ -9,7 +9,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from segzero_ros.msg import Segmentation
-from segzero_ros.qos import CAMERA_QOS, RELIABLE_QOS
+from segzero_ros.qos import CAMERA_QOS, QUERY_QOS
 from tests.segzero_ros.filming import filming
 from tests.segzero_ros.moving_scene import FOLLOWED, MakeFollower, followed_on, start
 from tests.segzero_ros.robot import Robot, picture
@@ -20,8 +20,8 @@ SUBSCRIBED = {
     "image": CAMERA_QOS,
     "depth": CAMERA_QOS,
     "camera_info": CAMERA_QOS,
-    "segzero/query": RELIABLE_QOS,
-    "segzero/ask": RELIABLE_QOS,
+    "segzero/query": QUERY_QOS,
+    "segzero/ask": QUERY_QOS,
 }
 
 
@@ -84,7 +84,7 @@ def test_a_parameter_changes_one_subscription_also_after_reactivation(
 ) -> None:
     changed = f"{namespace}/{topic}"
     usual = {f"{namespace}/{name}": qos.reliability for name, qos in SUBSCRIBED.items()}
-    (other,) = {CAMERA_QOS.reliability, RELIABLE_QOS.reliability} - {usual[changed]}
+    (other,) = {CAMERA_QOS.reliability, QUERY_QOS.reliability} - {usual[changed]}
     policy = overrides(changed, "subscription", reliability=other.name.lower())
     node = make_robot(use_depth=True, **policy).node
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
