@@ -14,7 +14,14 @@ from segzero_train.datasets.skipped import Unusable
 
 _MAX_COORDINATE = 32_000
 """OpenCV's own limit when it fills polygons."""
-_POINTS = {"polygon": "three or more", "rectangle": "two or four", "circle": "two", "mask": "two"}
+_POINTS = {
+    "polygon": "three or more",
+    "rectangle": "two or four",
+    "rotation": "four",  # a turned rectangle, in X-AnyLabeling and in LabelMe
+    "oriented_rectangle": "four",
+    "circle": "two",
+    "mask": "two",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +30,9 @@ class Shape:
 
     Attributes:
         label: In lower case.
-        kind: `polygon`, `rectangle` (opposite corners, or all four), `circle` (centre and a point
-            of the rim) or `mask` (top left and bottom right corner of a picture).
+        kind: `polygon`, `rectangle` (opposite corners, or all four), `rotation` and
+            `oriented_rectangle` (all four corners), `circle` (centre and a point of the rim) or
+            `mask` (top left and bottom right corner of a picture).
         points: (x, y) in pixels.
         picture: Of a mask, an image file's bytes.
     """
@@ -45,20 +53,30 @@ def read_shape(entry: dict[str, Any]) -> Shape:
         A shape that covers an area.
 
     Raises:
-        KeyError, TypeError, ValueError: The entry has another layout.
-        Unusable: Its kind or its number of points makes no area.
+        AttributeError, KeyError, TypeError, ValueError: The entry has another layout.
+        Unusable: Its kind or its points make no area, or its label is no text.
     """
-    kind = str(entry.get("shape_type") or "polygon")
+    if not isinstance(entry, dict):
+        raise TypeError("it isn't an object")
+    label = entry["label"]
+    if not isinstance(label, str | int):
+        raise Unusable("malformed annotation", f"its label must be text, not {label!r}")
+    kind = str(entry.get("shape_type") or "polygon").lower()
     points = tuple((float(x), float(y)) for x, y in entry["points"])
     if kind not in _POINTS:
-        raise Unusable("malformed annotation", f"a {kind} has no area")
+        raise Unusable("malformed annotation", f"a shape of the type {kind} has no area")
     count = len(points)
-    fits = {"polygon": count >= 3, "rectangle": count in (2, 4)}.get(kind, count == 2)
+    wanted = {"polygon": count >= 3, "rectangle": count in (2, 4)}
+    fits = wanted.get(kind, count == (4 if _POINTS[kind] == "four" else 2))
     if not fits:
         detail = f"a {kind} has {_POINTS[kind]} points, not {count}"
         raise Unusable("malformed annotation", detail)
-    picture = base64.b64decode(entry["mask"], validate=True) if kind == "mask" else None
-    return Shape(str(entry["label"]).lower(), kind, points, picture)
+    if kind != "mask" and len(set(points)) == 1:
+        raise Unusable("malformed annotation", f"all points of a {kind} are one: it has no area")
+    picture = None
+    if kind == "mask":
+        picture = base64.b64decode("".join(entry["mask"].split()), validate=True)
+    return Shape(str(label).lower(), kind, points, picture)
 
 
 def shape_mask(shape: Shape, height: int, width: int) -> NDArray[np.bool_]:

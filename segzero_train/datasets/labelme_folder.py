@@ -47,14 +47,17 @@ def items(files: Sequence[Path]) -> tuple[list[Item], list[Skipped]]:
 def _file_items(file: Path, skipped: list[Skipped]) -> list[Item]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        image = find_file(str(content["imagePath"]), [file.parent])
+        image = find_file(content["imagePath"], [file.parent], any_folder=True)
         size = (int(content["imageWidth"]), int(content["imageHeight"]))
         entries = list(content["shapes"])
     except OSError as error:
         raise Unusable("unreadable json", str(error.strerror)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         detail = f"imagePath, imageWidth, imageHeight or shapes: {error}"
         raise Unusable("malformed annotation", detail) from error
+    if content.get("imageData") and not image.is_file():
+        detail = f"{image}, only within the json: write it there, with `labelme_export_json`"
+        raise Unusable("missing image", detail)
     questions: dict[str, dict[Any, list[Shape]]] = defaultdict(lambda: defaultdict(list))
     for number, entry in enumerate(entries, start=1):
         try:
@@ -63,10 +66,10 @@ def _file_items(file: Path, skipped: list[Skipped]) -> list[Item]:
             name = f"{file.name} shape {number}"
             skipped.append(Skipped(name, error.reason, error.detail))
             continue
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unusable("malformed annotation", f"shape {number}: {error}") from error
         group = entry.get("group_id")
-        key = ("alone", number) if group is None else ("group", str(group))
+        key = ("alone", number) if group in (None, "") else ("group", str(group))
         questions[str(entry["label"])][key].append(shape)
     return [
         Item(f"{file.stem}-{text}", text, image, partial(_ground_truth, tuple(shapes)), size)
