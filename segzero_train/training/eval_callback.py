@@ -97,6 +97,20 @@ class GreedyEvaluation(TrainerCallback):
         if state.global_step % self._every == 0 or state.global_step == state.max_steps:
             self._evaluate(state.global_step)
 
+    def compare(self, samples: int) -> tuple[list[Scored], list[Scored]]:
+        """Answer all questions greedily, and each several times at the training temperature.
+
+        Args:
+            samples: Of each question.
+
+        Returns:
+            The greedy answers and all samples.
+        """
+        count = len(self._rows)
+        with torch.random.fork_rng():
+            greedy = self._ask(count, 1, self._greedy(), "greedy answers")
+            return greedy, self._ask(count, samples, self._sampling(), "samples")
+
     def _evaluate(self, step: int) -> None:
         trainer = self._trainer
         accelerator = trainer.accelerator
@@ -237,9 +251,15 @@ class GreedyEvaluation(TrainerCallback):
         columns = {key: [row[key] for row in rows] for key in rows[0] if key != "prompt"}
         conversations = [[{"role": "assistant", "content": text}] for text in texts]
         weights = self._trainer.reward_weights.tolist()
-        totals = np.zeros(len(rows))
-        for function, weight in zip(self._trainer.reward_funcs, weights, strict=True):
-            totals += weight * np.array(function(completions=conversations, **columns))
+        earned: dict[str, list[float]] = {
+            function.__name__: [
+                weight * value for value in function(completions=conversations, **columns)
+            ]
+            for function, weight in zip(self._trainer.reward_funcs, weights, strict=True)
+        }
+        each = [
+            dict(zip(earned, values, strict=True)) for values in zip(*earned.values(), strict=True)
+        ]
         return [
             Scored(
                 row["id"],
@@ -248,9 +268,10 @@ class GreedyEvaluation(TrainerCallback):
                 row["solution"],
                 text,
                 self._overlap(number, text),
-                float(total),
+                float(sum(rewards.values())),
+                rewards,
             )
-            for number, row, text, total in zip(numbers, rows, texts, totals, strict=True)
+            for number, row, text, rewards in zip(numbers, rows, texts, each, strict=True)
         ]
 
     def _overlap(self, number: int, text: str) -> Overlap:

@@ -1,7 +1,7 @@
 """What an evaluation while training says of its questions, greedy or sampled."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Scored:
         completion: The text that the model wrote.
         overlap: Of its masks with the true ones.
         reward: The weighted sum of all rewards.
+        rewards: Each reward by its name, weighted.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Scored:
     completion: str
     overlap: Overlap
     reward: float
+    rewards: Mapping[str, float] = field(default_factory=dict)
 
 
 def summary(scored: Sequence[Scored]) -> dict[str, float]:
@@ -61,18 +63,56 @@ def sampled_summary(scored: Sequence[Scored], samples: int) -> dict[str, float]:
     Returns:
         `pass@1` and `pass@<samples>`: the share of samples whose IoU exceeds 0.5, and that of
         questions with such a sample; `zero_variance`: the share of questions whose samples all earn
-        the same, which GRPO learns nothing from; `giou`: the mean over samples; `n` questions.
+        the same, which GRPO learns nothing from; `giou`: the mean over samples; `best_giou`: that
+        of each question's best; `variance_of/<reward>`: see `variance_shares`; `n` questions.
     """
-    groups: dict[str, list[Scored]] = {}
-    for item in scored:
-        groups.setdefault(item.id, []).append(item)
+    groups = by_question(scored)
     passed = [item.overlap.iou > _SUCCESS for item in scored]
     found = [any(item.overlap.iou > _SUCCESS for item in group) for group in groups.values()]
-    alike = [np.ptp([item.reward for item in group]) < 1e-6 for group in groups.values()]
+    alike = [same_reward(group) for group in groups.values()]
+    best = [max(item.overlap.iou for item in group) for group in groups.values()]
     return {
         "pass@1": float(np.mean(passed)),
         f"pass@{samples}": float(np.mean(found)),
         "zero_variance": float(np.mean(alike)),
         "giou": float(np.mean([item.overlap.iou for item in scored])),
+        "best_giou": float(np.mean(best)),
+        **{f"variance_of/{name}": share for name, share in variance_shares(scored).items()},
         "n": float(len(groups)),
     }
+
+
+def by_question(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
+    """The samples of each question, by its id."""
+    groups: dict[str, list[Scored]] = {}
+    for item in scored:
+        groups.setdefault(item.id, []).append(item)
+    return groups
+
+
+def same_reward(group: Sequence[Scored]) -> bool:
+    """Whether all samples of a question earn the same, so that GRPO learns nothing from them."""
+    return bool(np.ptp([item.reward for item in group]) < 1e-6)
+
+
+def variance_shares(scored: Sequence[Scored]) -> dict[str, float]:
+    """Which reward tells the samples of a question apart.
+
+    Args:
+        scored: All samples of some questions.
+
+    Returns:
+        For each reward its covariance with the total within the questions, divided by the total's
+        variance; they sum to 1. Below 0 is a reward that falls where the total rises. Empty where
+        no question's samples differ.
+    """
+    names = list(scored[0].rewards) if scored else []
+    shared = dict.fromkeys(names, 0.0)
+    whole = 0.0
+    for group in by_question(scored).values():
+        totals = np.array([item.reward for item in group])
+        whole += float(((totals - totals.mean()) ** 2).sum())
+        for name in names:
+            values = np.array([item.rewards[name] for item in group])
+            shared[name] += float(((values - values.mean()) * (totals - totals.mean())).sum())
+    return {name: share / whole for name, share in shared.items()} if whole > 1e-9 else {}

@@ -1,6 +1,7 @@
 """pass@k and the share of questions that teach nothing, from samples of held-out questions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from segzero.metrics import Overlap
 from segzero_train import grpo
-from segzero_train.training.eval_scores import Scored, sampled_summary
+from segzero_train.training.eval_scores import Scored, sampled_summary, variance_shares
 from tests.segzero_train.tiny_runs import words
 
 
@@ -43,6 +44,25 @@ def test_questions_whose_samples_all_earn_the_same_teach_nothing(
     assert sampled_summary(scored, 2)["zero_variance"] == share
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "shares"),
+    [
+        ([0.0, 1.0], [1.0, 1.0], {"first": 1.0, "second": 0.0}),
+        ([0.0, 1.0], [0.0, 3.0], {"first": 0.25, "second": 0.75}),
+        ([0.0, 1.0], [4.0, 0.0], {"first": -1 / 3, "second": 4 / 3}),
+        ([1.0, 1.0], [2.0, 2.0], {}),
+    ],
+)
+def test_shares_of_variance_say_which_reward_tells_samples_apart(
+    first: list[float], second: list[float], shares: dict[str, float]
+) -> None:
+    scored = [
+        replace(sample("a", 0.1, one + two), rewards={"first": one, "second": two})
+        for one, two in zip(first, second, strict=True)
+    ]
+    assert variance_shares(scored) == pytest.approx(shares)
+
+
 @pytest.mark.slow
 def test_an_evaluation_samples_beside_its_greedy_answers(
     qwen2_5_vl: Path, table: Path, tmp_path: Path
@@ -54,7 +74,9 @@ def test_an_evaluation_samples_beside_its_greedy_answers(
         assert grpo.main(words(qwen2_5_vl, table, run, held_out_samples=samples, **held_out)) == 0
         found[samples] = json.loads((run / "greedy" / "000001.json").read_text())
     sampled = found[4].pop("sampled")
-    assert set(sampled) == {"pass@1", "pass@4", "zero_variance", "giou", "n"}
+    shares = {key for key in sampled if key.startswith("variance_of/")}
+    names = {"pass@1", "pass@4", "zero_variance", "giou", "best_giou", "n"}
+    assert set(sampled) - shares == names
     assert sampled["n"] == 3
     assert found[0].pop("sampled") == {}
     # The training goes on with the random numbers that it would have drawn anyway.
