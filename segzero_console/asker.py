@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 FIRST_PICTURE_TIMEOUT = 10.0
 """Seconds that a question waits for the first picture."""
+MAX_QUESTIONS = 12
+"""Open at once; pictures that pages drop in stay in memory until they are answered."""
 _FRESH = 2.0
 """Seconds after which a camera's newer picture is asked about instead."""
 
@@ -114,6 +116,9 @@ class Asker:
             if any(open_.question.request == question.request for open_ in self._jobs()):
                 self._frames.release(job.history)
                 raise Ending("bad_request", f"the request {question.request!r} is open already")
+            if len(self._waiting) >= MAX_QUESTIONS:
+                self._frames.release(job.history)
+                raise Ending("busy", f"{MAX_QUESTIONS} questions are open: wait for some of them")
             displaced = [
                 open_ for open_ in self._jobs()
                 if open_.question.goal == question.goal and not question.private

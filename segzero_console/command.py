@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,6 +87,7 @@ def serve_safely(serve: Callable[[], None]) -> int:
         The exit status.
     """
     escape_unprintable()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as well as by ctrl-C
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     try:
         serve()

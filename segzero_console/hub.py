@@ -205,8 +205,9 @@ class Hub:
             self._size = picture.size
         for viewer in self.viewers:
             viewer.show(picture)
-        known = None if self._backend.info.live else self.results.find(picture.stamp)
-        if known:
+        if self._backend.info.live or self._backend.goals():
+            return  # in a video that is followed, new masks come
+        if known := self.results.find(picture.stamp):
             paired = Paired(known, picture, known.message())
             for viewer in self.viewers:
                 viewer.follow(paired)

@@ -21,6 +21,8 @@ from segzero_console.sources.source import LiveSource, RecordedSource
 from segzero_console.tracks import TrackIds, draw_ids, shown
 
 _LOG = logging.getLogger(__name__)
+_LOADING = 5.0
+"""Seconds for the models' loading to end when the server ends."""
 _STALE = 2.0
 """Seconds after which a camera's newest picture is old."""
 
@@ -180,13 +182,13 @@ class LocalBackend:
     def close(self) -> None:
         """Stop everything and wait for it."""
         self._stop.set()
-        self._loaded.wait()
+        self._loaded.set()  # nothing waits for models that are still being loaded
         self._frames.close()
         self._asker.close()
         self._follower.close()
         self._player.close()
         for thread in self._threads:
-            thread.join()
+            thread.join(_LOADING)
         if self._segzero:
             self._segzero.close()
 

@@ -125,7 +125,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self.socket = bind(host, port)
-        name = f"[{host}]" if ":" in host else host
+        name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        name = f"[{name}]" if ":" in name else name
         self.url = f"http://{name}:{self.socket.getsockname()[1]}/"
         config = uvicorn.Config(
             app,
