@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-
 _NICE = 10
 """What the thread yields to others. Less costs them more; at 19 they wait for Python's own lock,
 which the thread then gives back late."""
