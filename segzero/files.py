@@ -51,15 +51,25 @@ def read_mapping(path: Path, kind: str, error: type[SegZeroError]) -> dict[str, 
         Its content.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as cause:
         raise error(f"can't read the {kind} {path}: {cause.strerror}") from cause
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
         reason = " ".join(str(cause).split())
         raise error(f"the {kind} {path} isn't valid YAML: {reason}") from cause
     if not isinstance(content, dict):
         raise error(f"the {kind} {path} isn't a YAML mapping")
     return content
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Plain data, in which no key stands twice: of two, YAML silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
+            raise yaml.YAMLError(f"{', '.join(repeated)} stands there twice")
+        return super().construct_mapping(node, deep)
 
 
 def _remove(path: Path) -> None:

@@ -5,6 +5,7 @@ answer format and coordinate convention that the reasoner was trained with. A wr
 costs accuracy without any error. The shipped profiles are `config/profiles/<name>.yaml`.
 """
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -140,6 +141,8 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
         if type(value) is not expected or (isinstance(value, int) and value < 1):
             kind = "a positive whole number" if expected is int else "a text"
             raise CheckpointError(f"{key} in the profile {path} must be {kind}, not {value!r}")
+        if key in ("reasoner", "segmenter") and not value.strip():
+            raise CheckpointError(f"{key} in the profile {path} is empty: name weights")
         if isinstance(value, int) and value > _LARGEST[key]:
             raise CheckpointError(
                 f"{key} in the profile {path} is {value}: at most {_LARGEST[key]} is possible"
@@ -160,14 +163,20 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
 
 def _check_served(path: Path, profile: Profile) -> None:
     shown, _ = split_credentials(profile.server)
+    secretless = shown.partition("?")[0]
     try:
         address = urlsplit(profile.server)
-        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+        usable = (
+            address.scheme in ("http", "https")
+            and address.hostname
+            and address.port != 0
+            and not re.search(r"[\s?#]|/chat/completions/*$", shown)
+        )
     except ValueError:
         usable = False
     if not usable:
         raise CheckpointError(
-            f"server in the profile {path} is {shown!r}, not an address such as "
+            f"server in the profile {path} is {secretless!r}, not an address such as "
             f"http://localhost:8000/v1"
         )
     if profile.decoding_weights != "full":
@@ -185,9 +194,12 @@ def _check_served(path: Path, profile: Profile) -> None:
 
 def _resolve(weights: str, bases: tuple[Path, ...]) -> str:
     """An absolute folder, which may be missing, or the Hub name as it stands."""
-    for base in bases:
-        if (folder := base / Path(weights).expanduser()).is_dir():
-            return str(folder)
+    try:
+        for base in bases:
+            if (folder := base / Path(weights).expanduser()).is_dir():
+                return str(folder)
+    except (OSError, RuntimeError) as error:  # too long; no such user's home
+        raise CheckpointError(f"{weights[:100]!r} can't name weights: {error}") from error
     if is_hub_name(weights.partition("@")[0], (*bases, Path())):
         return weights
     return str(bases[-1] / Path(weights).expanduser())

@@ -213,7 +213,10 @@ def _asked(row: Mapping[str, Any]) -> Asked:
         answers = answers.get("answer")
     if not isinstance(answers, list):
         answers = [] if answers is None else [answers]
-    texts = [str(item["answer"] if isinstance(item, Mapping) else item) for item in answers]
+    plain_answers = [item["answer"] if isinstance(item, Mapping) else item for item in answers]
+    texts = [str(item) for item in plain_answers if item is not None]
+    if not isinstance(row["question"], str):
+        raise BadData(f"the question must be text, not {type(row['question']).__name__}")
     if not texts:
         raise BadData(f"the question {row['question']!r} has no answers")
-    return Asked(row_image(row), str(row["question"]), tuple(texts))
+    return Asked(row_image(row), row["question"], tuple(texts))

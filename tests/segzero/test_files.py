@@ -50,6 +50,10 @@ def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
         (b"- a\n", "isn't a YAML mapping"),
         (b"a: [b\n", "isn't valid YAML"),
         (b"a: \xff\n", "isn't valid YAML"),
+        (b"[" * 20_000, "isn't valid YAML"),
+        (b"a: 1\nb: 2\na: 3\n", "a stands there twice"),
+        (b"a: {b: 1, b: 1}\n", "b stands there twice"),
+        (b"on: 1\n'on': 2\n", "on stands there twice"),
         (None, "No such file"),
     ],
 )

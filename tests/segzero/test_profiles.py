@@ -103,7 +103,7 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"prompt": "seg_one"}, "prompt .* not one of seg_zero, vision_reasoner"),
+        ({"prompt": "seg_one"}, "prompt .* not one of seg_zero, .*vision_reasoner"),
         ({"coordinates": "pixels"}, "coordinates"),
         ({"rounding": True}, "rounding .* must be a text"),
         ({"image_size": "840"}, "image_size .* must be a positive whole number"),
@@ -111,6 +111,9 @@ def test_a_missing_file_is_named(tmp_path):
         ({"reasoner_dtype": "int8"}, "reasoner_dtype"),
         ({"segmenter_adapter": "onnx"}, "transformers, meta"),
         ({"colour": "red"}, "unknown keys: colour"),
+        ({"reasoner": ""}, "reasoner .* is empty"),
+        ({"segmenter": "  "}, "segmenter .* is empty"),
+        ({"reasoner": "a" * 5000}, "can't name weights"),
     ],
 )
 def test_wrong_values_are_named(tmp_path, change, message):
@@ -131,10 +134,28 @@ def test_a_name_on_a_server_stays_as_it_is(tmp_path, name):
     assert load_profile(write(tmp_path, VALID | change)).reasoner == name
 
 
-@pytest.mark.parametrize("server", ["localhost:8000", "http://", "ftp://gpu/v1", "http://gpu:x/v1"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        "localhost:8000",
+        "http://",
+        "ftp://gpu/v1",
+        "http://gpu:x/v1",
+        " http://gpu/v1",
+        "http://gpu/v1\n",
+        "http://gpu/v1#here",
+        "http://gpu/v1/chat/completions",
+    ],
+)
 def test_a_server_needs_an_address(tmp_path, server):
     with pytest.raises(CheckpointError, match="not an address such as http://localhost:8000/v1"):
         load_profile(write(tmp_path, VALID | {"server": server}))
+
+
+def test_a_key_in_an_address_is_refused_and_not_shown(tmp_path):
+    with pytest.raises(CheckpointError, match="not an address such as") as error:
+        load_profile(write(tmp_path, VALID | {"server": "http://gpu/v1?key=pa55word"}))
+    assert "pa55word" not in str(error.value)
 
 
 def test_pixels_of_a_server_are_counted_only_in_sizes_that_it_keeps(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segzero_train.evaluation import vqa
+from segzero_train.evaluation.runner import SkippedRow
 from tests.segzero_train.evaluations import answers, run, scores
 
 PICTURE = Image.fromarray(np.full((48, 64, 3), 90, np.uint8))
@@ -103,8 +104,9 @@ def stored(folder: Path, rows: list[dict]) -> Path:
         {"answers": ["grey", "gray"]},
         {"answers": [{"answer": "grey", "answer_id": 1}, {"answer": "gray", "answer_id": 2}]},
         {"answers": {"answer": ["grey", "gray"], "answer_id": [1, 2]}},
+        {"answers": [None, "grey", None]},
     ],
-    ids=["one", "list", "vqa v2", "vqa v2 as columns"],
+    ids=["one", "list", "vqa v2", "vqa v2 as columns", "missing ones"],
 )
 def test_the_usual_columns_of_answers_are_read(tmp_path: Path, column: dict) -> None:
     from segzero_train.datasets.loading import load_split
@@ -116,6 +118,25 @@ def test_the_usual_columns_of_answers_are_read(tmp_path: Path, column: dict) -> 
     assert (number, asked.question) == (0, "What colour?")
     assert asked.answers[0] == "grey"
     assert asked.image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"question": "What colour?", "answers": [None]}, "has no answers"),
+        ({"question": "What colour?", "answer": None}, "has no answers"),
+        ({"question": None, "answer": "grey"}, "the question must be text"),
+        ({"question": 7, "answer": "grey"}, "the question must be text"),
+    ],
+)
+def test_a_row_that_asks_or_answers_nothing_is_skipped_by_name(
+    tmp_path: Path, row: dict, says: str
+) -> None:
+    from segzero_train.datasets.loading import load_split
+
+    folder = stored(tmp_path / "set", [row])
+    (skipped,) = vqa.source(load_split(str(folder), "val")).load([0])
+    assert isinstance(skipped, SkippedRow) and says in skipped.reason
 
 
 def test_the_demo_is_asked_for_short_answers(
