@@ -15,7 +15,10 @@ from rclpy.utilities import remove_ros_args
 
 from segzero.errors import BadQuestion
 from segzero.terminal import escape_unprintable, utf8_argument
-from segzero_ros.client.client import NoAnswer, QueryHandle, SegZeroClient, state_name
+from segzero_ros.client.client import SegZeroClient
+from segzero_ros.client.connection import NoAnswer
+from segzero_ros.client.query_handle import QueryHandle
+from segzero_ros.client.reply import state_name
 from segzero_ros.msg import Segmentation, SegmentedObject
 from segzero_ros.results.messages import mask_ids
 
