@@ -14,7 +14,7 @@ COPY . /segzero
 WORKDIR /segzero
 ENV PATH=/opt/venv/bin:$PATH HF_HOME=/weights
 RUN python3 -m venv /opt/venv \
-    && pip install --no-cache-dir -c constraints.txt setuptools \
-    && pip install --no-cache-dir -c constraints.txt --editable '.[train]'
+    && pip install --no-cache-dir -c constraints-train.txt setuptools \
+    && pip install --no-cache-dir -c constraints-train.txt --editable '.[train]'
 VOLUME /weights
 CMD ["bash"]

@@ -45,6 +45,19 @@ def test_every_requirement_is_pinned():
     assert {canonicalize_name(wanted.name) for wanted in requirements()} - pins().keys() == set()
 
 
+def test_the_training_servers_pins_are_those_that_it_installs():
+    lines = (ROOT / "constraints-train.txt").read_text().splitlines()
+    found = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert found.items() <= pins().items()
+    assert not [name for name in found if name.startswith("ros-")]
+    wanted = {
+        canonicalize_name(item.name)
+        for item in requirements()
+        if item.marker is None or item.marker.evaluate({"extra": "train"})
+    }
+    assert wanted <= found.keys()
+
+
 def test_every_requirement_has_a_lower_and_an_upper_bound():
     # The names of ROS's wheels hold the distribution.
     loose = {
