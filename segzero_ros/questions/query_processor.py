@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import Image
 
@@ -31,9 +30,6 @@ from segzero_ros.questions.track_ids import TrackIds
 from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter
-
-if TYPE_CHECKING:
-    pass
 
 
 class QueryProcessor:
