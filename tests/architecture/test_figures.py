@@ -115,5 +115,6 @@ def test_results_name_a_command_that_exists(file: Path) -> None:
 
 
 def test_the_comparison_finds_a_wrong_figure() -> None:
-    wrong = Figure("", "benchmarks/results/grpo-demo.json", "11.6", "minutes", "11.6 minutes")
-    assert rounded(value(wrong), "11.6") == "11.1"
+    key = "seed 42 / giou / difference / mean"
+    wrong = Figure("", "benchmarks/results/grpo-demo.json", "0.36", key, "by 0.36")
+    assert rounded(value(wrong), "0.36") == "0.31"
