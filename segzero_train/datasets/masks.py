@@ -163,7 +163,8 @@ def disagreement(objects: Sequence[GroundedObject], ids: NDArray) -> str | None:
 
     Returns:
         What is wrong, such as "the solution has 1 objects, the mask 2"; None if they agree: as
-        many ids as objects, and each object has pixels in its box, in the order of the ids.
+        many ids as objects, and at least half of each object lies in its box, in the order of the
+        ids.
     """
     found = [k for k in np.unique(ids).tolist() if k not in (0, IGNORE)]
     if objects and not found:
@@ -171,8 +172,13 @@ def disagreement(objects: Sequence[GroundedObject], ids: NDArray) -> str | None:
     if len(found) != len(objects):
         return f"the solution has {len(objects)} objects, the mask {len(found)}"
     for number, (k, item) in enumerate(zip(found, objects, strict=True), start=1):
-        if item.box and not (_crop(ids, item.box) == k).any():
+        if item.box is None:
+            continue
+        inside = int((_crop(ids, item.box) == k).sum())
+        if not inside:
             return f"the mask has no pixel of object {number} in its box"
+        if 2 * inside < int((ids == k).sum()):
+            return f"most of the mask of object {number} lies outside its box: is it in pixels?"
     return None
 
 

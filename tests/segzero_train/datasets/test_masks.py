@@ -374,7 +374,7 @@ def row(mask: Any, solution: str) -> dict[str, Any]:
     return {
         "id": "r-1",
         "problem": "it",
-        "solution": SOLUTIONS[solution],
+        "solution": SOLUTIONS.get(solution, solution),
         "image": noise(),
         "mask": mask,
     }
@@ -388,6 +388,14 @@ DISAGREE: dict[str, tuple[Any, str, str]] = {
     "marked void, one box": (mask_png(VOID), "ball", "the mask is empty"),
     "ids, no box": (encoded(grey(BALL, 1)), "none", "0 objects, the mask 1"),
     "another object": (encoded(grey(BALL)), "box", "no pixel of object 1 in its box"),
+    **{
+        name: (encoded(grey(BALL)), solution, "most of the mask of object 1 lies outside its box")
+        for name, solution in {
+            "coordinates of another size": '[{"bbox_2d": [10, 12, 29, 57], "point_2d": [18, 21]}]',
+            "a box without area": '[{"bbox_2d": [9, 9, 9, 9], "point_2d": [9, 9]}]',
+            "a box beside it": '[{"bbox_2d": [12, 5, 21, 24], "point_2d": [13, 9]}]',
+        }.items()
+    },
     "ids in another order": (
         encoded(Image.fromarray((2 * BALL + BOX).astype("u1"))),
         "both",
