@@ -156,6 +156,7 @@ def bind(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # connections inherit
     try:
         listening.bind((host, port))
+        listening.listen()  # whoever opens the printed address at once waits, and isn't refused
     except OSError:
         listening.close()
         raise
