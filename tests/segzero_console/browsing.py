@@ -41,7 +41,10 @@ class Browser:
 
     def __init__(self, server: Server, **options: Any) -> None:
         address = server.url.replace("http", "ws") + "ws"
-        self.socket: ClientConnection = connect(address, max_size=None, compression=None, **options)
+        self._stack = contextlib.ExitStack()
+        self.socket: ClientConnection = self._stack.enter_context(
+            connect(address, max_size=None, compression=None, **options)
+        )
         self.seen: list[dict[str, Any]] = []
 
     def send(self, **message: Any) -> None:
@@ -74,4 +77,4 @@ class Browser:
         raise AssertionError(f"no {kind} came")
 
     def close(self) -> None:
-        self.socket.close()
+        self._stack.close()
