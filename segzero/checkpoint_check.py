@@ -119,7 +119,7 @@ def check_checkpoint(folder: Path) -> CheckpointReport:
         return CheckpointReport(folder, "other", model, {}, (), (f"reasoners here are {known}",))
     source = _source(folder, config, base)
     settings = dict(_settings(folder, model_type, source))
-    notes = tuple(_notes(folder, adapter=bool(adapter)))
+    notes = tuple(_notes(folder, config, adapter=bool(adapter)))
     kind: Kind = "adapter" if adapter else "reasoner"
     return CheckpointReport(folder, kind, model, settings, _fitting(settings, source), notes)
 
@@ -176,7 +176,7 @@ def _written_down(folder: Path) -> _Source | None:
     for file in (folder / "recipe.yaml", folder.parent / "recipe.yaml"):
         if file.is_file():
             name = read_mapping(file, "recipe", CheckpointError).get("profile")
-            if name and (name in profile_names() or Path(str(name)).is_file()):
+            if name and (name in profile_names() or _is_file(str(name))):
                 return _Source(load_profile(str(name)), f"profile in {file.name} beside it", True)
     return None
 
@@ -222,9 +222,13 @@ def _fitting(settings: dict[str, Finding], source: _Source | None) -> tuple[str,
     )
 
 
-def _notes(folder: Path, *, adapter: bool) -> Iterator[str]:
+def _notes(folder: Path, config: dict[str, Any], *, adapter: bool) -> Iterator[str]:
     if adapter:
         yield "an adapter: `python -m segzero_train.export` merges it with its base"
+    elif method := _nested(
+        _read_json(folder / "config.json"), "quantization_config", "quant_method"
+    ):
+        yield f"its weights are quantized ({method}): they can only be served"
     elif not any(folder.glob("*.safetensors")):
         yield "there are no safetensors: only these are loaded"
     tokenizer = _read_json(folder / "tokenizer_config.json")
@@ -248,6 +252,13 @@ def _model(config: dict[str, Any], model_type: str) -> str:
     width = _nested(config, "text_config", "hidden_size") or config.get("hidden_size")
     size = _SIZES.get((model_type, width)) if isinstance(width, int) else None
     return f"{name} {size}" if size else f"{name} of hidden size {width}" if width else name
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def _is_base(profile: Profile) -> bool:

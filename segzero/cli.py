@@ -195,9 +195,11 @@ def _report(report: CheckpointReport) -> str:
     if report.kind in ("reasoner", "adapter"):
         fitting = ", ".join(report.profiles) or "none of the shipped ones can be told to fit"
         lines.append(f"  profiles that fit: {fitting}")
-    return "\n".join(lines)
+    # What files of strangers say must not move the terminal's cursor.
+    return "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines)
 
 
 def _fail(reason: object, code: int) -> int:
-    print(f"segzero: {' '.join(str(reason).split())}", file=sys.stderr)
+    shown = "".join(c if c.isprintable() else " " for c in str(reason))
+    print(f"segzero: {' '.join(shown.split())}", file=sys.stderr)
     return code

@@ -201,3 +201,28 @@ def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     report = json.loads(capsys.readouterr().out)
     assert report["settings"]["coordinates"]["value"] == "absolute_pixels"
     assert report["profiles"][0] == "seg-zero-7b"
+
+
+@pytest.mark.parametrize("evil", ["\x1b[31mred", "two\nlines", "\x9b2J", "\u202e"])
+def test_no_terminal_obeys_what_a_file_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], evil: str
+) -> None:
+    config = {"model_type": f"x{evil}"}
+    assert main(["profiles", "--check", str(checkpoint(tmp_path / "x", config))]) == 0
+    assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))
+    assert main(["ask", f"{evil}.png", "the ball"]) == 2
+    assert capsys.readouterr().err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq", "fp8"])
+def test_quantized_weights_are_noted(tmp_path: Path, method: str) -> None:
+    config = QWEN2_5 | {"quantization_config": {"quant_method": method}}
+    (note, *_) = check_checkpoint(checkpoint(tmp_path / "x", config)).notes
+    assert f"quantized ({method})" in note
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", ["demo"], 7])
+def test_a_recipe_that_names_no_profile_tells_nothing(tmp_path: Path, name: Any) -> None:
+    recipe = json.dumps({"profile": name})
+    report = check_checkpoint(checkpoint(tmp_path / "x", recipe_yaml=recipe))
+    assert report.settings["prompt"].value is None
