@@ -124,6 +124,8 @@ class Session:
                 await self._refine(request)
             case requests.Follow():
                 picture = self._find(request.stamp)
+                if not picture.number:
+                    raise Unavailable("a picture that was dropped in is no frame to follow from")
                 prompts = _prompts(request.objects, picture)
                 await asyncio.to_thread(backend.follow, picture, prompts, request.goal)
             case requests.Save():

@@ -165,6 +165,9 @@ def test_a_dropped_picture_is_answered_in_its_own_pixels(
     result = browser.wait("result", lambda m: m["state"] == "answered")
     assert (result["picture"], result["request"]) == (True, "p")
     assert overlap(mask(result), truth[0]).iou >= 0.8
+    shown = [{"points": [[5, 5, 1]]}]
+    browser.send(type="follow", stamp=result["stamp"], goal="p", objects=shown)
+    assert browser.wait("error")["code"] == "unavailable"
 
 
 def test_what_was_corrected_and_carried_on_takes_a_training_step(
