@@ -32,14 +32,12 @@ class Model:
 
     Attributes:
         train: What trains it: a module's name after `segzero_train.`, and its options. None for a
-            model that isn't trained, or that can't be made yet.
+            model that isn't trained.
         profile: Of a model that isn't trained; "" where the trained one is exported.
-        missing: Why it can't be made yet; "" if it can.
     """
 
     train: tuple[str, ...] | None = None
     profile: str = ""
-    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,11 @@ class Figure:
     published: float
 
 
+def _variant(profile: str, rewards: str) -> tuple[str, ...]:
+    """The paper's recipe with another model, prompt or answer format."""
+    return ("grpo", "--config", "seg_zero_3b", "--profile", profile, "--rewards", rewards)
+
+
 MODELS: Mapping[str, Model] = {
     "baseline": Model(profile="qwen2.5-vl-3b"),
     "sft": Model(("sft", "--config", "seg_zero_3b")),
@@ -70,10 +73,10 @@ MODELS: Mapping[str, Model] = {
     ),
     "rl_strict": Model(("grpo", "--config", "seg_zero_3b")),
     "rl_strict_7b": Model(("grpo", "--config", "seg_zero_7b")),
-    "rl_no_cot": Model(missing="there is no prompt and no reward without thinking"),
-    "rl_box": Model(missing="there is no prompt and no answer format with a box only"),
-    "rl_points": Model(missing="there is no prompt and no answer format with points only"),
-    "rl_2b": Model(missing="Qwen2-VL was not tried, and its coordinates in the paper are unknown"),
+    "rl_no_cot": Model(_variant("qwen2.5-vl-3b-no-thinking", "seg_zero_no_thinking")),
+    "rl_box": Model(_variant("qwen2.5-vl-3b-box", "seg_zero_box")),
+    "rl_points": Model(_variant("qwen2.5-vl-3b-points", "seg_zero_points")),
+    "rl_2b": Model(_variant("qwen2-vl-2b", "seg_zero_strict")),
 }
 
 

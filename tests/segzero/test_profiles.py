@@ -8,6 +8,7 @@ from segzero.errors import CheckpointError
 from segzero.profiles import load_profile, profile_names, resource_root
 
 SHIPPED = (
+    *("qwen2-vl-2b", "qwen2.5-vl-3b-box", "qwen2.5-vl-3b-no-thinking", "qwen2.5-vl-3b-points"),
     *("demo", "qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-8b", "seg-zero-7b", "vision-reasoner-7b"),
     *("seg-zero-7b-best-on-reasonseg-test", "vision-reasoner-7b-served"),
 )

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from trl import GRPOConfig, SFTConfig
 
+from segzero.profiles import load_profile
 from segzero_train import prepare
 from segzero_train.evaluation import options, paper_tables
 from segzero_train.evaluation.paper_rows import MODELS, TABLES
 from segzero_train.paper import ITEMS, commands, main
 from segzero_train.recipe import GrpoOptions, SftOptions, read_recipe
+from segzero_train.training.preflight import check_rewards_fit
 
 RUNS = Path("runs/paper")
 
@@ -53,11 +55,21 @@ def test_a_model_of_several_tables_is_trained_once() -> None:
     assert len(trained) == len(set(trained)) == sum(m.train is not None for m in MODELS.values())
 
 
-def test_what_can_not_be_made_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table1", "--launch", "none"]) == 0
+@pytest.mark.parametrize("item", TABLES)
+def test_every_row_has_commands(item: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([item, "--launch", "none"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith("# rl_no_cot: can't be made yet: ")
-    assert all(shlex.split(line)[:2] == ["python", "-m"] for line in lines[:-1])
+    assert all(shlex.split(line)[:2] == ["python", "-m"] for line in lines)
+    for figure in TABLES[item]:
+        assert any(f"/results/{figure.model}/" in line for line in lines), figure
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.train])
+def test_rewards_read_what_the_trained_model_is_asked_to_write(name: str) -> None:
+    module, *words = MODELS[name].train or ()
+    if module == "grpo":
+        options, _ = read_recipe((GrpoOptions, GRPOConfig), [*words, "--use_cpu", "true"])
+        check_rewards_fit(options.rewards, load_profile(options.profile), options.training_prompt)
 
 
 @pytest.mark.parametrize("number", [6, 7])
