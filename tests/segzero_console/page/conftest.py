@@ -3,19 +3,22 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.segzero_console.page.console import Console, start_console
 from tests.segzero_console.page.truth import ask
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator["playwright.Browser"]:
+def chromium() -> Iterator["Browser"]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
     program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if program is None:
         pytest.skip("Chromium isn't installed: apt-get install chromium")
@@ -35,9 +38,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 
 @contextlib.contextmanager
-def open_page(
-    console: Console, chromium: "playwright.Browser", **options: Any
-) -> Iterator["playwright.Page"]:
+def open_page(console: Console, chromium: "Browser", **options: Any) -> Iterator["Page"]:
     """Open a page that shows the tabletop; a test must leave no error in it."""
     context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
     opened = context.new_page()
@@ -54,13 +55,13 @@ def open_page(
 
 
 @pytest.fixture
-def page(console: Console, chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
+def page(console: Console, chromium: "Browser") -> Iterator["Page"]:
     with open_page(console, chromium) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def following_page(console: Console, chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
+def following_page(console: Console, chromium: "Browser") -> Iterator["Page"]:
     """A page that asked for the red ball and follows it; it noted how the thinking came."""
     with open_page(console, chromium) as opened:
         opened.evaluate(

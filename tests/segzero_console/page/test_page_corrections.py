@@ -89,7 +89,7 @@ def test_a_correction_becomes_a_row(correcting: "Page", console: "Console"):
     row = _rows(console)[-1]
     assert row["text"] == "the ball that is red"
     saved = cv2.imread(str(console.rows / row["mask"]), cv2.IMREAD_UNCHANGED)
-    assert iou(saved > 0, truth) >= 0.8
+    assert iou(np.asarray(saved) > 0, truth) >= 0.8
 
 
 def test_nothing_there_becomes_a_row_too(correcting: "Page", console: "Console"):
@@ -154,7 +154,7 @@ def _inside(truth: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(x1, y1), (x2, y2 + middle)]
 
 
-def _deepest(depth: NDArray[np.float32]) -> tuple[int, int]:
+def _deepest(depth: NDArray) -> tuple[int, int]:
     y, x = np.unravel_index(depth.argmax(), depth.shape)
     return int(x), int(y)
 
@@ -167,6 +167,7 @@ def _outside(truth: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _at(page: "Page", place: tuple[float, float]) -> tuple[float, float]:
     box = page.locator("#stage").bounding_box()
+    assert box
     return (
         box["x"] + box["width"] * (place[0] + 0.5) / WIDTH,
         box["y"] + box["height"] * (place[1] + 0.5) / HEIGHT,

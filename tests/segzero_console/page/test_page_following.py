@@ -52,6 +52,7 @@ def test_the_pointer_tells_about_the_object_below_it(following_page: "Page"):
     seen = read_stage(following_page)
     x, y = _middle(seen["mask"])
     place = following_page.locator("#stage").bounding_box()
+    assert place
     following_page.mouse.move(
         place["x"] + place["width"] * x / 640, place["y"] + place["height"] * y / 480
     )

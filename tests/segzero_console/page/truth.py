@@ -1,12 +1,13 @@
 """What the page shows, and what the simulator says is true."""
 
 import base64
+import io
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from segzero_console.sources.tabletop import SEED
 from segzero_sim.motion import set_in_motion
@@ -53,8 +54,8 @@ def ask(page: "Page", question: str, goal: str = "") -> None:
 
 def decode(png: str) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a data URL."""
-    data = np.frombuffer(base64.b64decode(png.partition(",")[2]), np.uint8)
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    data = base64.b64decode(png.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 @cache
