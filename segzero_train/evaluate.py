@@ -26,6 +26,7 @@ from segzero.reasoning.prompts import SHORT_ANSWER
 from segzero.reasoning.reasoner import Reasoner
 from segzero.terminal import escape_unprintable
 from segzero_sim.tabletop import NoOpenGL
+from segzero_train.datasets import tabletop
 from segzero_train.datasets.loading import load_rows, load_split
 from segzero_train.evaluation import comparison, suites, vqa
 from segzero_train.evaluation.encodings import Encodings
@@ -167,7 +168,8 @@ def _source(options: Options) -> Source:
         rows = load_split(options.dataset, options.split)
         return vqa.source(rows.select(range(min(options.size or len(rows), len(rows)))))
     if options.dataset == "tabletop":
-        return tabletop_source(options.split, options.size or TABLETOP_SIZE)
+        most = min(TABLETOP_SIZE, tabletop.largest(options.split))
+        return tabletop_source(options.split, options.size or most)
     dataset, split = locate(options.dataset, options.split)
     return rows_source(load_rows(dataset, split, options.size), options.ignored)
 

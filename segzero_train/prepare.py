@@ -245,12 +245,11 @@ def _rows(items: Sequence[Item], stored: Format) -> Iterator[dict[str, Any] | Sk
 def _tabletop(options: Options) -> Report:
     from segzero_train.datasets import tabletop  # here: only this one needs the simulator
 
-    count = options.limit or _TABLETOP_SIZE
-    if options.split not in tabletop.SPLITS or count > tabletop.MAX_SIZE:
-        raise BadData(
-            f"the tabletop has the splits {', '.join(tabletop.SPLITS)} with at most "
-            f"{tabletop.MAX_SIZE} rows"
-        )
+    most = tabletop.largest(options.split)
+    count = options.limit or min(_TABLETOP_SIZE, most)
+    if options.split not in tabletop.SPLITS or count > most:
+        listed = ", ".join(f"{name} (up to {tabletop.largest(name)})" for name in tabletop.SPLITS)
+        raise BadData(f"the tabletop has these splits, with so many rows: {listed}")
     return write_split(
         options.out,
         options.split,

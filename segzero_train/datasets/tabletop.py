@@ -5,6 +5,7 @@ Rendered colours may differ in their last bits between OpenGL libraries.
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,16 @@ import numpy as np
 from tqdm import tqdm
 
 from segzero.types import Box, GroundedObject, Point
-from segzero_sim.questions import CATEGORIES, Question, SeenObject, look, sample_question
+from segzero_sim.phrasings import PHRASINGS
+from segzero_sim.questions import (
+    CATEGORIES,
+    Question,
+    SeenObject,
+    look,
+    questions,
+    sample_question,
+)
+from segzero_sim.scene import COLOURS, SHAPES, sample_scene
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 from segzero_train.datasets.columns import format_solution
 from segzero_train.datasets.masks import mask_png
@@ -24,8 +34,12 @@ from segzero_train.datasets.tabletop_texts import grid_objects, thought
 if TYPE_CHECKING:
     from datasets import Dataset
 
-SPLITS = {"test": 0, "val": 100_000, "train": 2_000_000}
-"""First seed of each split; the demo models' own scenes start at one million (`demo.frames`)."""
+SPLITS = {"test": 0, "val": 100_000, "phrasings": 300_000, "train": 2_000_000}
+"""First seed of each split; the demo models' own scenes start at one million (`demo.frames`).
+
+The questions of `phrasings` are those of `segzero_sim.phrasings`, for evaluation only.
+"""
+PHRASED = "phrasings"
 MAX_SIZE = 100_000
 _CHUNK = 100
 """Scenes that a process renders before it returns them."""
@@ -80,6 +94,11 @@ def rows(split: str, size: int) -> "Dataset":
     return Dataset.from_list([row for chunk in chunks for row in made[chunk]], features=features())
 
 
+def largest(split: str) -> int:
+    """How many samples a split of SPLITS has at most."""
+    return len(PHRASINGS) if split == PHRASED else MAX_SIZE
+
+
 def features() -> Any:
     """The columns of `rows`."""
     from datasets import Features, Image, Value
@@ -125,8 +144,8 @@ def row_dicts(split: str, numbers: range) -> list[dict[str, Any]]:
 def _checked(split: str, size: int) -> int:
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    if not 1 <= size <= MAX_SIZE:
-        raise ValueError(f"a split has 1 to {MAX_SIZE} samples, not {size}")
+    if not 1 <= size <= largest(split):
+        raise ValueError(f"the split {split} has 1 to {largest(split)} samples, not {size}")
     return size
 
 
@@ -137,9 +156,12 @@ def _draw(
         for number in numbers:
             if stopped():
                 raise InterruptedError("the main process stopped the work")
-            frame, seen, question = _scene(
-                renderer, SPLITS[split] + number, CATEGORIES[number % len(CATEGORIES)]
-            )
+            seed = SPLITS[split] + number
+            if split == PHRASED:
+                frame, seen, question = _phrased_scene(renderer, seed, number)
+            else:
+                category = CATEGORIES[number % len(CATEGORIES)]
+                frame, seen, question = _scene(renderer, seed, category)
             yield f"{split}-{number:05d}", frame, seen, question
 
 
@@ -152,6 +174,26 @@ def _scene(
         question = sample_question(seen, category, np.random.default_rng((4, seed)))
         if question is not None:
             return frame, seen, question
+        seed += _RETRY
+
+
+def _phrased_scene(
+    renderer: TabletopRenderer, seed: int, number: int
+) -> tuple[Frame, tuple[SeenObject, ...], Question]:
+    """A scene that allows the question that a phrasing stands for.
+
+    For one phrasing in six the first scene may be one where nothing matches.
+    """
+    asked, typed = PHRASINGS[number]
+    named = {word for word in asked.split() if word in SHAPES or word in COLOURS}
+    while True:
+        there = {word for o in sample_scene(seed).objects for word in (o.shape, o.colour)}
+        if number % 6 == 0 or named <= there:
+            scene, frame = draw_usable(renderer, seed, depth=False)
+            seen = look(scene, frame.ids)
+            for question in questions(seen):
+                if question.text == asked and (question.ids or number % 6 == 0):
+                    return frame, seen, replace(question, text=typed)
         seed += _RETRY
 
 
