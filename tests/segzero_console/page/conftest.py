@@ -61,6 +61,13 @@ def page(console: Console, chromium: "Browser") -> Iterator["Page"]:
 
 
 @pytest.fixture(scope="module")
+def shared_page(console: Console, chromium: "Browser") -> Iterator["Page"]:
+    """One page for the tests of a module; a fresh one costs a second."""
+    with open_page(console, chromium) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
 def following_page(console: Console, chromium: "Browser") -> Iterator["Page"]:
     """A page that asked for the red ball and follows it; it noted how the thinking came."""
     with open_page(console, chromium) as opened:

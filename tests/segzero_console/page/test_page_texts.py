@@ -20,36 +20,36 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_question_is_shown_as_it_was_typed(page: "Page", text: str):
-    ask(page, text, "<i>goal</i>")
-    card = page.locator(".card").first
+def test_a_question_is_shown_as_it_was_typed(shared_page: "Page", text: str):
+    ask(shared_page, text, "<i>goal</i>")
+    card = shared_page.locator(".card").first
     assert (card.locator("h3 bdi").text_content() or "") == text
     assert card.locator("h3 small").text_content() == "<i>goal</i>"
-    assert page.locator("h3 img, h3 script, h3 b, h3 i, h3 style, .goal i").count() == 0
-    assert page.evaluate("() => document.body.dataset.broken") is None
-    _stop(page)
-    assert _fits(page)
+    assert shared_page.locator("h3 img, h3 script, h3 b, h3 i, h3 style, .goal i").count() == 0
+    assert shared_page.evaluate("() => document.body.dataset.broken") is None
+    _stop(shared_page)
+    assert _fits(shared_page)
 
 
 @pytest.mark.parametrize(
     "text", ["\x1b[31mred\x1b[0m ball", "ball \u202egnp.exe", "ball " * 2500], ids=str.__len__
 )
-def test_what_can_be_no_question_is_answered_by_words(page: "Page", text: str):
-    page.evaluate("(text) => { question.value = text }", text)
-    page.press("#question", "Enter")
-    _stop(page)
-    answer = page.locator(".card .answer").first.text_content() or ""
+def test_what_can_be_no_question_is_answered_by_words(shared_page: "Page", text: str):
+    shared_page.evaluate("(text) => { question.value = text }", text)
+    shared_page.press("#question", "Enter")
+    _stop(shared_page)
+    answer = shared_page.locator(".card .answer").first.text_content() or ""
     assert answer and "\x1b" not in answer and "\u202e" not in answer
-    assert _fits(page)
+    assert _fits(shared_page)
 
 
-def test_a_picture_that_is_none_is_refused(page: "Page"):
+def test_a_picture_that_is_none_is_refused(shared_page: "Page"):
     file = {"name": "<b>no.png", "mimeType": "image/png", "buffer": b"not a picture"}
-    page.set_input_files("#file", files=[file])  # type: ignore[arg-type]
-    assert page.locator("#picture-name").text_content() == "<b>no.png"
-    ask(page, "the red ball")
-    page.wait_for_selector(".card[data-state=failed]")
-    assert "picture" in (page.locator(".card .answer").text_content() or "")
+    shared_page.set_input_files("#file", files=[file])  # type: ignore[arg-type]
+    assert shared_page.locator("#picture-name").text_content() == "<b>no.png"
+    ask(shared_page, "the red ball")
+    shared_page.wait_for_selector(".card[data-state=failed]")
+    assert "picture" in (shared_page.locator(".card .answer").text_content() or "")
 
 
 def _stop(page: "Page") -> None:
