@@ -128,7 +128,9 @@ def _chosen(ids: Any) -> tuple[int, ...] | None:
             return None
         listed = ids.replace("none", "").split() if isinstance(ids, str) else ids
         chosen = tuple(int(k) for k in listed)
-    except (TypeError, ValueError) as error:
+        if isinstance(listed, dict) or any(str(k) != str(int(k)) for k in listed):
+            raise ValueError("a share or a truth")
+    except (TypeError, ValueError, OverflowError) as error:
         raise Unusable("malformed question", f"ids must be whole numbers, not {ids!r}") from error
     if any(k in (0, IGNORE) for k in chosen):
         raise Unusable("malformed question", f"ids can't be 0 or {IGNORE}")

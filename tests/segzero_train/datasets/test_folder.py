@@ -77,6 +77,15 @@ def test_an_empty_list_says_that_nothing_matches(tmp_path: Path) -> None:
     assert not (row["mask"] == 1).any()
 
 
+@pytest.mark.parametrize(
+    "ids", [[1.5], [True], [float("inf")], [float("nan")], [None], {"1": 2}, 1, "one", [[1]], [0]]
+)
+def test_ids_that_are_no_whole_numbers_are_named(tmp_path: Path, ids: Any) -> None:
+    about = {"image": "a.png", "text": "it"}
+    assert len(prepare(questions(tmp_path, about, about | {"ids": ids}))) == 1
+    assert skipped(tmp_path / "out") == {"questions.jsonl line 2": "malformed question"}
+
+
 def test_white_is_the_object_of_a_black_and_white_mask(tmp_path: Path) -> None:
     white = (255 * filled(5, 5, 10, 20)).astype("u1")
     (row,) = prepare(questions(tmp_path, {"image": "a.png", "text": "it"}, ids=white))
