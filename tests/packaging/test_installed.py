@@ -53,6 +53,7 @@ def test_an_executable_starts_with_the_python_that_has_the_models(tmp_path: Path
     [
         "launch/perception.launch.py",
         "launch/demo.launch.py",
+        "launch/console.launch.py",
         "config/segzero.yaml",
         "config/fastdds.xml",
         "msg/Segmentation.msg",

@@ -70,9 +70,10 @@ def wheel_names(built: Built) -> set[str]:
         ("config/deepspeed", "segzero_train/config/deepspeed"),
         ("config/grpo", "segzero_train/config/grpo"),
         ("config/sft", "segzero_train/config/sft"),
+        ("segzero_console/static", "segzero_console/static"),
     ],
 )
-def test_the_wheel_holds_configuration_and_demo_weights(
+def test_the_wheel_holds_configuration_demo_weights_and_the_page(
     wheel_names: set[str], folder: str, inside: str
 ) -> None:
     wanted = {inside + name.removeprefix(folder) for name in tracked() if name.startswith(folder)}
@@ -80,7 +81,7 @@ def test_the_wheel_holds_configuration_and_demo_weights(
 
 
 def test_the_wheel_holds_every_module_and_the_types(wheel_names: set[str]) -> None:
-    tops = ("segzero/", "segzero_sim/", "segzero_train/")
+    tops = ("segzero/", "segzero_console/", "segzero_sim/", "segzero_train/")
     modules = {name for name in tracked() if name.startswith(tops) and name.endswith(".py")}
     assert modules | {"segzero/py.typed"} <= wheel_names
 
@@ -89,6 +90,7 @@ def test_the_wheel_leaves_the_ros_package_to_colcon(wheel_names: set[str]) -> No
     tops = {name.split("/")[0] for name in wheel_names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "segzero",
+        "segzero_console",
         "segzero_sim",
         "segzero_train",
     }
