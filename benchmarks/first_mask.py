@@ -1,6 +1,6 @@
 """`python benchmarks/first_mask.py`: how much sooner is the first mask there than the whole answer?
 
-A text is written piece by piece, with a wait for each as long as a model of 7B takes for a token;
+A text is written piece by piece, with a wait for each, as a large model needs for a token;
 it names the true boxes and points of 1, 3 or 5 objects on a simulated table. The demo's segmenter
 draws them. Each text is written twice, in turn: once with `on_objects`, which gives the first
 objects while the next ones are written, and once without, as one had to wait before.
