@@ -3,7 +3,7 @@
 A mask holds ids: 0 background, k object k, 255 not counted. Other kinds are recognised:
 
 - one of two levels (only 0 and 255, only 0 and 1, mode `1`): white is the object;
-- a palette picture: the indices are the ids;
+- a palette picture: the indices are the ids, unless what reduced its colours ordered them;
 - grey stored as RGB, or with transparency: transparent pixels are background;
 - black and white with soft edges, as JPEG and resizing make them: white is the object.
 
