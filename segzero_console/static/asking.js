@@ -26,6 +26,7 @@ export class Asking {
       const goal = byId("goal").value.trim();
       const follow = byId("follow").checked;
       if (!on.ask({ text, goal, follow, picture: this.#picture })) return undefined;
+      this.#setPicture(null); // it is shown now: the next question is about what is shown
       this.#remember(text);
       byId("question").select();
       return undefined;

@@ -28,7 +28,8 @@ def _by_pillow(ids: NDArray[Any]) -> bytes:
 @pytest.mark.parametrize("encode", [_by_opencv, _by_pillow])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_ids_of_a_mask_are_read_exactly(shared_page: "Page", kind: type, encode: Any):
-    ids = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (37, 53)).astype(kind)
+    noise = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (37, 53))
+    ids: NDArray[Any] = noise.astype(kind)
     ids[5:20, 10:40] = ids[7, 7]
     read = shared_page.evaluate(
         """async (text) => {
