@@ -84,6 +84,9 @@ def train_to_end(trainer: Any, recipe: Sequence[Any]) -> Reason:
     if not early_stop.reason:
         trainer.save_model()
         trainer.save_state()
+    # Processes that end one after the other would abort in Gloo's threads.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
     return early_stop.reason
 
 

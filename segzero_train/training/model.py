@@ -119,10 +119,12 @@ def prepare_model(trainer: Any, *, freeze_vision: bool) -> None:
         freeze_vision: As the recipe says.
 
     Raises:
-        BadRecipe: There is no vision tower to freeze, or small steps would be lost.
+        BadRecipe: There is no vision tower to freeze, small steps would be lost, or FSDP would
+            save no model.
     """
     freeze(trainer.model, vision=freeze_vision)
     require_fp32_updates(trainer)
+    require_whole_saves(trainer)
     preserve_state_dict_keys(trainer.model)
 
 
@@ -202,6 +204,25 @@ def preserve_state_dict_keys(model: Any) -> None:
 
     if is_deepspeed_zero3_enabled():
         vars(model).pop("_weight_conversions", None)
+
+
+def require_whole_saves(trainer: Any) -> None:
+    """Refuse an FSDP configuration with which transformers saves no model, without an error.
+
+    Args:
+        trainer: A trainer of transformers.
+
+    Raises:
+        BadRecipe: FSDP would save shards alone.
+    """
+    if not trainer.is_fsdp_enabled:
+        return
+    kind = str(trainer.accelerator.state.fsdp_plugin.state_dict_type)
+    if "FULL_STATE_DICT" not in kind:
+        raise BadRecipe(
+            "fsdp_state_dict_type must be FULL_STATE_DICT in accelerate's configuration, or no "
+            "model is saved: take accelerate/8gpu_fsdp2"
+        )
 
 
 def require_fp32_updates(trainer: Any) -> None:
