@@ -95,8 +95,7 @@ def compare(segzero: SegZero, tokens: int, repeats: int) -> list[dict[str, Any]]
         for kind, decoder in decoders.items():
             written = itertools.islice(decoder.decode(inputs, config), tokens)
             times[kind].append(_median([time.perf_counter() for _ in written]))
-    head = model.lm_head.weight.nbytes
-    read = {kind: head + _bytes(decoder) for kind, decoder in decoders.items()}
+    read = {kind: _bytes(decoder) for kind, decoder in decoders.items()}
     return [
         {
             "weights": name,
@@ -134,11 +133,10 @@ def _median(moments: list[float]) -> float:
 
 
 def _bytes(decoder: Decoder) -> int:
-    """Of all weights of the layers."""
-    parts = [
-        getattr(layer, field.name) for layer in decoder._layers for field in fields(type(layer))
-    ]
-    return sum(part.nbytes for part in parts if part is not None)
+    """Of all weights that a token reads: layers and head."""
+    fused = decoder._fused
+    parts = [getattr(layer, field.name) for layer in fused.layers for field in fields(layer)]
+    return sum(part.nbytes for part in (*parts, fused.head) if part is not None)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from functools import cache
 import torch
 from threadpoolctl import ThreadpoolController
 
+from segzero import gpu
 from segzero.errors import CheckpointError, DeviceOutOfMemory
 
 _LOG = logging.getLogger(__name__)
@@ -118,11 +119,8 @@ def cuda_side_stream(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):
+    with gpu.of(device).side_stream():
         yield
-    stream.synchronize()
 
 
 @contextmanager
@@ -147,8 +145,7 @@ def _libraries() -> ThreadpoolController:
 
 def release_memory() -> None:
     """Free the memory that PyTorch and the C library cache, for others or the next call."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    gpu.empty_cache()
     if platform.libc_ver()[0] == "glibc":
         # Freed weights lie between what is still in use; glibc keeps the holes until it is told.
         ctypes.CDLL(None).malloc_trim(0)

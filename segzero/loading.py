@@ -58,6 +58,7 @@ def load_reasoner(
             attention=profile.attention,
             device=device,
             decoding_weights=profile.decoding_weights,
+            answer_format=None if prompt else profile.answer_format,
         )
 
 

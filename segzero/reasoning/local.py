@@ -3,8 +3,7 @@
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -12,39 +11,21 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    GenerationConfig,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import StoppingCriteriaList
 
 from segzero.devices import translate_oom
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
-from segzero.pretrained import load_model, load_pretrained
+from segzero.reasoning.answers import AnswerFormat
+from segzero.reasoning.checkpoint import load_checkpoint
 from segzero.reasoning.completion_text import CompletionBuffer
 from segzero.reasoning.decoder import Decoder, supports, supports_int4_decoding
 from segzero.reasoning.decoder_check import checked_decoder
-from segzero.reasoning.prompts import PromptTemplate, build_messages
+from segzero.reasoning.drafts import Drafts
+from segzero.reasoning.generation import PushTokens, greedy_config, sampling_config, seeded
+from segzero.reasoning.prompts import MAX_QUESTION, PromptTemplate, build_messages
 from segzero.reasoning.reasoner import Completion, Sampling
 from segzero.reasoning.squash import squash
 
-_SCORE_SETTINGS = (
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "bad_words_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-)
-"""Of a checkpoint's generation settings, those that also hold for a single greedy completion."""
-
-# Of the picture processor, and the same of the model's configuration.
-_PICTURE_SIZES = {
-    "patch_size": "patch_size",
-    "merge_size": "spatial_merge_size",
-    "temporal_patch_size": "temporal_patch_size",
-}
 _CHECK_SIDE = 64
 """Sides of the picture that the decoder is checked with, in pixels."""
 
@@ -59,6 +40,8 @@ class LocalReasoner:
         image_size: Sides of the squashed picture in pixels.
         max_new_tokens: The longest completion.
         decoding_weights: With `int4`, tokens are generated with weights rounded to four bits.
+        answer_format: What the answer's next tokens are guessed from, to write the same in fewer
+            steps; None guesses nothing.
     """
 
     def __init__(
@@ -70,6 +53,7 @@ class LocalReasoner:
         image_size: int,
         max_new_tokens: int,
         decoding_weights: str = "full",
+        answer_format: AnswerFormat | None = None,
     ) -> None:
         self._model = model
         self._processor = processor
@@ -81,6 +65,7 @@ class LocalReasoner:
         # Made and checked at the first use: it rearranges weights. None if `generate` decodes.
         self._decoder: Decoder | None = None
         self._decodes = supports(model)
+        self._drafts = Drafts(processor.tokenizer, answer_format) if answer_format else None
         self._control_ids = frozenset(processor.tokenizer.added_tokens_decoder)
         self._template_controls = self._controls(self._chat("thing"))
 
@@ -96,6 +81,7 @@ class LocalReasoner:
         attention: str,
         device: torch.device,
         decoding_weights: str = "full",
+        answer_format: AnswerFormat | None = None,
     ) -> "LocalReasoner":
         """Load a checkpoint folder that `weights.resolve_weights` returned.
 
@@ -108,6 +94,7 @@ class LocalReasoner:
             attention: An attention implementation of transformers.
             device: Where the model computes.
             decoding_weights: See the class.
+            answer_format: See the class.
 
         Returns:
             The reasoner.
@@ -116,31 +103,7 @@ class LocalReasoner:
             CheckpointError: A file is missing, damaged or of another model.
             DeviceOutOfMemory: The weights don't fit.
         """
-        processor = load_pretrained(AutoProcessor, folder)
-        if not getattr(processor, "chat_template", None):
-            raise CheckpointError(f"the processor in {folder} has no chat template")
-        model = load_model(
-            AutoModelForImageTextToText,
-            folder,
-            dtype=dtype,
-            device=device,
-            attn_implementation=attention,
-        )
-        # Without its file, transformers makes an empty tokenizer and says nothing.
-        image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
-        if image_token != model.config.image_token_id:
-            raise CheckpointError(
-                f"the tokenizer in {folder} doesn't fit the model: tokenizer.json is missing or "
-                f"another model's"
-            )
-        vision = model.config.vision_config
-        for name, of_model in _PICTURE_SIZES.items():
-            ours, theirs = getattr(processor.image_processor, name), getattr(vision, of_model)
-            if ours != theirs:
-                raise CheckpointError(
-                    f"the picture processor in {folder} doesn't fit the model: its {name} is "
-                    f"{str(ours)[:40]}, the model's {of_model} is {theirs}"
-                )
+        model, processor = load_checkpoint(folder, dtype=dtype, attention=attention, device=device)
         if decoding_weights == "int4" and not supports_int4_decoding(model):
             raise CheckpointError(
                 f"the model in {folder} can't be read in four bits: set decoding_weights to full, "
@@ -155,6 +118,7 @@ class LocalReasoner:
             image_size=image_size,
             max_new_tokens=max_new_tokens,
             decoding_weights=decoding_weights,
+            answer_format=answer_format,
         )
 
     def complete(
@@ -175,7 +139,7 @@ class LocalReasoner:
                 return self._generate([image], [chat], on_text, stop)[0]
             inputs = self._prepare([squash(image, self._image_size)], [chat])
             buffer = CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text)
-            for token in decoder.decode(inputs, self._generation):
+            for token in decoder.decode(inputs, self._generation, self._drafts):
                 buffer.push(token)
                 if stop is not None and stop.is_set():
                     raise Cancelled(f"stopped after {buffer.new_tokens} tokens")
@@ -196,6 +160,11 @@ class LocalReasoner:
             inputs = self._prepare([black], [self._chat("thing")])
             self._require_finite(inputs)
             if decoder := self._checked_decoder():
+                # A character is one token at most, but in scripts that are rare.
+                longest = inputs["input_ids"].shape[1] + MAX_QUESTION
+                decoder.reserve(longest + self._generation.max_new_tokens)
+                if self._drafts:
+                    self._drafts.least = decoder.least_draft()
                 for _ in itertools.islice(decoder.decode(inputs, self._generation), 3):
                     pass
 
@@ -242,9 +211,13 @@ class LocalReasoner:
             buffers = [
                 CompletionBuffer(self._processor.tokenizer, self._eos_ids, on_text) for _ in chats
             ]
-            criterion = _PushTokens(buffers, inputs["input_ids"].shape[1], stop)
-            config = self._generation if sampling is None else self._sampling_config(sampling)
-            with _seeded(sampling, self._model.device):
+            criterion = PushTokens(buffers, inputs["input_ids"].shape[1], stop)
+            config = (
+                self._generation
+                if sampling is None
+                else sampling_config(self._generation, sampling)
+            )
+            with seeded(sampling, self._model.device):
                 self._model.generate(
                     **inputs,
                     generation_config=config,
@@ -253,12 +226,6 @@ class LocalReasoner:
         if criterion.cancelled:
             raise Cancelled(f"stopped after {buffers[0].new_tokens} tokens")
         return self._completions(inputs, buffers)
-
-    def _sampling_config(self, sampling: Sampling) -> Any:
-        config = copy.deepcopy(self._generation)
-        # Without transformers' default of the 50 likeliest tokens.
-        config.update(do_sample=True, temperature=sampling.temperature, top_k=0, top_p=1.0)
-        return config
 
     def _checked_decoder(self) -> Decoder | None:
         """The decoder of one prompt at a time; None where `generate` has to do."""
@@ -312,64 +279,3 @@ class LocalReasoner:
         """The control tokens of a prompt, in order; a question must never add one."""
         ids = self._processor.tokenizer(chat, add_special_tokens=False)["input_ids"]
         return [token for token in ids if token in self._control_ids]
-
-
-@contextmanager
-def _seeded(sampling: Sampling | None, device: torch.device) -> Iterator[None]:
-    """Draw from the seed, and leave the global random numbers as they were."""
-    if sampling is None:
-        yield
-        return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(sampling.seed)
-        yield
-
-
-def greedy_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Greedy search with what the checkpoint's generation settings say of scores and of the end.
-
-    Args:
-        model: Of transformers.
-        tokenizer: Its tokenizer.
-        max_new_tokens: The longest completion.
-
-    Returns:
-        A GenerationConfig.
-    """
-    theirs = model.generation_config
-    ends = theirs.eos_token_id if isinstance(theirs.eos_token_id, list) else [theirs.eos_token_id]
-    kept = {key: getattr(theirs, key, None) for key in _SCORE_SETTINGS}
-    return GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=sorted({*ends, tokenizer.eos_token_id} - {None}),
-        pad_token_id=tokenizer.pad_token_id,
-        **kept,
-    )
-
-
-class _PushTokens(StoppingCriteria):
-    """Hands each generated token to its completion and says which completions have ended."""
-
-    def __init__(
-        self,
-        buffers: Sequence[CompletionBuffer],
-        prompt_length: int,
-        stop: threading.Event | None,
-    ) -> None:
-        self._buffers = buffers
-        self._pushed_length = prompt_length
-        self._stop = stop
-        self.cancelled = False
-
-    def __call__(
-        self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any
-    ) -> torch.BoolTensor:
-        new_ids = input_ids[:, self._pushed_length :].tolist()  # (B, T) -> B lists
-        for buffer, tokens in zip(self._buffers, new_ids, strict=True):
-            for token in tokens:
-                buffer.push(token)
-        self._pushed_length = input_ids.shape[1]
-        self.cancelled = self._stop is not None and self._stop.is_set()
-        done = [self.cancelled or buffer.is_done for buffer in self._buffers]
-        return cast(torch.BoolTensor, torch.tensor(done, device=input_ids.device))  # (B,)

@@ -22,7 +22,7 @@ def test_generate_full_and_rounded_weights_are_timed_in_turn(demo: SegZero) -> N
     assert all(row["ms per token"]["median"] > 0 for row in rows.values())
 
 
-def test_bytes_are_those_of_the_layers(demo: SegZero) -> None:
+def test_bytes_are_those_of_layers_and_head(demo: SegZero) -> None:
     reasoner: Any = demo._reasoner
     model = reasoner._model
     layers = model.model.language_model.layers
@@ -31,7 +31,8 @@ def test_bytes_are_those_of_the_layers(demo: SegZero) -> None:
         3 * layer.self_attn.q_norm.weight.nbytes + 3 * layer.self_attn.k_norm.weight.nbytes
         for layer in layers
     )
-    assert decoding._bytes(Decoder(model)) == expected + heads
+    expected += heads + model.lm_head.weight.nbytes
+    assert decoding._bytes(Decoder(model)) == expected
     assert decoding._bytes(Decoder(model, four_bits=True)) < expected / 5
 
 
