@@ -39,19 +39,24 @@ def write_text_whole(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def read_mapping(path: Path, kind: str, error: type[SegZeroError]) -> dict[str, Any]:
+def read_mapping(
+    path: Path, kind: str, error: type[SegZeroError], *, unique: bool = False
+) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Args:
         path: The file.
         kind: What messages call it, such as `profile`.
         error: What is raised if it can't be read; the message is one line.
+        unique: Whether a key that stands twice is an error. Else the last one counts.
 
     Returns:
         Its content.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        content = yaml.load(
+            path.read_text(encoding="utf-8"), _UniqueKeys if unique else yaml.SafeLoader
+        )
     except OSError as cause:
         raise error(f"can't read the {kind} {path}: {cause.strerror}") from cause
     except (yaml.YAMLError, ValueError, RecursionError) as cause:

@@ -123,7 +123,9 @@ def load_profile(name_or_path: str | Path) -> Profile:
                 f"{', '.join(profile_names())}, or the path of a YAML file"
             )
         path = root / "config" / "profiles" / f"{name_or_path}.yaml"
-    profile = _build(path, read_mapping(path, "profile", CheckpointError), str(name_or_path))
+    profile = _build(
+        path, read_mapping(path, "profile", CheckpointError, unique=True), str(name_or_path)
+    )
     bases = (path.resolve().parent, root)
     return replace(
         profile,

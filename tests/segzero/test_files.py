@@ -64,6 +64,6 @@ def test_what_is_no_mapping_is_refused_in_one_line(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(CheckpointError, match=says) as caught:
-        read_mapping(file, "profile", CheckpointError)
+        read_mapping(file, "profile", CheckpointError, unique=True)
     assert f"the profile {file}" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
