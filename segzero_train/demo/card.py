@@ -64,7 +64,8 @@ How well the memory follows: `python benchmarks/follow_tabletop.py`.
 
 - Anything off this tabletop, and other objects than the five shapes in six colours.
 - More than five objects reliably.
-- Questions in other words than `segzero_sim.questions` uses.
+- Questions in other words than `segzero_sim.questions` uses
+  (`python -m segzero_train.evaluate --split phrasings` measures how badly).
 """
 
 
