@@ -1,7 +1,7 @@
 """GRPO under DeepSpeed on the CPU: two processes over gloo, weights in float32.
 
-`accelerate launch` can't start it there: it knows no backend for DeepSpeed without a GPU. The
-processes are started by torchrun, and `zero_run` names the backend.
+torchrun starts the processes, and `zero_run` says what each has seen. `accelerate launch` does so
+in `tests/benchmarks/test_interruptions.py`.
 """
 
 import json
