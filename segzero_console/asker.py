@@ -59,6 +59,8 @@ class Asker:
         ids: Gives ids to the objects.
         sink: Gets the thinking and the results.
         threads: Returns a context in which to compute.
+        live: Whether pictures come while it is thought; the objects are tracked through some of
+            them. A video waits instead, and each of its pictures is followed.
     """
 
     def __init__(
@@ -69,7 +71,10 @@ class Asker:
         ids: TrackIds,
         sink: Sink,
         threads: Callable[[], AbstractContextManager[object]],
+        *,
+        live: bool,
     ) -> None:
+        self._live = live
         self._segzero = segzero
         self._frames = frames
         self._follower = follower
@@ -107,7 +112,7 @@ class Asker:
         """
         job = _Job(
             question,
-            self._frames.record() if question.follow else None,
+            self._frames.record() if question.follow and self._live else None,
             self._follower.known(question.goal) if question.follow else (),
         )
         if question.picture is None:

@@ -207,7 +207,7 @@ class Hub:
             viewer.show(picture)
         if self._backend.info.live or self._backend.goals():
             return  # in a video that is followed, new masks come
-        if known := self.results.find(picture.stamp):
+        if known := self.results.find_followed(picture.stamp):
             paired = Paired(known, picture, known.message())
             for viewer in self.viewers:
                 viewer.follow(paired)

@@ -89,7 +89,13 @@ class LocalBackend:
         self._sink = sink
         self._follower = Follower(self._frames, self._ids, sink, self._share_cores)
         self._asker = Asker(
-            self._models, self._frames, self._follower, self._ids, sink, self._share_cores
+            self._models,
+            self._frames,
+            self._follower,
+            self._ids,
+            sink,
+            self._share_cores,
+            live=self.info.live,
         )
         for work, name in ((self._load_models, "loader"), (self._report, "lights")):
             thread = threading.Thread(target=work, name=f"console-{name}", daemon=True)

@@ -90,6 +90,14 @@ class ResultStore:
         with self._lock:
             return self._results.get(stamp)
 
+    def find_followed(self, stamp: int) -> StoredResult | None:
+        """The objects of a frame as if they were followed there; None without objects."""
+        stored = self.find(stamp)
+        if stored is None or not stored.png:
+            return None
+        result = replace(stored.result, state="tracked", request="", goal="", seconds={})
+        return StoredResult(result, stored.png)
+
 
 def _size(stored: StoredResult) -> int:
     return len(stored.png) + 500 * (1 + len(stored.result.objects))

@@ -162,7 +162,7 @@ def test_a_dropped_picture_is_answered_in_its_own_pixels(
     exif[0x0112] = 3  # turned by half
     Image.open(io.BytesIO(content)).save(file, "PNG", exif=exif)
     browser.send_picture(file.getvalue(), request="p", text="the red ball")
-    result = browser.wait("result", lambda m: m["state"] == "answered")
+    result = browser.wait("result", lambda m: m["request"] == "p" and m["state"] == "answered")
     assert (result["picture"], result["request"]) == (True, "p")
     assert overlap(mask(result), truth[0]).iou >= 0.8
     shown = [{"points": [[5, 5, 1]]}]
