@@ -22,7 +22,7 @@ from segzero.errors import MalformedAnswer
 from segzero.files import write_text_whole
 from segzero.metrics import Overlap, overlap
 from segzero.reasoning.completion_text import ANSWER_END
-from segzero.reasoning.local import greedy_config
+from segzero.reasoning.generation import greedy_config
 from segzero_train.datasets.columns import row_question, row_to_sample
 from segzero_train.errors import BadData
 from segzero_train.rewards import RewardContext
