@@ -1,9 +1,9 @@
 """`python benchmarks/console_glass.py`: from a frame's stamp to its mask in the browser.
 
-The film of `console.py` is followed in the server's process. Chromium on this machine shows the
-page, and notes the time at the first screen refresh after each mask was drawn. What the server says
-of the same frame, from the picture to its masks, is following's own time; the rest is encoding,
-sending, decoding and drawing.
+The film of `console_viewers.py` is followed in the server's process. Chromium on this machine shows
+the page, and notes the time at the first screen refresh after each mask was drawn. What the server
+says of the same frame, from the picture to its masks, is following's own time; the rest is
+encoding, sending, decoding and drawing.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import console
 import records
+from console_viewers import follow, serving
 
 NOTE = """() => {
   window.drawn = [];
@@ -37,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0, help="default: %(default)s")
     parser.add_argument("--profile", default="demo", help="default: %(default)s")
-    out = records.RESULTS / "console_glass.json"
+    out = records.RESULTS / "console-glass.json"
     parser.add_argument("--out", type=Path, default=out, help="default: %(default)s")
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -46,8 +46,8 @@ def main() -> int:
     if program is None:
         print("Chromium isn't installed: apt-get install chromium", file=sys.stderr)
         return 1
-    with TemporaryDirectory() as folder, console.serving(options.profile, Path(folder)) as served:
-        console.follow(served)
+    with TemporaryDirectory() as folder, serving(options.profile, Path(folder)) as served:
+        follow(served)
         figures = watch(served.server.url, program, options.seconds)
     figures["load before"] = round(load, 1)
     records.record(figures, ("torch", "starlette", "uvicorn", "websockets"), options.out)

@@ -143,7 +143,7 @@ def _build(path: Path, content: dict[str, Any], name: str) -> Profile:
         if type(value) is not expected or (isinstance(value, int) and value < 1):
             kind = "a positive whole number" if expected is int else "a text"
             raise CheckpointError(f"{key} in the profile {path} must be {kind}, not {value!r}")
-        if key in ("reasoner", "segmenter") and not value.strip():
+        if key in ("reasoner", "segmenter") and not str(value).strip():
             raise CheckpointError(f"{key} in the profile {path} is empty: name weights")
         if isinstance(value, int) and value > _LARGEST[key]:
             raise CheckpointError(

@@ -47,7 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     tree = work / "tree"
     subprocess.run([sys.executable, "-c", BUILD_SDIST, work], cwd=tree, check=True)
     (sdist,) = work.glob("segzero-*.tar.gz")
-    wheels = []
+    wheels: list[Path] = []
     for source, folder in ((tree, work / "of_the_tree"), (sdist, work / "of_the_sdist")):
         options = ("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder)
         subprocess.run([*PIP, "wheel", *options, source], check=True)

@@ -364,7 +364,7 @@ def test_no_annotation_is_lost_without_a_word(tmp_path: Path, kind: str) -> None
     ball = {"category_id": 2, "segmentation": BALL}
     coco(tmp_path, {"segmentation": BALL}, ball | entry)
     file = tmp_path / "annotations.json"
-    names = {1: ["cup"], 2: ["ball"], 3: ["a", "b"], 4: [None]}
+    names: dict[int, list[str | None]] = {1: ["cup"], 2: ["ball"], 3: ["a", "b"], 4: [None]}
     categories = [{"id": k, "name": name} for k, listed in names.items() for name in listed]
     file.write_text(json.dumps(json.loads(file.read_text()) | {"categories": categories}))
     assert [row["id"] for row in prepare(tmp_path)] == ["7-cup"]

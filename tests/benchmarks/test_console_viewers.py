@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_it_tells_what_viewers_cost(tmp_path: Path) -> None:
-    out = tmp_path / "console.json"
-    script = ROOT / "benchmarks" / "console.py"
+    out = tmp_path / "console-viewers.json"
+    script = ROOT / "benchmarks" / "console_viewers.py"
     options = ["--viewers", "3", "--phases", "1", "--seconds", "2", "--minutes", "0.02"]
     command = [sys.executable, str(script), *options, "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""`python benchmarks/console.py`: what viewers of the console cost the following of objects.
+"""`python benchmarks/console_viewers.py`: what viewers of the console cost following.
 
 A film of the moving tabletop, 640x480 at 30 Hz, is followed in the server's process. Phases without
 viewers and with them take turns. The viewers are WebSockets of another process on this machine: one
@@ -44,7 +44,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="of the watch on memory")
     parser.add_argument("--profile", default="demo", help="default: %(default)s")
     parser.add_argument(
-        "--out", type=Path, default=records.RESULTS / "console.json", help="default: %(default)s"
+        "--out",
+        type=Path,
+        default=records.RESULTS / "console-viewers.json",
+        help="default: %(default)s",
     )
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
