@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import rclpy
 
 from segzero.pipeline import SegZero
+from segzero_ros.shared_models import SharedModels
 from tests.segzero.profile_files import write_profile
 from tests.segzero.tiny_checkpoints import ANSWER_SCRIPT, save_qwen3_vl, save_sam2
 from tests.segzero_ros.models import Models, Watched
@@ -31,6 +33,8 @@ SCRIPTS = {
     "endless": tuple(f" and{number}" for number in range(100)),
 }
 """What the reasoner of each test profile writes."""
+
+Load = Callable[[str, str], SegZero]
 
 _numbers = count()
 
@@ -90,14 +94,34 @@ def operator(namespace: str) -> Iterator[Operator]:
     operator.close()
 
 
+@pytest.fixture(scope="session")
+def load_shared(profiles: dict[str, Path]) -> Iterator[Load]:
+    """Models of the test profiles, loaded once for all tests; those of others as a node does it."""
+    models, kept = SharedModels(), ExitStack()
+    known: set[tuple[str, str]] = set()
+
+    def load(profile: str, device: str) -> SegZero:
+        if profile not in map(str, profiles.values()):
+            return SegZero.load(profile, device)
+        if (profile, device) not in known:
+            kept.callback(models.load(profile, device).close)
+            known.add((profile, device))
+        return models.load(profile, device)
+
+    with kept:
+        yield load
+
+
 @pytest.fixture
 def make_robot(
-    namespace: str, operator: Operator, profiles: dict[str, Path]
+    namespace: str, operator: Operator, profiles: dict[str, Path], load_shared: Load
 ) -> Iterator[Callable[..., Robot]]:
     """Make a perception node in this process from the name of a test profile."""
-    robots = []
+    robots: list[Robot] = []
 
     def make(profile: str = "answer", **options: object) -> Robot:
+        if not robots:  # two must not compute with the same models at once
+            options = {"load": load_shared, **options}
         robot = Robot(operator, namespace, str(profiles.get(profile, profile)), **options)
         robots.append(robot)
         return robot
@@ -116,14 +140,16 @@ def robot(make_robot: Callable[..., Robot]) -> Robot:
 
 
 @pytest.fixture
-def make_watched(make_robot: Callable[..., Robot]) -> Callable[..., tuple[Robot, Watched]]:
+def make_watched(
+    make_robot: Callable[..., Robot], load_shared: Load
+) -> Callable[..., tuple[Robot, Watched]]:
     """Make an active node with a watched reasoner."""
 
     def make(profile: str, *errors: Exception) -> tuple[Robot, Watched]:
         watched: list[Watched] = []
 
         def load(name: str, device: str) -> SegZero:
-            segzero = SegZero.load(name, device)
+            segzero = load_shared(name, device)
             watched.append(Watched(segzero._reasoner, list(errors)))
             segzero._reasoner = watched[0]  # type: ignore[assignment]
             return segzero
@@ -136,14 +162,14 @@ def make_watched(make_robot: Callable[..., Robot]) -> Callable[..., tuple[Robot,
 
 
 @pytest.fixture
-def make_follower(make_robot: Callable[..., Robot]) -> MakeFollower:
+def make_follower(make_robot: Callable[..., Robot], load_shared: Load) -> MakeFollower:
     """Make an active node that follows, with its models; options as `Robot` has them."""
 
     def make(profile: str = "answer", **options: object) -> tuple[Robot, Models]:
         loaded: list[Models] = []
 
         def load(name: str, device: str) -> Models:
-            loaded.append(Models.load(name, device))
+            loaded.append(Models.of(load_shared(name, device)))
             return loaded[0]
 
         robot = make_robot(profile, load=load, **{"follow": True, **options})

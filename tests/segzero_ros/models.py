@@ -4,14 +4,12 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segzero.errors import Cancelled
 from segzero.pipeline import SegZero
-from segzero.profiles import Profile
 from segzero.types import TrackedObject
 
 
@@ -31,9 +29,9 @@ class Models(SegZero):
     finds = True
 
     @classmethod
-    def load(cls, profile: str | Path | Profile, device: str = "auto") -> "Models":
-        models = super().load(profile, device)
-        assert isinstance(models, Models)
+    def of(cls, segzero: SegZero) -> "Models":
+        """The same models, with faults of their own."""
+        models = cls(*segzero._models(), segzero._completion_format)
         models.ask_errors = []
         models.step_errors = []
         return models
