@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ros
 
 StartNode = Callable[..., NodeProcess]
 
-CYCLES = 80
+CYCLES = 40
 GROWTH = 0.25
 """Most MiB that a lifecycle may add, on average."""
 
@@ -51,7 +51,7 @@ def test_memory_stays_flat_over_many_questions(
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_over_80_lifecycles(
+def test_memory_stays_flat_over_40_lifecycles(
     start_node: StartNode, operator: Operator, profiles: dict[str, Path]
 ) -> None:
     process = start_node(
@@ -79,7 +79,7 @@ def test_a_signal_during_a_question_ends_the_process_cleanly(
 ) -> None:
     process = start_node("perception_node", profile=profiles["endless"], autostart=True)
     operator.connect()
-    with filming(operator, width=640, height=480):
+    with filming(operator):
         wait_until(lambda: _level(operator, "camera") == DiagnosticStatus.OK, "frames")
     operator.ask("the red ball")
     operator.ask("the blue ball")
