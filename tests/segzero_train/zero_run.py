@@ -1,12 +1,16 @@
-"""A GRPO run under DeepSpeed, one process of it: `zero_run.py FACTS.json --key value …`.
+"""GRPO runs under DeepSpeed, one after the other: `zero_run.py FACTS --key value … [-- FACTS …]`.
 
-Each process writes what it has seen to `FACTS-<rank>.json`.
+Each of the two processes of a run writes what it has seen to `FACTS-<rank>.json`. They are forks of
+this one, because the imports take longer than a run.
 """
 
 import hashlib
 import json
+import multiprocessing
 import os
+import socket
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +35,30 @@ def digests(model: Any) -> dict[str, str]:
     return found
 
 
-def main() -> None:
-    facts, *words = sys.argv[1:]
+def main() -> int:
+    """Start the runs; returns 1 as soon as a process fails."""
+    fork = multiprocessing.get_context("fork")
+    for separates, words in groupby(sys.argv[1:], "--".__eq__):
+        if separates:
+            continue
+        facts, *recipe = words
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        processes = [fork.Process(target=run, args=(facts, recipe, rank, port)) for rank in (0, 1)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        if any(process.exitcode for process in processes):
+            return 1
+    return 0
+
+
+def run(facts: str, words: list[str], rank: int, port: int) -> None:
+    """One process of a run, with the variables that torchrun sets."""
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in (ranks | address).items()}
     torch.set_num_threads(1)
     # Left to itself, accelerate knows no backend for DeepSpeed on a CPU and sees one process.
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
@@ -44,7 +70,6 @@ def main() -> None:
     trainer.save_model()
     trainer.save_state()
     engine: Any = trainer.model_wrapped
-    rank = trainer.accelerator.process_index
     seen = {
         "engine": type(engine).__name__,
         "stage": engine.zero_optimization_stage(),
@@ -58,4 +83,4 @@ def main() -> None:
     Path(f"{facts}-{rank}.json").write_text(json.dumps(seen))
 
 
-main()
+sys.exit(main())

@@ -1,7 +1,7 @@
 """GRPO under DeepSpeed on the CPU: two processes over gloo, weights in float32.
 
-torchrun starts the processes, and `zero_run` says what each has seen. `accelerate launch` does so
-in `tests/benchmarks/test_interruptions.py`.
+`zero_run` starts the processes as torchrun does, and says what each has seen. `accelerate launch`
+does so in `tests/benchmarks/test_interruptions.py`.
 """
 
 import json
@@ -29,29 +29,55 @@ from tests.segzero_train.tiny_runs import ROOT, logged, words
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+STAGES = (2, 3)
+
+
+@pytest.fixture(scope="module", params=STAGES)
 def stage(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def facts(
-    stage: int, qwen3_vl: Path, table: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder of a run of two steps with the shipped DeepSpeed file, and what each process saw.
+def facts(runs: Path, stage: int) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder of the stage's run, and what each process saw."""
+    seen = [json.loads((runs / f"facts{stage}-{rank}.json").read_text()) for rank in (0, 1)]
+    return runs / f"zero{stage}", seen
+
+
+@pytest.fixture(scope="module")
+def runs(qwen3_vl: Path, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of each stage: two steps with the shipped DeepSpeed file.
 
     Each step has two questions, one on each process.
     """
-    folder = tmp_path_factory.mktemp(f"zero{stage}")
+    folder = tmp_path_factory.mktemp("zero")
+    program = ["-m", "tests.segzero_train.zero_run"]
+    for stage in STAGES:
+        program += ["--", str(folder / f"facts{stage}"), *arguments(stage, folder, qwen3_vl, table)]
+    cpu = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    made = subprocess.run(
+        [sys.executable, *program],
+        env=os.environ | cpu,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr[-4000:]
+    return folder
+
+
+def arguments(stage: int, folder: Path, profile: Path, table: Path) -> list[str]:
     deepspeed = {
         "deepspeed": ROOT / "config" / "deepspeed" / f"zero{stage}.json",
         "use_cpu": None,  # it would turn DeepSpeed off
         "accelerator_config": '{"use_configured_state": true}',
     }
-    arguments = words(
-        qwen3_vl,
+    return words(
+        profile,
         table,
-        folder / "run",
+        folder / f"zero{stage}",
         max_steps=2,
         per_device_train_batch_size=4,
         learning_rate=1e-3,
@@ -62,21 +88,6 @@ def facts(
         samples_every=1,
         **deepspeed,
     )
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    program = ["-m", "tests.segzero_train.zero_run", str(folder / "facts")]
-    cpu = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    made = subprocess.run(
-        [sys.executable, *launch, *program, *arguments],
-        env=os.environ | cpu,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr[-4000:]
-    seen = [json.loads((folder / f"facts-{rank}.json").read_text()) for rank in (0, 1)]
-    return folder / "run", seen
 
 
 def test_the_engine_is_deepspeeds_at_that_stage(facts: tuple, stage: int) -> None:
