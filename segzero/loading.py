@@ -48,6 +48,7 @@ def load_reasoner(
     from segzero.reasoning.local import LocalReasoner
 
     folder = resolve_weights(profile.reasoner, profile.name)
+    drafted = profile.drafts == "answer_format" and not prompt
     with translate_errors(f"can't load {folder}"):
         return LocalReasoner.load(
             folder,
@@ -58,7 +59,7 @@ def load_reasoner(
             attention=profile.attention,
             device=device,
             decoding_weights=profile.decoding_weights,
-            answer_format=None if prompt else profile.answer_format,
+            answer_format=profile.answer_format if drafted else None,
         )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def published(qwen_tokenizer_file: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def demo() -> SegZero:
-    return SegZero.load("demo", "cpu")
+    return SegZero.load(replace(load_profile("demo"), drafts="answer_format"), "cpu")
 
 
 def completion(answer_format: AnswerFormat, count: int, seed: int = 0) -> str:
@@ -187,7 +188,8 @@ def test_the_demo_writes_the_same_with_and_without_drafts(demo: SegZero) -> None
         assert found == plain.complete(image, question)
 
 
-def test_a_profile_names_the_format_that_is_guessed(demo: SegZero) -> None:
+def test_a_profile_asks_for_drafts(demo: SegZero) -> None:
     reasoner: Any = demo._reasoner
-    assert load_profile("demo").answer_format == "vision_reasoner"
     assert reasoner._drafts is not None
+    plain: Any = SegZero.load("demo", "cpu")._reasoner
+    assert plain._drafts is None

@@ -62,6 +62,7 @@ def write_profile(folder: Path, **changes: object) -> Path:
         {"server": f"ftp://u:{SECRET}@robot/v1"},
         {"server": f"u:{SECRET}@robot/v1"},
         {"decoding_weights": "int4"},
+        {"drafts": "answer_format"},
         {"image_size": 841},
     ],
     ids=str,

@@ -1,4 +1,8 @@
-"""One console over the simulated tabletop and one Chromium for all tests of the page."""
+"""One console over the simulated tabletop and one Chromium for all tests of the page.
+
+They end with the last of these tests: the console computes all the time, and Playwright keeps an
+event loop in this thread, beside which other tests can't have theirs.
+"""
 
 import contextlib
 import shutil
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator["Browser"]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
     program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
@@ -29,7 +33,7 @@ def chromium() -> Iterator["Browser"]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     rows = tmp_path_factory.mktemp("console") / "rows"
     with start_console("--source", "tabletop", "--out", str(rows)) as running:
