@@ -1,5 +1,6 @@
 """3D points from a mask and a depth image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -82,7 +83,28 @@ def lift_mask(
     view: DepthView,
     pose: NDArray[np.float64] | None = None,
 ) -> Cloud:
-    """Back-project the pixels of a mask; pixels without valid depth give no point.
+    """Back-project the pixels of a mask of ids; see `lift_masks`.
+
+    Args:
+        ids: The mask, (H, W); 0 is background.
+        view: The depth of the same pixels.
+        pose: As for `lift_masks`.
+
+    Raises:
+        DepthUnavailable: Depth and mask differ in size.
+    """
+    numbers = np.flatnonzero(np.bincount(ids.ravel())).tolist()
+    return lift_masks({number: ids == number for number in numbers if number}, view, pose)
+
+
+def lift_masks(
+    masks: Mapping[int, NDArray[np.bool_]],
+    view: DepthView,
+    pose: NDArray[np.float64] | None = None,
+) -> Cloud:
+    """Back-project the pixels of masks; pixels without valid depth give no point.
+
+    Masks may overlap, as those of two goals for one object do: each has its own points.
 
     At an object's border a depth camera mixes it with the background, and a mask is rarely exact to
     the pixel. A few such pixels would make a cup as deep as the room. So a border pixel counts only
@@ -90,21 +112,21 @@ def lift_mask(
     them, and few pixels far behind or before the others, are no points either.
 
     Args:
-        ids: The mask, (H, W); 0 is background.
+        masks: (H, W) each, by the object's id.
         view: The depth of the same pixels.
         pose: (4, 4) transform from the camera's optical frame (x right, y down, z forward) to
             another frame; None stays in the camera's.
 
     Raises:
-        DepthUnavailable: Depth and mask differ in size.
+        DepthUnavailable: Depth and masks differ in size.
     """
-    if ids.shape != view.depth.shape:
-        raise DepthUnavailable(
-            f"the depth image is {_size(view.depth)}, but the image {_size(ids)}: let the driver "
-            "publish depth that is registered to the image"
-        )
-    numbers = np.flatnonzero(np.bincount(ids.ravel())).tolist()
-    found = {number: _back_project(ids == number, view) for number in numbers if number}
+    for mask in masks.values():
+        if mask.shape != view.depth.shape:
+            raise DepthUnavailable(
+                f"the depth image is {_size(view.depth)}, but the image {_size(mask)}: let the "
+                "driver publish depth that is registered to the image"
+            )
+    found = {number: _back_project(mask, view) for number, mask in masks.items()}
     found = {number: points for number, points in found.items() if len(points)}
     if not found:
         return EMPTY

@@ -1,5 +1,6 @@
 """The 3D geometry of the objects in an image, from the depth image of the same time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,20 +101,20 @@ class Locator:
         self._depth.pin(stamp)
 
     def locate(
-        self, ids: NDArray[np.uint8] | NDArray[np.uint16], header: Header
+        self, masks: Mapping[int, NDArray[np.bool_]], header: Header
     ) -> LocatedObjects | None:
         """Compute the geometry of the objects in an image.
 
         Args:
-            ids: The mask, (H, W); 0 is background, k is object k.
+            masks: (H, W) each, by the object's id; they may overlap.
             header: That of the image.
 
         Returns:
-            The geometry; empty for a mask without objects, so that subscribers remove the old
+            The geometry; empty without visible objects, so that subscribers remove the old
             points. None if there is no depth; `status` says why.
         """
         try:
-            located = self._locate(ids, header)
+            located = self._locate(masks, header)
         except SegZeroError as error:
             self._state = DiagnosticStatus.WARN, str(error)
             self._node.get_logger().warning(
@@ -139,12 +140,10 @@ class Locator:
             self._transforms.close()
             self._transforms = None
 
-    def _locate(
-        self, ids: NDArray[np.uint8] | NDArray[np.uint16], header: Header
-    ) -> LocatedObjects:
+    def _locate(self, masks: Mapping[int, NDArray[np.bool_]], header: Header) -> LocatedObjects:
         settings = self._settings
         frame_id = settings.target_frame or header.frame_id
-        if not ids.any():
+        if not any(mask.any() for mask in masks.values()):
             return LocatedObjects(cloud.EMPTY, frame_id)
         image, info = self._depth.nearest(header.stamp, settings.tolerance)
         if image.header.frame_id != header.frame_id:
@@ -157,7 +156,9 @@ class Locator:
         pose = None
         if frame_id != header.frame_id and self._transforms:
             pose = self._transforms.lookup(frame_id, header.frame_id, header.stamp)
-        return LocatedObjects(cloud.lift_mask(ids, depth, pose), frame_id, depth.intrinsics, pose)
+        return LocatedObjects(
+            cloud.lift_masks(masks, depth, pose), frame_id, depth.intrinsics, pose
+        )
 
     def _warn_of_distortion(self, info: CameraInfo) -> None:
         """Say once that an image which isn't rectified gives wrong places."""

@@ -336,7 +336,9 @@ class Reporter:
         mask = self._pictures.publish(frame, segmentation)
         if self.locator is None:
             return mask, None
-        return mask, self.locator.locate(messages.mask_ids(mask), mask.header)
+        # Not from the mask of ids: where objects overlap, one has the pixels of the other.
+        masks = {item.id: item.mask for item in segmentation.objects}
+        return mask, self.locator.locate(masks, mask.header)
 
     def _publish_result(self, message: SegmentationMessage, located: LocatedObjects | None) -> None:
         self._publish(self._segmentation, message)

@@ -163,7 +163,7 @@ def test_a_terminal_may_be_ascii(picture, profile, question, more):
 def test_profiles_are_listed(capsys):
     assert main(["profiles"]) == 0
     *lines, blank, folder = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines][:2] == ["demo", "qwen2.5-vl-3b"]
+    assert [line.split()[0] for line in lines][:2] == ["demo", "qwen2-vl-2b"]
     assert lines[-1].endswith("(http://localhost:8000/v1)")
     assert blank == "" and (Path(folder.split()[-1]) / "demo.yaml").is_file()
 

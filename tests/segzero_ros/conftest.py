@@ -41,7 +41,10 @@ _numbers = count()
 
 @pytest.fixture(scope="session", autouse=True)
 def ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Start rclpy in this process."""
+    """Start rclpy in this process, unless tests of another folder have."""
+    if rclpy.ok():
+        yield
+        return
     os.environ["ROS_LOG_DIR"] = str(tmp_path_factory.mktemp("ros_log"))
     rclpy.init()
     yield

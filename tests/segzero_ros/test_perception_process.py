@@ -33,6 +33,7 @@ def test_memory_stays_flat_over_many_questions(
         profile=profiles["answer"],
         autostart=True,
         first_frame_timeout=60.0,
+        history=2,  # a slow host would fill a longer one
         use_sim_time=True,  # without a clock: time stands still, but the node must not
     )
     operator.connect()

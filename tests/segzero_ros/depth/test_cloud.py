@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segzero_ros.depth.calibration import Intrinsics
-from segzero_ros.depth.cloud import DepthUnavailable, DepthView, lift_mask
+from segzero_ros.depth.cloud import DepthUnavailable, DepthView, lift_mask, lift_masks
 from segzero_sim.rays import cast
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
 
@@ -203,3 +203,14 @@ def test_each_point_carries_the_id_of_its_object() -> None:
 def test_depth_of_another_size_is_refused() -> None:
     with pytest.raises(DepthUnavailable, match="8×16, but the image 16×16: let the driver"):
         lift_mask(SQUARE, DepthView(np.ones((16, 8), np.float32), 1.0, CAMERA))
+
+
+def test_two_objects_with_the_same_pixels_have_the_same_place() -> None:
+    depth = np.full((16, 16), 1.0, np.float32)
+    view, mask = DepthView(depth, 1.0, CAMERA), SQUARE == 1
+    alone = lift_mask(SQUARE, view).objects[1]
+    cloud = lift_masks({1: mask, 4: mask}, view)
+    assert set(cloud.objects) == {1, 4}
+    for place in cloud.objects.values():
+        np.testing.assert_array_equal(place.centroid, alone.centroid)
+        np.testing.assert_array_equal(place.extent, alone.extent)

@@ -98,7 +98,8 @@ def test_questions_of_two_goals_wait_for_each_other_and_are_both_answered(
     assert (replaced.query, replaced.error_code) == ("first", Segmentation.ERROR_REPLACED)
     go.append(True)
     answers = [asker.result_with(lambda result: result.state not in FOLLOWED) for _ in range(2)]
-    assert [answer.query for answer in answers] == ["second", "third"]
+    # The third comes last only if the first had begun, and not merely waited, when it came.
+    assert {answer.query for answer in answers} == {"second", "third"}
 
 
 def test_one_goal_more_than_there_may_be_is_refused(make_follower: MakeFollower) -> None:
