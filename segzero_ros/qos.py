@@ -12,9 +12,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 CAMERA_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """For images: only the newest one counts."""
 RELIABLE_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-"""For pictures and diagnostics."""
-QUERY_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-"""For queries and results: a burst, or a second of followed frames, mustn't push an end out."""
+"""For results, which hold masks, for pictures and diagnostics."""
+QUERY_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+"""For queries, and who listens to results: a burst mustn't push one out."""
 TEXT_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 """For pieces of text: each one counts, and a busy subscriber reads them late."""
 LATCHED_QOS = QoSProfile(

@@ -21,7 +21,7 @@ from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame
 from segzero_ros.msg import ReasoningText
 from segzero_ros.msg import Segmentation as SegmentationMessage
-from segzero_ros.qos import LATCHED_QOS, QUERY_QOS, TEXT_QOS, create_output
+from segzero_ros.qos import LATCHED_QOS, TEXT_QOS, create_output
 from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped, Track
 from segzero_ros.results import messages
 from segzero_ros.results.diagnostics import DiagnosticsCollector, QueryEnd
@@ -58,7 +58,7 @@ class Reporter:
         self._text_lock = threading.Lock()
         self._streams: dict[int, ThinkingStream] = {}  # by query id
         self._lost: dict[int, Track] = {}  # in the last followed frame, by id
-        self._segmentation = create_output(node, SegmentationMessage, "~/segmentation", QUERY_QOS)
+        self._segmentation = create_output(node, SegmentationMessage, "~/segmentation")
         self._reasoning = create_output(node, String, "~/reasoning")
         self._stream = create_output(node, ReasoningText, "~/reasoning/stream", TEXT_QOS)
         self._answer = create_output(node, SegmentationMessage, "~/answer", LATCHED_QOS)
