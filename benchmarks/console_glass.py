@@ -7,6 +7,7 @@ encoding, sending, decoding and drawing.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import records
-from console_viewers import follow, serving
+from console_viewers import Served, follow, serving
 
 NOTE = """() => {
   window.drawn = [];
@@ -47,30 +48,38 @@ def main() -> int:
         print("Chromium isn't installed: apt-get install chromium", file=sys.stderr)
         return 1
     with TemporaryDirectory() as folder, serving(options.profile, Path(folder)) as served:
-        follow(served)
-        figures = watch(served.server.url, program, options.seconds)
+        figures = watch(served, program, options.seconds)
     figures["load before"] = round(load, 1)
     records.record(figures, ("torch", "starlette", "uvicorn", "websockets"), options.out)
     print(json.dumps(figures, indent=2))
     return 0
 
 
-def watch(url: str, program: str, seconds: float) -> dict[str, Any]:
+def watch(served: Served, program: str, seconds: float) -> dict[str, Any]:
     """Look at the page for a while."""
-    from playwright.sync_api import WebSocket, sync_playwright
+    from playwright.sync_api import Page, TimeoutError, WebSocket, sync_playwright
 
     latencies: dict[str, float] = {}
 
     def hear(socket: WebSocket) -> None:
         socket.on("framereceived", lambda data: note(data, latencies))
 
+    def follow_again(page: Page) -> bool:
+        """Ask; say whether the page shows what is followed. On a slow host it may get lost."""
+        follow(served)
+        with contextlib.suppress(TimeoutError):
+            page.wait_for_selector("#stage[data-state=tracked]", timeout=10_000)
+            return True
+        return False
+
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         version = browser.version
         page = browser.new_page()
         page.on("websocket", hear)
-        page.goto(url)
-        page.wait_for_selector("#stage[data-state=tracked]", timeout=60_000)
+        page.goto(served.server.url)
+        if not any(follow_again(page) for _ in range(10)):
+            raise TimeoutError("nothing is followed")
         time.sleep(2.0)
         page.evaluate(NOTE)
         page.wait_for_timeout(1000 * seconds)
