@@ -1,8 +1,10 @@
 """The commands: found by `segzero`, and refused in one line where they can't work."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -67,3 +69,25 @@ def test_a_port_that_is_in_use_is_told(
     assert annotate([str(pictures), "--out", str(tmp_path), "--port", str(port)]) == 1
     assert "in use" in capsys.readouterr().err
     taken.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(number: int, pictures: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "segzero_console.command", "--source", str(pictures)]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        url = process.stdout.readline().split()[-1]
+        assert urlopen(f"{url}healthz", timeout=60).status == 200
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in rest
