@@ -1,4 +1,4 @@
-// The questions of this session, each with its thinking as it comes, its answer and its seconds.
+// The questions since the page was opened, each with its thinking as it comes, answer and seconds.
 
 import { say } from "./announce.js";
 import { byId, element, foreign, nameOf, seconds, swatch } from "./elements.js";

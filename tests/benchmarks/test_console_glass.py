@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not (shutil.which("chromium") or shutil.which("google-chrome")), reason="needs Chromium"
+    not (shutil.which("chromium") or shutil.which("google-chrome")),
+    reason="Chromium isn't installed: apt-get install chromium",
 )
 def test_it_tells_how_late_masks_are(tmp_path: Path) -> None:
-    pytest.importorskip("playwright")
+    pytest.importorskip("playwright", reason="playwright isn't installed")
     out = tmp_path / "glass.json"
     script = ROOT / "benchmarks" / "console_glass.py"
     command = [sys.executable, str(script), "--seconds", "2", "--out", str(out)]

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from tests.segzero_console.page.console import Console
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="axe-playwright-python isn't installed"
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
