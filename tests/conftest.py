@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 # A shell starts its background jobs with SIGINT ignored, and their children inherit that: the tests
 # of ctrl-C would then wait for a process that never ends.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in each run: what fails then is what was changed.
+# `pytest --hypothesis-profile=default` tries new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

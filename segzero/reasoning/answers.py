@@ -12,10 +12,12 @@ object that can be understood, see `segzero.reasoning.lenient_answers`, and says
 Rewards and datasets read strictly: what training pays for must not depend on mending.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 from segzero.errors import MalformedAnswer
@@ -167,9 +169,14 @@ def _read_all(rest: str, layout: Layout) -> tuple[tuple[GroundedObject, ...], tu
     bodies = [part.partition("</answer>") for part in rest.split("<answer>")[1:]]
     body = "\n".join(inside for inside, _, _ in bodies) if bodies else rest
     closed = bool(bodies) and bool(bodies[-1][1]) and len(body) <= MAX_ANSWER
-    objects, dropped = read_objects(
-        body[:MAX_ANSWER], closed=closed, most=MAX_OBJECTS, boxless=not layout.box
-    )
+    read = partial(read_objects, most=MAX_OBJECTS, boxless=not layout.box)
+    try:
+        objects, dropped = read(body[:MAX_ANSWER], closed=closed)
+    except ValueError:
+        # A stray bracket or quote may have hidden good JSON behind it.
+        with contextlib.suppress(ValueError):
+            return read(json.dumps(_load(_answer_body(rest))), closed=True)
+        raise
     if len(body) > MAX_ANSWER:
         dropped = (*dropped, f"what follows the first {MAX_ANSWER} characters of the answer")
     return objects, dropped

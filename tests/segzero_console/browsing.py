@@ -16,6 +16,7 @@ from segzero_console.backend import Backend
 from segzero_console.messages import unpack
 from segzero_console.rows import RowWriter
 from segzero_console.server import Server, make_app
+from tests.segzero_console.page.console import Console
 
 DEADLINE = 60.0
 
@@ -39,7 +40,7 @@ def serve(backend: Backend, rows: Path, token: str = "") -> Iterator[Server]:
 class Browser:
     """A page's WebSocket; remembers what comes."""
 
-    def __init__(self, server: Server, **options: Any) -> None:
+    def __init__(self, server: Server | Console, **options: Any) -> None:
         address = server.url.replace("http", "ws") + "ws"
         self._stack = contextlib.ExitStack()
         self.socket: ClientConnection = self._stack.enter_context(

@@ -339,6 +339,7 @@ def test_any_text_gives_an_answer_or_malformed_and_nothing_else(text, answer_for
 @example(f'<answer>[{{"label": "a ”, b", {A[1:]}]', "seg_zero")
 @example(f'<answer>[{{"label": "a\\", b", {A[1:]}]', "seg_zero")
 @example(f"［//{A}", "seg_zero")
+@example(f"［“{A}", "seg_zero")
 def test_what_is_read_strictly_is_read_so_leniently_too(text, answer_format):
     try:
         objects = parse(text, answer_format, strict=True).objects

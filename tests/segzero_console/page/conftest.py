@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.segzero_console.browsing import Browser
 from tests.segzero_console.page.console import Console, start_console
 from tests.segzero_console.page.truth import ask
 
@@ -53,9 +54,18 @@ def open_page(console: Console, chromium: "Browser", **options: Any) -> Iterator
     opened.goto(console.url)
     opened.wait_for_selector("#stage[data-index]:not([data-index=''])")
     yield opened
-    opened.evaluate("() => document.querySelectorAll('.goal button').forEach((b) => b.click())")
     context.close()
+    _stop_all(console)
     assert errors == []
+
+
+def _stop_all(console: Console) -> None:
+    """Leave no goal and no question for the next test."""
+    browser = Browser(console)
+    browser.send(type="clear", goal=None)
+    browser.send(type="cancel", request="none")  # it is refused after the goals are stopped
+    browser.wait("error", lambda message: message["request"] == "none")
+    browser.close()
 
 
 @pytest.fixture
