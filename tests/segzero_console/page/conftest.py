@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.segzero_console.browsing import Browser
+from tests.segzero_console import browsing
 from tests.segzero_console.page.console import Console, start_console
 from tests.segzero_console.page.truth import ask
 
@@ -61,7 +61,7 @@ def open_page(console: Console, chromium: "Browser", **options: Any) -> Iterator
 
 def _stop_all(console: Console) -> None:
     """Leave no goal and no question for the next test."""
-    browser = Browser(console)
+    browser = browsing.Browser(console)
     browser.send(type="clear", goal=None)
     browser.send(type="cancel", request="none")  # it is refused after the goals are stopped
     browser.wait("error", lambda message: message["request"] == "none")
