@@ -271,7 +271,8 @@ class Hub:
             self.broadcast(message)
 
     async def _frame_message(self, picture: Picture, viewer: Viewer, request: str = "") -> bytes:
-        jpeg = await asyncio.wrap_future(self._jpeg(picture))
+        # Shielded: a viewer that leaves would end the work for the others, too.
+        jpeg = await asyncio.shield(asyncio.wrap_future(self._jpeg(picture)))
         width, height = picture.size
         header: dict[str, Any] = {
             "type": "frame",
