@@ -157,7 +157,8 @@ def measured(
                 trainer.model = perturbed(trainer, dtype)
                 inputs = inputs or off_policy(trainer, batch)
                 found.append(gradients(trainer, inputs))
-    return Measured(options, *found, fast=bool(ours._fast_logprobs))
+    exact, ours_exact, half, our_half = found
+    return Measured(options, exact, ours_exact, half, our_half, bool(ours._fast_logprobs))
 
 
 def test_gradients_in_float32_are_trls(measured: Measured) -> None:
