@@ -33,6 +33,8 @@ SEED = 300_000
 WIDTH, HEIGHT, RATE, FILM = 640, 480, 30.0, 180
 SLOW_PERIOD = 0.5
 """Seconds from one message to the next that the slow viewer reads."""
+_NUMBERS = itertools.count()
+"""Of questions."""
 
 
 def main() -> int:
@@ -194,11 +196,12 @@ def follow(served: Served) -> None:
         ids = renderer.render(scene, depth=False).ids
     question = sample_question(look(scene, ids), 1, np.random.default_rng(0))
     assert question
-    for number in itertools.count():
-        served.backend.ask(Question(f"q{number}", question.text))
+    while True:
+        enough = served.counter.followed + 5
+        served.backend.ask(Question(f"q{next(_NUMBERS)}", question.text))
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if served.counter.followed > 5:
+            if served.counter.followed > enough:
                 return
             time.sleep(0.1)
 

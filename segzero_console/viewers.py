@@ -10,7 +10,8 @@ from segzero_console.results import StoredResult
 
 MAX_WAITING = 2000
 """Texts and answers that may wait for a browser; one that is slower is disconnected."""
-_SENT = 64
+SENT = 32
+"""Frames that a page still has of those that it was sent: fewer than `frames.js` keeps."""
 MAX_ON_THE_WAY = 3
 """Frames that a browser may have before it; more would only be old when they are drawn."""
 
@@ -50,7 +51,7 @@ class Viewer:
         self._waiting: deque[str | bytes | Paired] = deque()
         self._followed: Paired | None = None
         self._frame: Picture | None = None
-        self._sent: deque[int] = deque(maxlen=_SENT)
+        self._sent: deque[int] = deque(maxlen=SENT)
         # Stamps of frames that the browser has not drawn; counted once it tells what it draws.
         self._on_the_way: deque[int] = deque()
         self._tells = False
@@ -107,7 +108,7 @@ class Viewer:
         """Remember that a frame was sent; it needs no second time."""
         self._sent.append(picture.stamp)
         self._on_the_way.append(picture.stamp)
-        if not self._tells and len(self._on_the_way) > _SENT:
+        if not self._tells and len(self._on_the_way) > SENT:
             self._on_the_way.popleft()
         if self._frame is picture:
             self._frame = None

@@ -2,7 +2,7 @@
 
 import { decodeIds } from "./png.js";
 
-const KEPT = 40;
+const KEPT = 40; // more than the server counts on (SENT of viewers.py), and some that are pinned
 
 /** Keeps frames and results; a result can be drawn only with the frame of its own stamp. */
 export class Frames {

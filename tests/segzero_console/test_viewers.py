@@ -9,7 +9,7 @@ import pytest
 from segzero_console.frames import Picture
 from segzero_console.messages import Result
 from segzero_console.results import compress
-from segzero_console.viewers import MAX_ON_THE_WAY, MAX_WAITING, Paired, Viewer
+from segzero_console.viewers import MAX_ON_THE_WAY, MAX_WAITING, SENT, Paired, Viewer
 
 
 def picture(number: int) -> Picture:
@@ -68,6 +68,15 @@ def test_a_frame_that_was_sent_with_its_masks_is_not_sent_again() -> None:
         assert await viewer.next() == "{}"
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(viewer.next(), 0.01)
+
+    in_loop(test)
+
+
+def test_a_frame_that_was_sent_long_ago_is_sent_again_with_its_masks() -> None:
+    async def test(viewer: Viewer) -> None:
+        for number in range(SENT + 1):
+            viewer.mark_sent(picture(number))
+        assert [viewer.knows(0), viewer.knows(1), viewer.knows(SENT)] == [False, True, True]
 
     in_loop(test)
 

@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from segzero_console.viewers import SENT
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -74,6 +76,24 @@ def test_masks_stay_on_their_frame_then_fade_then_go(shared_page: "Page"):
     assert shown[0] == ["old", True, 1]
     assert shown[1][:2] == ["old", True] and 0 < shown[1][2] < 1
     assert shown[2] == ["new", False, 1]
+
+
+def test_masks_that_come_late_still_find_their_frame(shared_page: "Page"):
+    found = shared_page.evaluate(
+        """async (sent) => {
+          const { Frames } = await import("/static/frames.js");
+          const frames = new Frames();
+          const parts = [new Uint8Array()];
+          const add = (stamp) => frames.add({ stamp, width: 1, height: 1, parts });
+          ["p1", "p2", "late"].forEach(add);
+          frames.pin("p1", "p2");
+          for (let number = 1; number < sent; number += 1) add(`${number}`);
+          const late = { stamp: "late", state: "tracked", objects: [], parts: [] };
+          return frames.addResult(late)?.stamp;
+        }""",
+        SENT,
+    )
+    assert found == "late"
 
 
 def test_an_object_that_is_lost_is_listed_with_the_others(shared_page: "Page"):
