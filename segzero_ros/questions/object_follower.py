@@ -165,13 +165,14 @@ class ObjectFollower:
         self._wake()
         return {track.track_id for track in removed}
 
-    def close(self) -> None:
-        """Forget everything and wait until the thread has ended."""
-        self.forget()
+    def close(self) -> list[FollowedAnswer]:
+        """Forget everything and wait until the thread has ended; return what was followed."""
+        forgotten = self.forget()
         with self._lock:
             self._closed = True
         self._wake()
         self._thread.join()
+        return forgotten
 
     def _wake(self) -> None:
         self._changed.set()
@@ -194,8 +195,9 @@ class ObjectFollower:
                     self._frame = frame
                     if self.params().follow:
                         self._track(frame)
-                    else:
-                        self.forget()
+                    elif forgotten := self.forget():
+                        queries = [answer.query for answer in forgotten]
+                        self._reporter.log_stopped(queries, "follow was set to false")
             except Exception as error:
                 self._fail(error)
         self._close_tracker()

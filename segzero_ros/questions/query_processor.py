@@ -181,7 +181,8 @@ class QueryProcessor:
             reason: The error text of those without an answer.
         """
         self._finish(self._worker.close(), Stopped(reason))
-        self._follower.close()
+        followed = [answer.query for answer in self._follower.close()]
+        self._reporter.log_stopped(followed, reason)
 
     def _check_goals(self, goal: str) -> None:
         goals, most = self._follower.goals() | self._worker.open_keys(), self.params().max_goals

@@ -129,6 +129,34 @@ def test_following_stops_and_nothing_more_is_said(follower, how: str) -> None:
     assert_nothing_is_followed(robot)
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("empty question", "stopped by an empty question"),
+        ("clear", "stopped by ~/clear"),
+        ("parameter", "follow was set to false"),
+        ("deactivate", "the node was deactivated"),
+    ],
+)
+def test_the_log_says_why_nothing_is_followed_any_more(
+    follower, capfd: pytest.CaptureFixture[str], how: str, reason: str
+) -> None:
+    robot, _ = follower
+    answer = start(robot)
+    followed_on(robot, picture(2))
+    STOPS[how](robot)
+    if how == "parameter":
+        robot.see(picture(3))
+    line = f"The objects of question {answer.query_id} are forgotten: {reason}."
+    logged: list[str] = []
+
+    def is_logged() -> bool:
+        logged.append(capfd.readouterr().err)
+        return line in "".join(logged)
+
+    wait_until(is_logged, line)
+
+
 def test_clear_says_what_it_stopped(follower) -> None:
     robot, _ = follower
 
