@@ -47,6 +47,13 @@ def qwen3_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def noisy_qwen3_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile of a tiny Qwen3-VL all of whose weights have gradients."""
+    profile = tiny_runs.write_profile(tmp_path_factory.mktemp("noisy_qwen3_vl"), "qwen3_vl")
+    return tiny_runs.add_noise(profile, 0.01)
+
+
+@pytest.fixture(scope="session")
 def demo_run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two steps of the demo model by the command, everything written that can be."""
     from segzero_train import grpo

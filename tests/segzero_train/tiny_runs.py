@@ -74,6 +74,21 @@ def write_profile(folder: Path, family: str) -> Path:
     )
 
 
+def add_noise(profile: Path, scale: float) -> Path:
+    """Add small random numbers to a profile's reasoner, whose layers else add nothing."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = Path(load_profile(profile).reasoner) / "model.safetensors"
+    dice = torch.Generator().manual_seed(7)
+    weights = {
+        name: value + scale * torch.randn(value.shape, generator=dice)
+        for name, value in sorted(load_file(file).items())
+    }
+    save_file(weights, file, metadata={"format": "pt"})
+    return profile
+
+
 def words(profile: str | Path, table: Path, output: Path, **changes: Any) -> list[str]:
     """The command line of a small run; a value of None leaves a key of SMALL out."""
     recipe = {"profile": profile, "dataset": table, "output_dir": output, **SMALL, **changes}

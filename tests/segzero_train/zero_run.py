@@ -1,7 +1,7 @@
 """GRPO runs under DeepSpeed, one after the other: `zero_run.py FACTS --key value … [-- FACTS …]`.
 
-Each of the two processes of a run writes what it has seen to `FACTS-<rank>.json`. They are forks of
-this one, because the imports take longer than a run.
+Each of the two processes of a run writes what it has seen to `FACTS-<rank>.json`, and its first
+step to `FACTS-<rank>.pt`. They are forks of this one, because the imports take longer than a run.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from trl import GRPOConfig
 
 from segzero_train.grpo import build_trainer
 from segzero_train.recipe import GrpoOptions, read_recipe
+from tests.segzero_train.gradients import FirstStep
 
 # Gloo does without this extension, which would take a compiler minutes to build.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -31,7 +32,8 @@ def digests(model: Any) -> dict[str, str]:
     found = {}
     for name, parameter in model.named_parameters():
         with deepspeed.zero.GatheredParameters([parameter]):
-            found[name] = hashlib.sha256(parameter.detach().cpu().numpy().tobytes()).hexdigest()
+            # Through float32, which NumPy knows.
+            found[name] = hashlib.sha256(parameter.detach().float().numpy().tobytes()).hexdigest()
     return found
 
 
@@ -63,10 +65,12 @@ def run(facts: str, words: list[str], rank: int, port: int) -> None:
     # Left to itself, accelerate knows no backend for DeepSpeed on a CPU and sees one process.
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     PartialState(backend="gloo")
-    trainer = build_trainer(*read_recipe((GrpoOptions, GRPOConfig), words))
+    options, config = read_recipe((GrpoOptions, GRPOConfig), words)
+    trainer = build_trainer(options, config)
     model: Any = trainer.model
     before = digests(model)
-    trainer.train()
+    FirstStep(trainer, Path(f"{facts}-{rank}.pt"))
+    trainer.train(resume_from_checkpoint=config.resume_from_checkpoint)
     trainer.save_model()
     trainer.save_state()
     engine: Any = trainer.model_wrapped
@@ -74,6 +78,7 @@ def run(facts: str, words: list[str], rank: int, port: int) -> None:
         "engine": type(engine).__name__,
         "stage": engine.zero_optimization_stage(),
         "optimizer": type(engine.optimizer).__name__,
+        "bfloat16": engine.bfloat16_enabled(),
         "steps": engine.global_steps,
         "processes": trainer.accelerator.num_processes,
         "split": any(hasattr(value, "ds_id") for value in model.parameters()),

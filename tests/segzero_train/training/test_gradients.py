@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from trl import GRPOTrainer
 
 from segzero.profiles import load_profile
 from segzero_train.grpo import build_trainer
 from segzero_train.recipe import GrpoOptions
 from segzero_train.training import logprobs
-from segzero_train.training import trainer as trainer_module
+from tests.segzero_train import gradients
+from tests.segzero_train.gradients import Gradients, distances
 from tests.segzero_train.recipes import RECIPES, read, shipped
 from tests.segzero_train.tiny_runs import recipe
 
@@ -31,7 +31,6 @@ ROUNDING = 2.0
 """In bfloat16 ours may be this much farther from the float32 gradient than TRL's; measured: 1.5."""
 EVEN = 0.01
 """What both may be off in bfloat16 in any case."""
-Gradients = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,7 @@ def build(
         words += ["--rewards", "vision_reasoner", "--samples_every", "0", "--bf16", "false"]
         words += ["--model_init_kwargs", '{"dtype": "float32", "attn_implementation": "eager"}']
         words += ["--output_dir", str(tmp_path_factory.mktemp("run")), "--report_to", "none"]
-        with pytest.MonkeyPatch.context() as patch:
-            if plain:
-                patch.setattr(trainer_module, "SegZeroGRPOTrainer", GRPOTrainer)
-            return build_trainer(*read(*words))
+        return gradients.build(read(*words), plain=plain)
 
     return make
 
@@ -96,7 +92,7 @@ def perturbed(trainer: Any, dtype: torch.dtype) -> Any:
     dice = torch.Generator().manual_seed(7)
     for _, parameter in sorted(trainer.model.named_parameters()):
         parameter.data += 0.02 * torch.randn(parameter.shape, generator=dice)
-    return trainer.model.to(dtype).train()
+    return trainer.model.to(dtype)
 
 
 def off_policy(trainer: Any, batch: dict[str, Any]) -> dict[str, Any]:
@@ -120,24 +116,6 @@ def off_policy(trainer: Any, batch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def gradients(trainer: Any, inputs: dict[str, Any]) -> Gradients:
-    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
-    trainer.compute_loss(trainer.model, dict(inputs)).backward()
-    return {
-        name: parameter.grad.float()
-        for name, parameter in trainer.model.named_parameters()
-        if parameter.grad is not None
-    }
-
-
-def distances(ours: Gradients, theirs: Gradients) -> dict[str, float]:
-    """Of each parameter's gradient, by the norm of the second."""
-    assert ours.keys() == theirs.keys()
-    return {
-        name: float((ours[name] - g).norm() / g.norm()) for name, g in theirs.items() if g.norm()
-    }
-
-
 @pytest.fixture(scope="module", params=RECIPES)
 def measured(
     request: pytest.FixtureRequest,
@@ -156,7 +134,7 @@ def measured(
             for trainer in (plain, ours):
                 trainer.model = perturbed(trainer, dtype)
                 inputs = inputs or off_policy(trainer, batch)
-                found.append(gradients(trainer, inputs))
+                found.append(gradients.gradients(trainer, inputs))
     exact, ours_exact, half, our_half = found
     return Measured(options, exact, ours_exact, half, our_half, bool(ours._fast_logprobs))
 
