@@ -14,21 +14,21 @@ from safetensors.torch import load_file
 from segzero.profiles import load_profile
 from segzero_train.errors import BadRecipe
 from segzero_train.training.model import require_whole_saves
-from tests.segzero_train.tiny_runs import ROOT, logged, words
+from tests.segzero_train.gradients import build, distances, gradients, read_first_step
+from tests.segzero_train.tiny_runs import ROOT, logged, recipe, words
 
 
-@pytest.mark.slow
-def test_a_run_under_fsdp2_learns_and_saves_whole_weights(
-    qwen3_vl: Path, table: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def run(noisy_qwen3_vl: Path, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two steps; each has two questions, one on each process."""
+    run = tmp_path_factory.mktemp("fsdp") / "run"
     arguments = words(
-        qwen3_vl, table, run, max_steps=2, per_device_train_batch_size=4, learning_rate=1e-3,
-        temperature=1.0, use_cpu=None,
+        noisy_qwen3_vl, table, run, max_steps=2, per_device_train_batch_size=4, learning_rate=1e-3,
+        temperature=1.0, use_cpu=None, max_grad_norm=1e9,
     )  # fmt: skip
     launch = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--mixed_precision", "no"]
     launch += ["--config_file", str(ROOT / "config/accelerate/8gpu_fsdp2.yaml")]
-    launch += ["--main_process_port", "0", "-m", "tests.segzero_train.fsdp_run"]
+    launch += ["--main_process_port", "0", "-m", "tests.segzero_train.fsdp_run", str(run.parent)]
     machine = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     made = subprocess.run(
         [sys.executable, *launch, *arguments],
@@ -39,13 +39,29 @@ def test_a_run_under_fsdp2_learns_and_saves_whole_weights(
         check=False,
     )
     assert made.returncode == 0, made.stderr[-4000:]
+    return run
+
+
+@pytest.mark.slow
+def test_a_run_under_fsdp2_learns_and_saves_whole_weights(run: Path, noisy_qwen3_vl: Path) -> None:
     assert all(step["grad_norm"] > 0 for step in logged(run) if "reward" in step)
     saved = load_file(run / "model.safetensors")
-    base = load_file(Path(load_profile(qwen3_vl).reasoner) / "model.safetensors")
+    base = load_file(Path(load_profile(noisy_qwen3_vl).reasoner) / "model.safetensors")
     assert {name: value.shape for name, value in saved.items()} == {
         name: value.shape for name, value in base.items()
     }
     assert any(not torch.equal(saved[name], base[name]) for name in base)
+
+
+@pytest.mark.slow
+def test_the_first_gradients_are_those_of_trls_trainer_on_one_process(
+    run: Path, noisy_qwen3_vl: Path, table: Path, tmp_path: Path
+) -> None:
+    batches, found = read_first_step([run.parent / f"first-{rank}.pt" for rank in (0, 1)])
+    plain = build(recipe(noisy_qwen3_vl, table, tmp_path), plain=True)
+    apart = distances(found, gradients(plain, *batches))
+    assert len(apart) > 20
+    assert max(apart.values()) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["SHARDED_STATE_DICT", "LOCAL_STATE_DICT"])
