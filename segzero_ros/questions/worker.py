@@ -1,8 +1,14 @@
 """One thread that works on the newest job of each key in turn, so that no callback waits."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
+
+_NICE = 10
+"""What the thread yields to others. Less costs them more; at 19 they wait for Python's own lock,
+which the thread then gives back late."""
 
 
 class Stoppable(Protocol):
@@ -24,6 +30,8 @@ class Worker(Generic[Job, Result]):
     Every submitted job ends in exactly one of two ways: `deliver(job, result)` is called with what
     `work` returned or raised, or a later `submit`, `cancel` or `close` returns the job. A job of
     the same key takes the place of a waiting one, and stops a running one.
+
+    The thread, and those that it starts, yield the processor to the others of the process.
 
     Args:
         work: Called in the thread with the job. Once its `stop` is set, it should return or raise
@@ -139,6 +147,8 @@ class Worker(Generic[Job, Result]):
         return [] if self._delivered else [job]
 
     def _run(self) -> None:
+        if sys.platform == "linux":
+            os.nice(_NICE)  # of this thread; elsewhere it would be the whole process
         while (job := self._next()) is not None:
             result: Result | Exception
             try:

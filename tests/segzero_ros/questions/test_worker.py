@@ -1,6 +1,8 @@
 """The worker: one job for each key, in turn, and exactly one end for every job."""
 
+import os
 import queue
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -209,3 +211,27 @@ def test_every_job_of_a_storm_ends_exactly_once() -> None:
     assert last.wait(DEADLINE)
     ends.update(job.name for job in worker.close())
     assert ends == Counter(map(str, range(2000)))
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere threads have no priority of their own"
+)
+def test_the_thread_and_those_that_it_starts_yield_to_the_others() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    found: queue.Queue[int] = queue.Queue()
+
+    def look(_: Job) -> None:
+        found.put(os.getpriority(os.PRIO_PROCESS, 0))
+
+    def work(job: Job) -> None:
+        look(job)
+        started = threading.Thread(target=look, args=(job,))
+        started.start()
+        started.join()
+
+    worker: Worker[Job, None] = Worker(work, lambda *_: None)
+    worker.submit("", Job("a"))
+    lower = min(own + 10, 19)
+    assert [found.get(timeout=DEADLINE) for _ in range(2)] == [lower, lower]
+    worker.close()
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
