@@ -12,7 +12,7 @@ from segzero.pipeline import SegZero
 from segzero.reasoning.thinking import ThinkingStream
 from segzero.segmentation.matching import match_masks
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
-from segzero_console.backend import Ending, Question, Sink, error_code
+from segzero_console.backend import Ending, Question, Sink, error_code, error_text
 from segzero_console.follower import Followed, Follower
 from segzero_console.frames import CATCH_UP, FrameStore, History, Picture
 from segzero_console.messages import Ended, Result, State
@@ -53,7 +53,8 @@ class Asker:
     """A thread that asks.
 
     Args:
-        segzero: Returns the models; called in the thread, may take a while.
+        segzero: Returns the models; called in the thread, may take a while, and raises an error
+            when the event is set before.
         frames: The pictures.
         follower: Gets the objects.
         ids: Gives ids to the objects.
@@ -65,7 +66,7 @@ class Asker:
 
     def __init__(
         self,
-        segzero: Callable[[], SegZero],
+        segzero: Callable[[threading.Event], SegZero],
         frames: FrameStore,
         follower: Follower,
         ids: TrackIds,
@@ -183,12 +184,10 @@ class Asker:
                 self._end(job, job.ending or error)
             finally:
                 self._current = None
-                with self._change:
-                    self._change.notify_all()
 
     def _answer(self, job: _Job) -> None:
         question = job.question
-        segzero = self._segzero()
+        segzero = self._segzero(job.stop)
         job.picture = picture = question.picture or self._fresh_picture(job)
         self._frames.keep(picture)
         job.started = time.monotonic()
@@ -307,8 +306,7 @@ class Asker:
                 return
         except Exception as error:
             self._release(job)
-            _LOG.error("following failed", exc_info=error)
-            self._sink.notice("error", f"the objects can't be followed: {error}")
+            self._sink.trouble("the objects can't be followed", error)
             return
         followed = Followed(question.goal, question.text, question.request, tuple(job.tracks))
         self._follower.follow(followed, tracker, picture)
@@ -338,7 +336,7 @@ class Asker:
         self._say(job, job.stream.end())
         self._release(job)
         question, code = job.question, error_code(error)
-        text = str(error) or type(error).__name__
+        text = error_text(error)
         self._sink.ended(
             Ended(question.request, question.goal, "failed", job.text.strip(), code, text)
         )

@@ -93,6 +93,10 @@ class Sink(Protocol):
         """Something for people to read."""
         ...
 
+    def trouble(self, what: str, error: Exception) -> None:
+        """Something failed that no question waits for; people read it once, however often."""
+        ...
+
     def player(self, index: int, length: int, playing: bool) -> None:
         """Where a video or folder stands."""
         ...
@@ -196,6 +200,16 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (ServerError, "server"),
     (Unavailable, "unavailable"),
 )
+
+
+def error_text(error: Exception) -> str:
+    """What happened, in one line for people."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{place}"
+    if isinstance(error, SegZeroError):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def error_code(error: Exception) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segzero.types import TrackedObject
-from segzero_console.backend import Ending, FollowedGoal, Sink, error_code
+from segzero_console.backend import Ending, FollowedGoal, Sink, error_code, error_text
 from segzero_console.frames import FrameStore, Picture
 from segzero_console.messages import Result
 from segzero_console.tracks import Track, TrackIds, draw_ids, shown
@@ -245,7 +245,7 @@ class Follower:
         if not isinstance(error, Ending):
             _LOG.error("following failed", exc_info=error)
         with self._change:
-            followed = list(self._followed)
+            followed = [*self._followed, *(entry[0] for entry in self._joining)]
             self._last = max(self._last, self._frames.count)
         for item in followed:
             self._sink.result(
@@ -255,7 +255,7 @@ class Follower:
                     request=item.request,
                     goal=item.goal,
                     error_code=error_code(error),
-                    error=str(error) or type(error).__name__,
+                    error=error_text(error),
                 ),
                 None,
             )
@@ -263,8 +263,11 @@ class Follower:
         self._close_tracker()
 
     def _close_tracker(self) -> None:
-        if self._tracker:
-            self._tracker.close()
-            self._tracker = None
+        tracker, self._tracker = self._tracker, None
         with self._change:
             self._found = ()
+        if tracker:
+            try:
+                tracker.close()
+            except Exception as error:  # the thread goes on: others are followed with a new one
+                self._sink.trouble("memory of followed objects can't be freed", error)

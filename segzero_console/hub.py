@@ -1,18 +1,16 @@
 """Between the backend's threads and the browsers: everything is encoded once, for all of them."""
 
 import asyncio
-import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from segzero_console.backend import Backend
+from segzero_console.backend import Backend, error_text
+from segzero_console.encoding import Encoder
 from segzero_console.frames import Picture
-from segzero_console.messages import Ended, Light, Result, encode_jpeg, pack
+from segzero_console.messages import Ended, Light, Result, pack
 from segzero_console.recording import Recording
 from segzero_console.results import (
     MAX_LIVE_RESULTS,
@@ -21,14 +19,12 @@ from segzero_console.results import (
     StoredResult,
     compress,
 )
+from segzero_console.troubles import Troubles
 from segzero_console.viewers import Paired, Viewer
 
-_LOG = logging.getLogger(__name__)
-JPEG_QUALITY = 80
-_ENCODED = 32
-"""Pictures whose JPEG is kept for viewers that need it a little later."""
-_MAX_PENDING = 8
-"""Results that wait to be encoded; more are encoded by the thread that brings them."""
+T = TypeVar("T")
+_NO_MASKS = "the masks can't be shown"
+_MAX_BROKEN = 100
 
 
 class Hub:
@@ -58,9 +54,11 @@ class Hub:
         self._on_result = on_result
         self._is_saving = is_saving
         self._loop = asyncio.get_running_loop()
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="console-encoder")
-        self._pending = threading.BoundedSemaphore(_MAX_PENDING)
-        self._jpegs: OrderedDict[tuple[int, int], Future[bytes]] = OrderedDict()
+        self._encoder = Encoder(self._record)
+        # One after the other, so that pages that wait for the models hold up nothing else.
+        self._drawer = ThreadPoolExecutor(1, thread_name_prefix="console-drawer")
+        self._troubles = Troubles(lambda line: self.notice("error", line))
+        self._broken: dict[str, str] = {}  # why the masks of an open question can't be shown
         self._owners: dict[str, Viewer] = {}  # of requests about dropped-in pictures
         self._thinking: dict[str, dict[str, Any]] = {}  # of open questions
         self._newest: Picture | None = None
@@ -68,7 +66,6 @@ class Hub:
         self._last: Paired | None = None
         self._lights: list[dict[str, Any]] = []
         self._player: dict[str, Any] | None = None
-        self._size = (0, 0)
 
     # From any thread
 
@@ -84,20 +81,7 @@ class Hub:
         looked_at = self.viewers or not self._backend.info.live or self._is_saving()
         if result.state in ("tracked", "lost") and not looked_at:
             return
-        if not self._pending.acquire(blocking=False):
-            self._take(result, picture)
-            return
-
-        def work() -> None:
-            try:
-                self._take(result, picture)
-            finally:
-                self._pending.release()
-
-        try:
-            self._encoder.submit(work)
-        except RuntimeError:  # the server ends
-            self._pending.release()
+        self._encoder.do_bounded(lambda: self._take(result, picture))
 
     def thinking(self, request: str, goal: str, text: str) -> None:
         """The next piece of the thinking."""
@@ -107,8 +91,7 @@ class Hub:
         """A question ended; after its results."""
         message = {"type": "ended", **asdict(ended)}
         message["seconds"] = {key: round(value, 4) for key, value in ended.seconds.items()}
-        with suppress(RuntimeError):  # the server ends
-            self._encoder.submit(self.call, self._end, ended.request, message)
+        self._encoder.do(self.call, self._end, ended.request, message)
 
     def lights(self, lights: Sequence[Light]) -> None:
         """The diagnostics."""
@@ -117,6 +100,10 @@ class Hub:
     def notice(self, level: str, text: str) -> None:
         """Something for people to read."""
         self.call(self.broadcast, {"type": "notice", "level": level, "text": text})
+
+    def trouble(self, what: str, error: Exception) -> None:
+        """Something failed that no question waits for."""
+        self._troubles.add(what, error)
 
     def player(self, index: int, length: int, playing: bool) -> None:
         """Where a video or folder stands."""
@@ -166,16 +153,24 @@ class Hub:
 
     async def messages(self, item: Paired | Picture, viewer: Viewer) -> list[bytes]:
         """The binary messages that show a frame or a result to a viewer, in their order."""
-        if isinstance(item, Picture):
-            return [await self._frame_message(item, viewer)]
-        picture, found = item.picture, [item.message]
-        if picture is not None and not viewer.knows(picture.stamp):
-            found.insert(0, await self._frame_message(picture, viewer, item.request))
+        picture, found = (item, []) if isinstance(item, Picture) else (item.picture, [item.message])
+        request = "" if isinstance(item, Picture) else item.request
+        if picture is not None and not (found and viewer.knows(picture.stamp)):
+            try:
+                found.insert(0, await self._frame_message(picture, viewer, request))
+            except Exception as error:
+                self.trouble("a picture can't be shown", error)
+                return []
         return found
 
+    async def draw(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do something that needs the models, in a thread, after what was given before."""
+        return await self._loop.run_in_executor(self._drawer, lambda: work(*arguments))
+
     def close(self) -> None:
-        """End the encoder's thread."""
-        self._encoder.shutdown(cancel_futures=True)
+        """End the threads; what is drawn just now ends with the backend."""
+        self._encoder.close()
+        self._drawer.shutdown(wait=False, cancel_futures=True)
 
     def _hello(self) -> dict[str, Any]:
         backend, newest = self._backend, self._newest
@@ -194,15 +189,20 @@ class Hub:
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function in the event loop; from any thread."""
+
+        def told() -> None:
+            try:
+                function(*arguments)
+            except Exception as error:
+                self.trouble("something can't be shown", error)
+
         with suppress(RuntimeError):  # the loop is closed: the server ends
-            self._loop.call_soon_threadsafe(function, *arguments)
+            self._loop.call_soon_threadsafe(told)
 
     def _show_newest(self) -> None:
         self._frame_due = False
         picture = self._newest
         assert picture
-        if picture.size != self._size:
-            self._size = picture.size
         for viewer in self.viewers:
             viewer.show(picture)
         if self._backend.info.live or self._backend.goals():
@@ -214,18 +214,31 @@ class Hub:
 
     def _take(self, result: Result, picture: Picture | None) -> None:
         """Compress a result and hand it on; in the encoder's thread."""
+        is_kept = bool(result.stamp) and result.state not in ("failed", "partial")
         try:
             stored = compress(result)
-            if result.stamp and result.state not in ("failed", "partial"):
-                self.results.add(stored)
-                self.recording.add_result(stored)
-                if picture and picture.number:
-                    self._on_result(stored, picture)
             dropped_in = picture is not None and not picture.number
             message = stored.message({"picture": True} if dropped_in else {})
-            self.call(self._deliver, Paired(stored, picture, message))
-        except Exception:
-            _LOG.exception("a result could not be handed on")
+            if is_kept:
+                self.results.add(stored)
+                self.recording.add_result(stored)
+        except Exception as error:
+            self.trouble(_NO_MASKS, error)
+            if result.request and result.state != "partial":
+                self.call(self._break, result.request, error)
+            return
+        self.call(self._deliver, Paired(stored, picture, message))
+        if is_kept and picture and picture.number:
+            try:
+                self._on_result(stored, picture)
+            except Exception as error:
+                self.trouble("a followed frame can't be saved", error)
+
+    def _break(self, request: str, error: Exception) -> None:
+        """Let a question end with this error; nothing else of its answer can be shown."""
+        self._broken[request] = f"{_NO_MASKS}: {error_text(error)}"
+        while len(self._broken) > _MAX_BROKEN:
+            del self._broken[next(iter(self._broken))]
 
     def _deliver(self, paired: Paired) -> None:
         result = paired.stored.result
@@ -255,6 +268,8 @@ class Hub:
 
     def _end(self, request: str, message: dict[str, Any]) -> None:
         self._thinking.pop(request, None)
+        if reason := self._broken.pop(request, ""):
+            message |= {"state": "failed", "error_code": "failed", "error": reason, "objects": 0}
         if owner := self._owners.pop(request, None):
             owner.tell(message)
         else:
@@ -272,7 +287,7 @@ class Hub:
 
     async def _frame_message(self, picture: Picture, viewer: Viewer, request: str = "") -> bytes:
         # Shielded: a viewer that leaves would end the work for the others, too.
-        jpeg = await asyncio.shield(asyncio.wrap_future(self._jpeg(picture)))
+        jpeg = await asyncio.shield(asyncio.wrap_future(self._encoder.jpeg(picture)))
         width, height = picture.size
         header: dict[str, Any] = {
             "type": "frame",
@@ -287,19 +302,6 @@ class Hub:
         viewer.mark_sent(picture)
         return pack(header, [jpeg])
 
-    def _jpeg(self, picture: Picture) -> Future[bytes]:
-        """The JPEG of a picture; the first viewer that needs it has it encoded."""
-        key = picture.stamp, picture.number
-        known = self._jpegs.get(key)
-        if known is None:
-            known = self._encoder.submit(self._encode, picture)
-            self._jpegs[key] = known
-            while len(self._jpegs) > _ENCODED:
-                self._jpegs.popitem(last=False)
-        return known
-
-    def _encode(self, picture: Picture) -> bytes:
-        jpeg = encode_jpeg(picture.rgb, JPEG_QUALITY)
+    def _record(self, picture: Picture, jpeg: bytes) -> None:
         if picture.number:
             self.recording.add_frame(picture.stamp, picture.received, jpeg)
-        return jpeg

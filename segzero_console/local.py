@@ -1,28 +1,37 @@
 """SegZero over a source of pictures, in this process."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from segzero.errors import SegZeroError
+from segzero.errors import Cancelled, SegZeroError
 from segzero.pipeline import SegZero
 from segzero.reasoning.prompts import clean_question
 from segzero.types import ObjectPrompt, SegmentedObject
 from segzero_console.asker import Asker
-from segzero_console.backend import MAX_GOALS, Ending, FollowedGoal, Question, Sink, Unavailable
+from segzero_console.backend import (
+    MAX_GOALS,
+    Ending,
+    FollowedGoal,
+    Question,
+    Sink,
+    Unavailable,
+    error_text,
+)
 from segzero_console.follower import Followed, Follower
 from segzero_console.frames import FrameStore, Picture
+from segzero_console.lights import report_lights
 from segzero_console.messages import Light, Result, SourceInfo
 from segzero_console.player import LivePlayer, RecordedPlayer
 from segzero_console.rates import Rate
 from segzero_console.sources.source import LiveSource, RecordedSource
 from segzero_console.tracks import TrackIds, draw_ids, shown
 
-_LOG = logging.getLogger(__name__)
 _LOADING = 5.0
 """Seconds for the models' loading to end when the server ends."""
+_POLL = 0.1
+"""Seconds between two looks whether a question that waits for the models was cancelled."""
 _STALE = 2.0
 """Seconds after which a camera's newest picture is old."""
 
@@ -200,7 +209,7 @@ class LocalBackend:
 
     def _start_player(self, sink: Sink) -> LivePlayer | RecordedPlayer:
         if self._source.info.live:
-            return LivePlayer(self._source, self._frames, sink.frame)  # type: ignore[arg-type]
+            return LivePlayer(self._source, self._frames, sink)  # type: ignore[arg-type]
         length = self._source.info.length
         return RecordedPlayer(
             self._source,  # type: ignore[arg-type]
@@ -234,21 +243,33 @@ class LocalBackend:
         if goal not in goals and len(goals) >= MAX_GOALS:
             raise Ending("too_many_goals", f"{MAX_GOALS} goals are in use: clear one")
 
-    def _models(self) -> SegZero:
-        self._loaded.wait()
+    def _models(self, stop: threading.Event | None = None) -> SegZero:
+        """The models, once they are loaded; raises SegZeroError."""
+        if not self._loaded.is_set():
+            text = f"{self._profile} is loading: what is asked now waits for it"
+            self._sink.notice("warn", text)
+        while not self._loaded.wait(_POLL):
+            if stop is not None and stop.is_set():
+                raise Cancelled
         if self._segzero is None:
-            raise self._load_error or RuntimeError("the models are closed")
+            raise self._load_error or Unavailable("the console ends")
         return self._segzero
 
     def _load_models(self) -> None:
         try:
-            self._segzero = self._load()
-            self._segzero.warm_up()
+            segzero = self._load()
+            try:
+                segzero.warm_up()
+            except BaseException:
+                segzero.close()
+                raise
+            self._segzero = segzero
         except Exception as error:
-            if not isinstance(error, SegZeroError):
-                _LOG.error("the models can't be loaded", exc_info=error)
             self._load_error = error
-            self._sink.notice("error", f"the models can't be loaded: {error}")
+            if isinstance(error, SegZeroError):
+                self._sink.notice("error", f"the models can't be loaded: {error}")
+            else:
+                self._sink.trouble("the models can't be loaded", error)
         self._loaded.set()
 
     def _share_cores(self) -> AbstractContextManager[object]:
@@ -260,9 +281,12 @@ class LocalBackend:
 
     def _report(self) -> None:
         camera, following = Rate(), Rate()
-        while not self._stop.wait(1.0):
+
+        def lights() -> list[Light]:
             rates = camera.update(self._frames.count), following.update(self._follower.steps)
-            self._sink.lights(self._lights(*rates))
+            return self._lights(*rates)
+
+        report_lights(self._sink, lights, self._stop)
 
     def _lights(self, camera: float, following: float) -> list[Light]:
         newest, error = self._frames.newest(), self._player.error
@@ -279,7 +303,7 @@ class LocalBackend:
         if not self._loaded.is_set():
             models = Light("models", "warn", f"{self._profile}: loading")
         elif self._load_error:
-            models = Light("models", "error", str(self._load_error))
+            models = Light("models", "error", error_text(self._load_error))
         else:
             models = Light("models", "ok", f"{self._profile}: ready")
         goals = len(self._follower.goals())

@@ -1,13 +1,12 @@
 """A running perception node: asked by its action, watched by its topics."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -16,45 +15,33 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from segzero.errors import BadImage
-from segzero.reasoning.prompts import clean_question
 from segzero.types import ObjectPrompt, SegmentedObject
 from segzero_console.backend import Ending, FollowedGoal, Question, Sink, Unavailable
 from segzero_console.frames import FrameStore, Picture
-from segzero_console.messages import Ended, Level, Light, Result, SourceInfo
+from segzero_console.lights import report_lights
+from segzero_console.messages import Result, SourceInfo
+from segzero_console.node_lights import NodeLights
+from segzero_console.node_questions import NodeQuestions
 from segzero_console.node_results import (
     ResultReader,
     error_word,
+    image_message,
     segmented,
-    set_stamp,
     stamp_ns,
     to_message,
 )
-from segzero_console.rates import Rate
-from segzero_ros.action import Segment
-from segzero_ros.client import NoAnswer, Outcome, QueryHandle
 from segzero_ros.client.connection import Connection
 from segzero_ros.images.compressed import compressed_to_rgb
-from segzero_ros.images.conversions import from_array, to_rgb
+from segzero_ros.images.conversions import to_rgb
 from segzero_ros.msg import Segmentation
 from segzero_ros.qos import CAMERA_QOS
 from segzero_ros.results.messages import mask_ids
 from segzero_ros.shutdown import until_shutdown
 from segzero_ros.srv import AddObjects, ClearGoal, RemoveObjects
 
-_LOG = logging.getLogger(__name__)
 DRAWING_GOAL = "console drawing"
 """Goal of objects that are drawn for a correction, and removed at once."""
-MAX_QUESTIONS = 16
 _TIMEOUT = 10.0
-_ANSWER_TIMEOUT = 3600.0
-"""Seconds for an answer; the node has its own limits."""
-_STALE = 3.0
-_LEVELS: dict[bytes, Level] = {
-    DiagnosticStatus.OK: "ok",
-    DiagnosticStatus.WARN: "warn",
-    DiagnosticStatus.ERROR: "error",
-    DiagnosticStatus.STALE: "stale",
-}
 
 
 class NodeBackend:
@@ -78,12 +65,8 @@ class NodeBackend:
         self.can = ("ask", "cancel", "correct", "save", "record")
         self._frames = FrameStore()
         self._reader = ResultReader(hidden=(DRAWING_GOAL,))
-        self._lock = threading.Lock()
-        self._handles: dict[str, QueryHandle] = {}  # of open questions
-        self._asked: set[str] = set()  # requests of this console that have ended
         self._goals: list[FollowedGoal] = []
-        self._statuses: dict[str, tuple[float, Light]] = {}
-        self._bad_image = ""
+        self._lights = NodeLights(self.profile, image, self._frames)
         self._index = -1
         self._drawing = threading.Lock()
         self._stop = threading.Event()
@@ -92,18 +75,20 @@ class NodeBackend:
     def start(self, sink: Sink) -> None:
         """Subscribe to the camera, the results and the diagnostics."""
         self._sink = sink
+        self._questions = NodeQuestions(self._connection, sink, self._picture)
         node, services = self._node, self._connection.node
         kind, put = (
             (CompressedImage, self._on_compressed)
             if self._image.endswith("/compressed")
             else (Image, self._on_image)
         )
-        node.create_subscription(kind, self._image, put, CAMERA_QOS)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        node.create_subscription(kind, self._image, self._safe(put), CAMERA_QOS)
+        hear = self._safe(self._lights.hear)
+        node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
         name = self.profile
         self._add = services.create_client(AddObjects, f"{name}/add_objects")
         self._remove = services.create_client(RemoveObjects, f"{name}/remove_objects")
-        self._connection.listen(self._on_segmentation)
+        self._connection.listen(self._safe(self._on_segmentation))
         self._executor.add_node(node)
         self._threads = [
             threading.Thread(target=work, name=f"console-{work.__name__}", daemon=True)
@@ -114,31 +99,11 @@ class NodeBackend:
 
     def ask(self, question: Question) -> None:
         """Ask; raises SegZeroError if it can't be asked."""
-        clean_question(question.text)
-        request = question.request
-        with self._lock:
-            if request in self._handles or request in self._asked:
-                raise Ending("bad_request", f"the request {request!r} was used already")
-            if len(self._handles) >= MAX_QUESTIONS:
-                raise Ending("busy", f"{MAX_QUESTIONS} questions are open")
-        self._connection.connect(_TIMEOUT)
-        goal = Segment.Goal(query=question.text, goal=question.goal, request_id=request)
-        if question.picture:
-            goal.image = _image_message(question.picture)
-        handle = QueryHandle(self._connection, goal)
-        with self._lock:
-            self._handles[request] = handle
-        threading.Thread(
-            target=self._attend, args=(question, handle), name="console-question", daemon=True
-        ).start()
+        self._questions.ask(question)
 
     def cancel(self, request: str) -> bool:
         """Stop a question."""
-        with self._lock:
-            handle = self._handles.get(request)
-        if handle:
-            handle.cancel()
-        return handle is not None
+        return self._questions.cancel(request)
 
     def clear(self, goal: str | None) -> None:
         """Stop a goal's question and following, whoever asked; None for all."""
@@ -192,10 +157,7 @@ class NodeBackend:
     def close(self) -> None:
         """Cancel this console's questions and stop."""
         self._stop.set()
-        with self._lock:
-            handles = list(self._handles.values())
-        for handle in handles:
-            handle.cancel()
+        self._questions.cancel_all()
         self._frames.close()
         self._connection.close()
         self._executor.shutdown()
@@ -207,55 +169,21 @@ class NodeBackend:
         with until_shutdown():
             self._executor.spin()
 
-    def _attend(self, question: Question, handle: QueryHandle) -> None:
-        """Hand on what a question brings, until it ends."""
-        request, goal, started = question.request, question.goal, time.monotonic()
-        thought, first = 0.0, 0.0
-        try:
-            for piece in handle.stream(_ANSWER_TIMEOUT):
-                thought = time.monotonic()
-                first = first or thought
-                self._sink.thinking(request, goal, piece)
-            reply = handle.wait(_ANSWER_TIMEOUT)
-        except NoAnswer as error:
-            self._finish(request)
-            self._sink.ended(Ended(request, goal, "failed", handle.text, "no_answer", str(error)))
-            return
-        done = time.monotonic()
-        self._finish(request)
-        seconds = {"waiting": (first or done) - started}
-        if thought:
-            seconds |= {"thinking": thought - first, "masks": done - thought}
-        message = reply.segmentation
-        result = ResultReader().read(message)
-        if reply.outcome in (Outcome.ANSWERED, Outcome.NOTHING):
-            self._sink.result(result, self._picture(result, question.picture))
-        code = error_word(message.error_code)
-        if reply.outcome is Outcome.CANCELED:
-            code = "cancelled"
-        self._sink.ended(
-            Ended(
-                request,
-                goal,
-                result.state,
-                str(message.reasoning) or handle.text,
-                code,
-                str(message.error),
-                seconds,
-                len(message.objects),
-            )
-        )
+    def _safe(self, receive: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A callback whose errors are told and end no thread; the next message is taken again."""
 
-    def _finish(self, request: str) -> None:
-        with self._lock:
-            self._handles.pop(request, None)
-            self._asked.add(request)
-            if len(self._asked) > 1000:
-                self._asked.pop()
+        def safe(message: Any) -> None:
+            try:
+                receive(message)
+            except Exception as error:
+                self._sink.trouble("a message of the node can't be used", error)
+
+        return safe
 
     def _on_segmentation(self, message: Segmentation) -> None:
         result = self._reader.read(message)
-        own = result.request in self._handles or result.request in self._asked
+        is_open = self._questions.is_open(result.request)
+        own = is_open or self._questions.has_ended(result.request)
         if result.state in ("tracked", "lost"):
             self._goals = [
                 FollowedGoal(str(goal.goal), str(goal.query))
@@ -266,7 +194,7 @@ class NodeBackend:
                 return
         elif message.error_code == Segmentation.ERROR_FOLLOWING_ENDED:
             self._goals = []
-        elif own and not (result.state == "partial" and result.request in self._handles):
+        elif own and not (result.state == "partial" and is_open):
             return  # the question's own thread hands it on
         self._sink.result(result, self._picture(result, None))
 
@@ -289,52 +217,21 @@ class NodeBackend:
         try:
             rgb = np.ascontiguousarray(convert())
         except BadImage as error:
-            self._bad_image = str(error)
+            self._lights.bad_image = str(error)
             return
-        self._bad_image = ""
+        self._lights.bad_image = ""
         self._index += 1
         stamp = stamp_ns(header) or time.time_ns()
         self._sink.frame(self._frames.put(stamp, rgb, self._index))
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        now = time.monotonic()
-        for status in message.status:
-            node, _, part = status.name.partition(": ")
-            if node.lstrip("/") == self.profile.lstrip("/") and part:
-                light = Light(part, _LEVELS.get(status.level, "stale"), status.message)
-                self._statuses[part] = now, light
-
     def _report(self) -> None:
-        camera = Rate()
-        while not self._stop.wait(1.0):
-            try:
-                self._sink.lights(self._lights(camera.update(self._frames.count)))
-            except Exception:
-                _LOG.exception("the lights failed")
-
-    def _lights(self, rate: float) -> list[Light]:
-        newest, now = self._frames.newest(), time.monotonic()
-        age = now - newest.received if newest else float("inf")
-        if self._bad_image:
-            picture = Light("picture", "error", self._bad_image)
-        elif age > _STALE:
-            gone = "never came" if newest is None else f"none for {age:.0f} s"
-            picture = Light("picture", "stale", f"{self._image}: {gone}")
-        else:
-            picture = Light("picture", "ok", f"{self._image}: {rate:.1f} pictures a second")
-        fresh = [
-            light if now - at < _STALE else Light(light.name, "stale", "no news of the node")
-            for at, light in list(self._statuses.values())
-        ]
-        if not fresh:
-            fresh = [Light("node", "stale", f"no diagnostics of {self.profile}: is it running?")]
-        return [picture, *fresh]
+        report_lights(self._sink, self._lights.now, self._stop)
 
     def _add_objects(self, picture: Picture, prompts: Sequence[ObjectPrompt], goal: str) -> Any:
         request = AddObjects.Request(
             goal=goal,
             objects=[to_message(prompt) for prompt in prompts],
-            image=_image_message(picture),
+            image=image_message(picture),
         )
         return self._check(self._call(self._add, request))
 
@@ -347,9 +244,3 @@ class NodeBackend:
             code = error_word(getattr(response, "error_code", 0)) or "failed"
             raise Ending(code, str(response.message) or "the node refused it")
         return response
-
-
-def _image_message(picture: Picture) -> Image:
-    header = Header()
-    set_stamp(header, picture.stamp)
-    return from_array(picture.rgb, header)

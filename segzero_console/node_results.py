@@ -5,12 +5,14 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Point32
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from segzero.types import Box, ObjectPrompt, Point, SegmentedObject
 from segzero_console.frames import Picture
 from segzero_console.messages import Result, ShownObject
 from segzero_ros.client import state_name
+from segzero_ros.images.conversions import from_array
 from segzero_ros.msg import ObjectPrompt as ObjectPromptMessage
 from segzero_ros.msg import Segmentation
 from segzero_ros.msg import SegmentedObject as SegmentedObjectMessage
@@ -44,6 +46,13 @@ def stamp_ns(header: Header) -> int:
 def set_stamp(header: Header, stamp: int) -> None:
     """Write nanoseconds into a header."""
     header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
+
+
+def image_message(picture: Picture) -> Image:
+    """A picture as the node takes it."""
+    header = Header()
+    set_stamp(header, picture.stamp)
+    return from_array(picture.rgb, header)
 
 
 def error_word(code: int) -> str:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 
 from segzero.errors import BadImage
+from segzero_console.backend import Sink, error_text
 from segzero_console.frames import FrameStore, Picture
 from segzero_console.sources.source import EndOfSource, LiveSource, RecordedSource, SourceError
 
 _LOG = logging.getLogger(__name__)
-_RETRY = 1.0
+RETRY = 1.0
 """Seconds until a camera that is gone is opened again."""
 
 
@@ -20,19 +21,17 @@ class LivePlayer:
     Args:
         source: The camera.
         frames: Gets its pictures.
-        on_picture: Called with each picture.
+        sink: Gets them, too, and hears when they end and come back.
 
     Attributes:
         error: Why there are no pictures; empty while they come.
     """
 
-    def __init__(
-        self, source: LiveSource, frames: FrameStore, on_picture: Callable[[Picture], None]
-    ) -> None:
+    def __init__(self, source: LiveSource, frames: FrameStore, sink: Sink) -> None:
         self.error = ""
         self._source = source
         self._frames = frames
-        self._on_picture = on_picture
+        self._sink = sink
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="console-camera", daemon=True)
         self._thread.start()
@@ -48,20 +47,32 @@ class LivePlayer:
                 self._source.open()
                 self._read()
             except SourceError as error:
-                self.error = str(error)
-                self._stop.wait(_RETRY)
+                self._lose(str(error))
             except Exception as error:
-                _LOG.error("the source failed", exc_info=error)
-                self.error = f"the source failed: {error}"
-                self._stop.wait(_RETRY)
-        self._source.close()
+                self._sink.trouble("the source failed", error)
+                self._lose(f"the source failed: {error_text(error)}")
+            try:
+                self._source.close()
+            except Exception as error:
+                self._sink.trouble("the source can't be closed", error)
+
+    def _lose(self, error: str) -> None:
+        """Say why no pictures come, and wait until they may come again."""
+        if error != self.error:
+            _LOG.warning(error)
+            self._sink.notice("error", error)
+        self.error = error
+        self._stop.wait(RETRY)
 
     def _read(self) -> None:
         while not self._stop.is_set():
             read = self._source.read()
-            if read is not None:
+            if read is None:
+                continue
+            if self.error:
                 self.error = ""
-                self._on_picture(self._frames.put(*read))
+                self._sink.notice("ok", f"{self._source.info.name} gives pictures again")
+            self._sink.frame(self._frames.put(*read))
 
 
 class RecordedPlayer:
@@ -139,18 +150,16 @@ class RecordedPlayer:
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            self._source.open()
-            due = time.monotonic()
-            while not self._stop.is_set():
-                index = self._next(due)
-                due = max(due + 1 / self._source.rate, time.monotonic())
-                if index is not None:
-                    self._show(index)
-        except Exception as error:
-            _LOG.error("the source failed", exc_info=error)
-            self.error = f"the source failed: {error}"
-            self._on_error(self.error)
+        due = time.monotonic()
+        while not self._stop.is_set():
+            index = self._next(due)
+            due = max(due + 1 / self._source.rate, time.monotonic())
+            if index is None:
+                continue
+            try:
+                self._show(index)
+            except Exception as error:
+                self._skip(index, error)
         self._source.close()
 
     def _next(self, due: float) -> int | None:
@@ -174,11 +183,9 @@ class RecordedPlayer:
             with self._change:
                 self.playing = False
             self._on_change(self.index, False)
-            return
-        except BadImage as error:
-            self._on_error(str(error))
-            self.index = index
-            self._on_change(index, self.playing)
+            if index < self._source.info.length:
+                place = f"frame {index + 1} of {self._source.info.length}"
+                self._on_error(f"{place} can't be read: the video ends before it")
             return
         first = self._frames.count == 0
         if not first and index not in (self.index, self.index + 1):
@@ -188,10 +195,24 @@ class RecordedPlayer:
         self.index = index
         # No two frames share a stamp, and a frame has the same one each time that it is shown.
         stamp = round((index + 1) / self._source.rate * 1e9)
+        self.error = ""
         picture = self._frames.put(stamp, rgb, index)
         self._on_picture(picture)
         self._on_change(index, self.playing)
         self._wait_for(picture.number, self._stop)
+
+    def _skip(self, index: int, error: Exception) -> None:
+        """Say that a frame can't be shown; what plays goes on behind a bad picture."""
+        if not isinstance(error, BadImage):
+            _LOG.error("a frame can't be shown", exc_info=error)
+            with self._change:
+                self.playing = False
+        self.error = f"frame {index + 1} can't be shown: {error_text(error)}"
+        self._on_error(self.error)
+        if index not in (self.index, self.index + 1):
+            self._on_jump()
+        self.index = index
+        self._on_change(index, self.playing)
 
     def _show_again(self, index: int) -> None:
         newest = self._frames.newest()

@@ -3,12 +3,13 @@
 `questions.jsonl` has a line for each row; it is written last, so that every line has its files.
 """
 
+import contextlib
 import json
 import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,40 +77,68 @@ class RowWriter:
         clean_question(question)
         ids = _draw(masks, rgb.shape[:2])
         with self._lock:
-            (self.folder / "images").mkdir(parents=True, exist_ok=True)
-            number = self._next_number()
-            row: dict[str, Any] = {
-                "id": f"row-{number:06}",
-                "image": f"images/{self._picture(stamp, rgb, number)}",
-                "text": question.strip(),
-                "ids": list(range(1, len(masks) + 1)),
-            }
-            if masks:
-                (self.folder / "masks").mkdir(exist_ok=True)
-                row["mask"] = f"masks/{number:06}.png"
-                with written_whole(self.folder / row["mask"]) as partial:
-                    Image.fromarray(ids).save(partial)
-            self._append(json.dumps(row, ensure_ascii=False) + "\n")
+            made: list[Path] = []
+            try:
+                row = self._write(stamp, rgb, question, ids if masks else None, made)
+                row["ids"] = list(range(1, len(masks) + 1))
+                self._append(json.dumps(row, ensure_ascii=False) + "\n")
+            except BaseException:
+                self._forget(stamp, made)
+                raise
             self._count += 1
             return self._count
 
-    def _picture(self, stamp: int, rgb: NDArray[np.uint8], number: int) -> str:
-        """The name of the picture's file, which is written if it is new."""
+    def _write(
+        self,
+        stamp: int,
+        rgb: NDArray[np.uint8],
+        question: str,
+        ids: NDArray[np.uint8] | None,
+        made: list[Path],
+    ) -> dict[str, Any]:
+        """Write picture and mask, and note them in `made`; returns the row."""
+        images, number = self.folder / "images", self._next_number()
+        images.mkdir(parents=True, exist_ok=True)
         name = self._pictures.get(stamp)
         if name is None:
             name = f"{number:06}.png"
-            write_picture(self.folder / "images" / name, rgb)
+            made.append(images / name)
+            write_picture(images / name, rgb)
             self._pictures[stamp] = name
             while len(self._pictures) > _KNOWN_PICTURES:
                 del self._pictures[next(iter(self._pictures))]
-        return name
+        row = {"id": f"row-{number:06}", "image": f"images/{name}", "text": question.strip()}
+        if ids is not None:
+            row["mask"] = f"masks/{number:06}.png"
+            made.append(self.folder / row["mask"])
+            made[-1].parent.mkdir(exist_ok=True)
+            with written_whole(made[-1]) as partial:
+                Image.fromarray(ids).save(partial)
+        return row
+
+    def _forget(self, stamp: int, made: Sequence[Path]) -> None:
+        """Remove the files of a row that could not be saved: on a full disk, they take room."""
+        for file in made:
+            with contextlib.suppress(OSError):
+                file.unlink()
+            if self._pictures.get(stamp) == file.name and file.parent.name == "images":
+                del self._pictures[stamp]
 
     def _append(self, line: str) -> None:
+        """Add a line, or leave the file as it is."""
         file = self.folder / "questions.jsonl"
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(line)
-            lines.flush()
-            os.fsync(lines.fileno())
+        before = file.stat().st_size if file.exists() else 0
+        try:
+            with file.open("ab+") as lines:
+                if before and _last_byte(lines) != b"\n":
+                    lines.write(b"\n")  # an editor left it out
+                lines.write(line.encode())
+                lines.flush()
+                os.fsync(lines.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.truncate(file, before)
+            raise
 
     def _read_count(self) -> int:
         try:
@@ -123,6 +152,11 @@ class RowWriter:
         folders = (self.folder / "images", self.folder / "masks")
         used = [int(f.stem) for d in folders for f in d.glob("[0-9]*.png") if f.stem.isdecimal()]
         return max([self._count, *used]) + 1
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
 
 
 def _draw(masks: Sequence[NDArray[np.bool_]], shape: tuple[int, ...]) -> NDArray[np.uint8]:

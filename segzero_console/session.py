@@ -3,32 +3,35 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.checks import check_image, check_prompt
-from segzero.errors import BadPrompt, BadQuestion, SegZeroError
+from segzero.checks import check_image
+from segzero.errors import BadQuestion, SegZeroError
 from segzero.pictures import decode, to_rgb, upright
 from segzero.reasoning.prompts import clean_question
-from segzero.types import ObjectPrompt
-from segzero_console import export, requests
-from segzero_console.backend import Backend, Ending, Question, Unavailable, error_code
+from segzero_console import corrections, export, requests
+from segzero_console.backend import (
+    Backend,
+    Ending,
+    Question,
+    Unavailable,
+    error_code,
+    error_text,
+)
 from segzero_console.carrying import Carrying
 from segzero_console.downloads import Download, Downloads
 from segzero_console.frames import Picture
 from segzero_console.hub import Hub
-from segzero_console.messages import Result, ShownObject, pack_result
-from segzero_console.requests import BadRequest, PromptedObject, Request
+from segzero_console.requests import BadRequest, Request
 from segzero_console.rows import RowWriter
-from segzero_console.tracks import draw_ids
 from segzero_console.viewers import Viewer
 
 _LOG = logging.getLogger(__name__)
 _ORDERED = (requests.Ask, requests.AskPicture, requests.Cancel, requests.Clear, requests.Remove)
 """Requests that are done in the order in which they came."""
+_ENDING = (requests.Cancel, requests.Clear)
 MAX_TASKS = 8
 """Requests of one browser that are worked on at once."""
 MAX_PICTURE_PIXELS = 24_000_000
@@ -74,11 +77,16 @@ class Session:
             if isinstance(request, requests.Seen):
                 self._viewer.see(request.stamp)
                 return
-            if len(self._tasks) >= MAX_TASKS:
+            # What ends something is not refused because of what it shall end.
+            most = 2 * MAX_TASKS if isinstance(request, _ENDING) else MAX_TASKS
+            if len(self._tasks) >= most:
                 self._fail(request.request, "busy", "too much at once: wait for what is under way")
                 return
         except BadRequest as error:
             self._fail(error.request, "bad_request", str(error))
+            return
+        except Exception as error:
+            self._hub.trouble("a message of a page can't be read", error)
             return
         task = asyncio.get_running_loop().create_task(self._do(request))
         self._tasks.add(task)
@@ -100,10 +108,10 @@ class Session:
             self._fail(request.request, "bad_request", str(error))
         except (SegZeroError, OSError) as error:
             code = "failed" if isinstance(error, OSError) else error_code(error)
-            self._fail(request.request, "failed" if code == "model" else code, str(error))
+            self._fail(request.request, "failed" if code == "model" else code, error_text(error))
         except Exception as error:
             _LOG.exception("a request could not be done")
-            self._fail(request.request, "failed", f"{type(error).__name__}: {error}")
+            self._fail(request.request, "failed", error_text(error))
 
     async def _dispatch(self, request: Request) -> None:
         backend = self._backend
@@ -126,8 +134,8 @@ class Session:
                 picture = self._find(request.stamp)
                 if not picture.number:
                     raise Unavailable("a picture that was dropped in is no frame to follow from")
-                prompts = _prompts(request.objects, picture)
-                await asyncio.to_thread(backend.follow, picture, prompts, request.goal)
+                prompts = corrections.read_prompts(request.objects, picture)
+                await self._hub.draw(backend.follow, picture, prompts, request.goal)
             case requests.Save():
                 await self._save(request)
             case requests.Carry():
@@ -175,55 +183,22 @@ class Session:
 
     async def _refine(self, request: requests.Refine) -> None:
         picture = self._find(request.stamp)
-        prompts = _prompts(request.objects, picture)
-        objects = await asyncio.to_thread(self._backend.segment, picture, prompts)
-        numbered = [replace(item, id=place) for place, item in enumerate(objects, start=1)]
-        result = Result(
-            stamp=picture.stamp,
-            state="answered",
-            request=request.request,
-            objects=tuple(
-                ShownObject(
-                    item.id,
-                    0,
-                    "",
-                    item.label,
-                    (item.box.x1, item.box.y1, item.box.x2, item.box.y2),
-                    item.score,
-                )
-                for item in numbered
-            ),
-            mask=draw_ids(numbered, picture.size),
+        objects = request.objects
+        corrections.read_prompts(objects, picture)  # errors are told before the models are there
+        self._viewer.tell(
+            await self._hub.draw(corrections.draw, self._backend, request.request, picture, objects)
         )
-        self._viewer.tell(await asyncio.to_thread(pack_result, result, "refined"))
 
     async def _save(self, request: requests.Save) -> None:
-        picture = self._find(request.stamp)
+        picture, rows = self._find(request.stamp), self._rows
         _check_question(request.question)
-        masks = await asyncio.to_thread(self._masks, picture, request.objects)
-        rows = await asyncio.to_thread(
-            self._rows.save, picture.stamp, picture.rgb, request.question, masks
+        masks = await self._hub.draw(
+            corrections.masks_of, self._backend, self._hub.results, picture, request.objects
         )
-        self._tell_saved(request.request, rows)
-
-    def _masks(
-        self, picture: Picture, objects: Sequence[PromptedObject]
-    ) -> list[NDArray[np.bool_]]:
-        """The mask of each object: drawn as it is shown, or as it was found."""
-        shown = [item.prompt for item in objects if item.prompt]
-        _check_prompts(shown, picture)
-        drawn = iter(self._backend.segment(picture, shown) if shown else ())
-        stored = self._hub.results.find(picture.stamp)
-        known = [item.id for item in stored.result.objects if not item.lost] if stored else []
-        masks = []
-        for item in objects:
-            if item.prompt:
-                masks.append(next(drawn).mask)
-            elif stored and item.id in known:
-                masks += stored.masks([item.id])
-            else:
-                raise BadPrompt(f"there is no object {item.id} in that frame")
-        return masks
+        count = await asyncio.to_thread(
+            rows.save, picture.stamp, picture.rgb, request.question, masks
+        )
+        self._tell_saved(request.request, count)
 
     def _carry(self, request: requests.Carry) -> None:
         if not request.every:
@@ -236,12 +211,25 @@ class Session:
             request.question,
             request.every,
             lambda rows: self._hub.call(self._tell_saved, request.request, rows),
+            lambda error: self._hub.call(self._tell_not_saved, request.request, error),
         )
 
-    def _tell_saved(self, request: str, rows: int) -> None:
-        self._viewer.tell(
-            {"type": "saved", "request": request, "rows": rows, "folder": str(self._rows.folder)}
+    def _tell_saved(self, request: str, rows: int, more: bool = True) -> None:
+        """Tell that a row was saved; `more` is false where carrying ended because none can be."""
+        folder = str(self._rows.folder)
+        saved = {"type": "saved", "request": request, "rows": rows, "folder": folder, "more": more}
+        self._viewer.tell(saved)
+
+    def _tell_not_saved(self, request: str, error: Exception) -> None:
+        """Tell all pages that carrying ended: nobody may look at the one that began it."""
+        _LOG.error("saving followed frames ended", exc_info=error)
+        rows = self._rows.count
+        self._hub.notice(
+            "error",
+            f"saving followed frames ended: {error_text(error)}. {rows} rows are in "
+            f"{self._rows.folder}: make room, then start saving again",
         )
+        self._tell_saved(request, rows, more=False)
 
     async def _export(self, request: requests.Export) -> None:
         if request.what == "mp4":
@@ -289,19 +277,6 @@ class Session:
 
     def _fail(self, request: str, code: str, text: str) -> None:
         self._viewer.tell({"type": "error", "request": request, "code": code, "text": text})
-
-
-def _prompts(objects: Sequence[PromptedObject], picture: Picture) -> list[ObjectPrompt]:
-    prompts = [item.prompt for item in objects if item.prompt]
-    if len(prompts) < len(objects):
-        raise BadPrompt("an object needs a box or points here")
-    _check_prompts(prompts, picture)
-    return prompts
-
-
-def _check_prompts(prompts: Sequence[ObjectPrompt], picture: Picture) -> None:
-    for place, prompt in enumerate(prompts, start=1):
-        check_prompt(place, prompt, picture.size)
 
 
 def _check_question(question: str) -> None:

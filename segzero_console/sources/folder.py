@@ -37,9 +37,6 @@ class FolderSource:
         self.info = SourceInfo("folder", path.resolve().name, live=False, length=len(self.files))
         self.rate = 2.0
 
-    def open(self) -> None:
-        """Do nothing: files are opened when they are read."""
-
     def read(self, index: int) -> NDArray[np.uint8]:
         """Read a picture.
 

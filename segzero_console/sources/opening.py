@@ -23,7 +23,7 @@ def open_source(name: str, seed: int | None = None) -> LiveSource | RecordedSour
     if seed is not None:
         raise SourceError("only the tabletop has a seed")
     if name.isascii() and name.isdigit():
-        return WebcamSource(int(name))
+        return WebcamSource(Path(f"/dev/video{int(name)}"))
     path = Path(name)
     if path.is_dir():
         return FolderSource(path)

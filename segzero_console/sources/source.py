@@ -45,15 +45,11 @@ class LiveSource(Protocol):
 
 
 class RecordedSource(Protocol):
-    """A video or folder. All calls come from one thread, which also opens it."""
+    """A video or folder, open from the beginning. All calls come from one thread."""
 
     info: SourceInfo
     rate: float
     """Pictures per second when it plays."""
-
-    def open(self) -> None:
-        """Get ready; raises SourceError."""
-        ...
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Return (H, W, 3) uint8 RGB of a picture.

@@ -36,9 +36,6 @@ class VideoSource:
         self.rate = rate if 0 < rate < 1000 else 30.0
         self._next = 0
 
-    def open(self) -> None:
-        """Do nothing: it is open."""
-
     def read(self, index: int) -> NDArray[np.uint8]:
         """Decode a frame.
 

@@ -1,6 +1,8 @@
 """A webcam, by OpenCV."""
 
+import os
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,23 +16,33 @@ class WebcamSource:
     """A camera of this machine; one that is unplugged may come back.
 
     Args:
-        number: As in /dev/video0.
+        device: As /dev/video0.
+        backend: OpenCV's reader of it.
     """
 
-    def __init__(self, number: int) -> None:
-        self.info = SourceInfo("webcam", f"webcam {number}", live=True)
+    def __init__(self, device: Path, backend: int = cv2.CAP_V4L2) -> None:
+        self.info = SourceInfo("webcam", f"webcam {device}", live=True)
         self.rate = 30.0
-        self._number = number
+        self._device = device
+        self._backend = backend
         self._capture: cv2.VideoCapture | None = None
         self._index = -1
 
     def open(self) -> None:
         """Open the camera; raises SourceError."""
-        capture = cv2.VideoCapture(self._number)
+        device = self._device
+        if not device.exists():
+            there = ", ".join(sorted(map(str, device.parent.glob("video*")))) or "none"
+            raise SourceError(
+                f"there is no {device}: plug the webcam in, or name another one (there: {there})"
+            )
+        if not os.access(device, os.R_OK | os.W_OK):
+            raise SourceError(f"this user may not read {device}: add it to the group `video`")
+        capture = cv2.VideoCapture(str(device), self._backend)
         if not capture.isOpened():
             raise SourceError(
-                f"can't open webcam {self._number}: is it plugged in, is another program using it, "
-                "may this user read /dev/video*?"
+                f"can't open {device}: another program uses it, or it gives no pictures (many "
+                "webcams have two numbers: try the other one)"
             )
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self.rate = capture.get(cv2.CAP_PROP_FPS) or self.rate
@@ -41,8 +53,7 @@ class WebcamSource:
         assert self._capture is not None
         there, bgr = self._capture.read()
         if not there:
-            self.close()
-            raise SourceError(f"webcam {self._number} gives no pictures any more")
+            raise SourceError(f"{self._device} gives no pictures any more: is it still plugged in?")
         self._index += 1
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return time.time_ns(), rgb, self._index

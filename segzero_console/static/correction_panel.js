@@ -80,7 +80,7 @@ export class CorrectionPanel {
     byId("stage").classList.add("correcting");
     byId("stage").focus();
     say("Correcting: click the object, or move a cross with the arrow keys and press enter.");
-    this.#found = await decodeMask(frame.result);
+    this.#found = await decodeMask(frame.result).catch(tellBadMask);
     if (this.#frame === frame) this.#show();
   }
 
@@ -154,11 +154,12 @@ export class CorrectionPanel {
   async refined(message) {
     if (!this.#pending || message.request !== this.#pending.request) return;
     const { keys } = this.#pending;
-    const mask = await decodeIds(message.parts[0]);
+    const mask = await decodeIds(message.parts[0]).catch(tellBadMask);
     if (!this.#pending || message.request !== this.#pending.request) return;
+    if (mask === null) return this.#settle();
     const boxes = new Map(message.objects.map((item) => [keys[item.id - 1], item.box]));
     this.#refined = { ...mask, keys, boxes };
-    this.#settle();
+    return this.#settle();
   }
 
   /** A request failed; returns whether it was one of this panel. */
@@ -260,4 +261,9 @@ export class CorrectionPanel {
     const cursor = this.#pointer.cursor();
     if (cursor) drawCursor(marks, cursor);
   }
+}
+
+function tellBadMask(error) {
+  notify("error", `The masks can't be read: ${error.message}`);
+  return null;
 }

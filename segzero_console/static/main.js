@@ -61,6 +61,11 @@ byId("cancel").addEventListener("click", cancel);
 byId("clear-all").addEventListener("click", () => stop(null));
 byId("carry").addEventListener("click", toggleCarrying);
 listenForPictures();
+// What nothing else tells: a fault of this page must not look as if it waited.
+addEventListener("error", ({ message }) => notify("error", `This page failed: ${message}`));
+addEventListener("unhandledrejection", ({ reason }) => {
+  notify("error", `This page failed: ${reason?.message ?? reason}`);
+});
 
 function receive(message) {
   const handlers = {
@@ -69,7 +74,10 @@ function receive(message) {
     result: takeResult,
     thinking: thinking.think,
     ended: endQuestion,
-    lights: ({ lights }) => showLights(lights),
+    lights: ({ lights }) => {
+      showLights(lights);
+      stage.explain(lights);
+    },
     refined: (refined) => correction.refined(refined),
     saved: showSaved,
     download,
@@ -178,6 +186,7 @@ function showError({ request, text }) {
   }
   correction.failed(request);
   endWaiting(request || "none");
+  if (request && request === carried?.request) showCarrying(null);
   notify("error", text);
 }
 
@@ -219,6 +228,7 @@ function cancel() {
 function stop(goal) {
   if (!send(goal === null ? { type: "clear", goal } : { type: "stop", goal })) return;
   goals.cleared(goal);
+  if (carried && (goal === null || goal === carried.goal)) showCarrying(null);
   view.dropMasks();
   say(goal === null ? "All goals are stopped." : `${nameOf(goal)} is stopped.`);
 }
@@ -276,8 +286,10 @@ function showCarrying(goal) {
 }
 
 function showSaved(message) {
-  if (message.request === carried?.request) byId("carried").textContent = `${message.rows} rows`;
-  else correction.saved(message);
+  if (message.request !== carried?.request) return correction.saved(message);
+  byId("carried").textContent = `${message.rows} rows`;
+  if (!message.more) showCarrying(null);
+  return undefined;
 }
 
 function listenForPictures() {

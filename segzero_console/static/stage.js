@@ -57,6 +57,13 @@ export class Stage {
     if (this.#shown.frame) this.#drawOver(this.#shown);
   }
 
+  /** Say why there is no picture yet: the light of the source knows. */
+  explain(lights) {
+    const source = lights.find(({ name }) => name === "source" || name === "picture");
+    const isBad = source && source.level !== "ok";
+    byId("empty").textContent = isBad ? `No picture yet: ${source.text}` : "No picture yet";
+  }
+
   /** Draw boxes, names and points again. */
   drawMarks() {
     const { frame, result } = this.#shown;

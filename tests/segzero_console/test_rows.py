@@ -1,6 +1,7 @@
 """Saved corrections are rows that `prepare folder` reads."""
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,29 @@ def test_an_object_without_a_pixel_is_no_row(tmp_path: Path, masks: list) -> Non
 def test_a_row_needs_a_question(tmp_path: Path, question: str) -> None:
     with pytest.raises(BadQuestion):
         RowWriter(tmp_path).save(1, PICTURE, question, [LEFT])
+
+
+def test_a_full_disk_leaves_whole_rows_and_no_other_files(tmp_path: Path) -> None:
+    rows, lines = RowWriter(tmp_path), tmp_path / "questions.jsonl"
+    grey = np.full_like(PICTURE, 9)
+    for stamp in range(1, 21):
+        rows.save(stamp, grey, "a cup", [LEFT])
+    whole, files = lines.read_bytes(), sorted(tmp_path.rglob("*"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))  # the line ends in it
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            rows.save(21, grey, "a cup", [LEFT])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (lines.read_bytes(), sorted(tmp_path.rglob("*"))) == (whole, files)
+    assert rows.save(21, grey, "a cup", [LEFT]) == 21
+    assert folder.items(tmp_path)[1] == []
+
+
+def test_a_line_that_an_editor_left_open_is_ended(tmp_path: Path) -> None:
+    RowWriter(tmp_path).save(1, PICTURE, "a", [LEFT])
+    lines = tmp_path / "questions.jsonl"
+    lines.write_text(lines.read_text().rstrip())
+    RowWriter(tmp_path).save(2, PICTURE, "b", [LEFT])
+    assert [json.loads(line)["text"] for line in lines.open()] == ["a", "b"]

@@ -1,6 +1,7 @@
 """Pictures come in their order, from where the user says."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 
 from segzero.errors import BadImage
+from segzero_console import player
 from segzero_console.frames import CATCH_UP, MAX_KEPT, FrameStore, Picture
-from segzero_console.player import RecordedPlayer
+from segzero_console.player import LivePlayer, RecordedPlayer
 from segzero_console.sources.folder import FolderSource
 from segzero_console.sources.opening import open_source
 from segzero_console.sources.source import EndOfSource, SourceError
 from segzero_console.sources.video import VideoSource
+from segzero_console.sources.webcam import WebcamSource
 
 DEADLINE = 20.0
 
@@ -77,6 +80,7 @@ class Show:
 
     def __init__(self, video: Path, playing: bool) -> None:
         self.shown: list[int] = []
+        self.told: list[str] = []
         self.jumps = 0
         self.change = threading.Condition()
         self.player = RecordedPlayer(
@@ -86,7 +90,7 @@ class Show:
             on_change=lambda index, playing: None,
             on_jump=self.on_jump,
             wait_for=lambda number, stop: None,
-            on_error=lambda text: None,
+            on_error=self.on_error,
             playing=playing,
         )
 
@@ -97,6 +101,11 @@ class Show:
 
     def on_jump(self) -> None:
         self.jumps += 1
+
+    def on_error(self, text: str) -> None:
+        with self.change:
+            self.told.append(text)
+            self.change.notify_all()
 
     def wait(self, shown: list[int]) -> None:
         with self.change:
@@ -150,3 +159,84 @@ def test_a_history_of_any_length_is_short_and_evenly_spread(count: int) -> None:
     assert 0 < len(stamps) <= 2 * CATCH_UP
     assert len(set(np.diff(stamps))) == 1
     assert frames.release(history) == []
+
+
+class Said:
+    """A sink that notes the notices of a camera and counts its pictures."""
+
+    def __init__(self) -> None:
+        self.change = threading.Condition()
+        self.notices: list[tuple[str, str]] = []
+        self.pictures = 0
+
+    def notice(self, level: str, text: str) -> None:
+        with self.change:
+            self.notices.append((level, text))
+            self.change.notify_all()
+
+    def frame(self, picture: Picture) -> None:
+        with self.change:
+            self.pictures += 1
+            self.change.notify_all()
+
+    def wait(self, right: Callable[[], bool]) -> None:
+        with self.change:
+            assert self.change.wait_for(right, DEADLINE), self.notices
+
+
+def test_a_webcam_that_is_unplugged_is_told_and_comes_back(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video in the device's place is read by the same reader, and ends as an unplugged one."""
+    monkeypatch.setattr(player, "RETRY", 0.05)
+    device, said = tmp_path / "video7", Said()
+    source = WebcamSource(device, cv2.CAP_FFMPEG)
+    running = LivePlayer(source, FrameStore(), said)  # type: ignore[arg-type]
+    said.wait(lambda: len(said.notices) == 1)
+    assert said.notices[0][1].startswith(f"there is no {device}: plug the webcam in")
+    device.symlink_to(video)
+    said.wait(lambda: said.pictures >= 40)
+    device.unlink()
+    said.wait(lambda: "there is no" in said.notices[-1][1])
+    device.symlink_to(video)
+    before = said.pictures
+    said.wait(lambda: said.pictures > before)
+    running.close()
+    texts = [text for _, text in said.notices]
+    assert f"webcam {device} gives pictures again" in texts
+    assert f"{device} gives no pictures any more: is it still plugged in?" in texts
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda device: None, "there is no .*video3: plug the webcam in.*there: none"),
+        (lambda device: (device.parent / "video1").touch(), "there: .*video1"),
+        (lambda device: device.write_text("no video"), "can't open .*video3: another program"),
+    ],
+)
+def test_a_webcam_that_gives_no_pictures_is_named_with_what_to_do(
+    tmp_path: Path, make: Callable[[Path], object], reason: str
+) -> None:
+    make(tmp_path / "video3")
+    with pytest.raises(SourceError, match=reason):
+        WebcamSource(tmp_path / "video3").open()
+
+
+def test_a_number_is_the_webcam_of_that_device() -> None:
+    assert open_source("0").info.name == "webcam /dev/video0"
+    assert open_source("12").info.name == "webcam /dev/video12"
+
+
+def test_a_video_that_is_cut_off_says_where(tmp_path: Path, video: Path) -> None:
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    show = Show(cut, playing=False)
+    show.wait([0])
+    show.player.seek(30)
+    with show.change:
+        assert show.change.wait_for(lambda: bool(show.told), DEADLINE)
+    assert "frame 31 of 40 can't be read" in show.told[0]
+    show.player.seek(5)
+    show.wait([0, 5])
+    show.player.close()
