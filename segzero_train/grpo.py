@@ -5,17 +5,14 @@ with a run that was interrupted. Launched by `accelerate launch`, it trains on m
 DeepSpeed if the launch configuration says so.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from segzero.terminal import escape_unprintable
-from segzero_train.recipe import GrpoOptions, read_recipe
-from segzero_train.shipped import find_deepspeed_file
+from segzero_train.recipe import GrpoOptions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,21 +28,9 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     escape_unprintable()
-    from segzero_train.training.checkpointing import reported, train_to_end
-    from segzero_train.training.launching import join_processes
+    from segzero_train.training.launching import run_training
 
-    # TRL counts its users over the network; a training server needn't be counted.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from trl import GRPOConfig
-
-    with reported() as outcome:
-        find_deepspeed_file()
-        words = join_processes(sys.argv[1:] if arguments is None else arguments)
-        options, config = read_recipe((GrpoOptions, GRPOConfig), words)
-        outcome.folder = Path(str(config.output_dir))
-        trainer = build_trainer(options, config)
-        outcome.stopped = train_to_end(trainer, (options, config))
-    return outcome.status
+    return run_training(GrpoOptions, "GRPOConfig", build_trainer, arguments)
 
 
 def build_trainer(options: GrpoOptions, config: "GRPOConfig") -> "SegZeroGRPOTrainer":

@@ -10,18 +10,15 @@ place of the solution: the tabletop has one, on the demo's own grid of coordinat
 the profile's.
 """
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segzero.reasoning.answers import format_answer
 from segzero.terminal import escape_unprintable
 from segzero_train.errors import BadData, BadRecipe
-from segzero_train.recipe import SftOptions, read_recipe
-from segzero_train.shipped import find_deepspeed_file
+from segzero_train.recipe import SftOptions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,21 +31,9 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     escape_unprintable()
-    from segzero_train.training.checkpointing import reported, train_to_end
-    from segzero_train.training.launching import join_processes
+    from segzero_train.training.launching import run_training
 
-    # TRL counts its users over the network; a training server needn't be counted.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from trl import SFTConfig
-
-    with reported() as outcome:
-        find_deepspeed_file()
-        words = join_processes(sys.argv[1:] if arguments is None else arguments)
-        options, config = read_recipe((SftOptions, SFTConfig), words)
-        outcome.folder = Path(str(config.output_dir))
-        trainer = build_trainer(options, config)
-        outcome.stopped = train_to_end(trainer, (options, config))
-    return outcome.status
+    return run_training(SftOptions, "SFTConfig", build_trainer, arguments)
 
 
 def build_trainer(options: SftOptions, config: "SFTConfig") -> "SegZeroSFTTrainer":
