@@ -206,6 +206,8 @@ def resized(mask: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> I
 BLENDED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "OpenCV's default, halved": lambda ids: cv2.resize(ids, (64, 48)),
     "OpenCV's default, enlarged": lambda ids: cv2.resize(ids, (840, 840)),
+    "enlarged three times": lambda ids: cv2.resize(ids, None, fx=3, fy=3),
+    "enlarged ten times": lambda ids: cv2.resize(ids, None, fx=10, fy=10),
     "by area": lambda ids: cv2.resize(ids, (77, 53), interpolation=cv2.INTER_AREA),
     "bicubic": lambda ids: cv2.resize(ids, (170, 131), interpolation=cv2.INTER_CUBIC),
     "Pillow's bilinear": lambda ids: np.asarray(
