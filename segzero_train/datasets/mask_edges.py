@@ -11,7 +11,8 @@ Raw = NDArray[np.uint8] | NDArray[np.uint16]
 
 _BLENDED = 0.15
 """Share of blended pixels along the objects' edges. Of 3000 drawn masks one had more, none of them
-resized, and none of 4200 masks of tabletops; after resizing by a blend the median was 0.2 and more."""
+resized, and none of 4200 masks of tabletops. After resizing by a blend the median was 0.2 and
+more."""
 _FEWEST_BLENDED = 6
 _SMALLEST = 64
 """Pixels of the shorter side below which objects are too small to be told from rims."""
