@@ -53,7 +53,7 @@ _FREE = frozenset(
 )
 
 _PATIENCE = 10.0
-"""Seconds that a later process waits for the launcher."""
+"""Seconds that the first process of another machine waits for the launcher; later ones twice."""
 
 
 def train_to_end(trainer: Any, recipe: Sequence[Any]) -> Reason:
@@ -210,7 +210,7 @@ class Outcome:
 def reported() -> Iterator[Outcome]:
     """Turn what ends a training command early into one line and an exit status.
 
-    Of several processes that fail together, only the first one says it.
+    Of several processes that fail together, only the first one of each machine says it.
 
     Yields:
         The outcome; complete after the block.
@@ -247,13 +247,14 @@ def reported() -> Iterator[Outcome]:
 def _first_speaks() -> Iterator[None]:
     """Hold an error of a later process back until the launcher has ended this process.
 
-    It ends all as soon as one has failed. If this one lives on, it alone failed, and speaks.
+    It ends all as soon as one has failed, but on its own machine alone. If this one lives on, it
+    alone failed, and speaks.
     """
     try:
         yield
     except Exception:
         if int(os.environ.get("RANK", "0")):
-            time.sleep(_PATIENCE)
+            time.sleep(2 * _PATIENCE if int(os.environ.get("LOCAL_RANK", "0")) else _PATIENCE)
         raise
 
 
