@@ -21,11 +21,15 @@ Kind = Literal["reasoner", "adapter", "segmenter", "other"]
 
 _LONGEST_CARD = 200_000
 _FAMILIES = {
+    "qwen2_vl": ("Qwen2-VL", "relative_1000"),
     "qwen2_5_vl": ("Qwen2.5-VL", "absolute_pixels"),
     "qwen3_vl": ("Qwen3-VL", "relative_1000"),
 }
 """Name, and what the numbers of the untrained model count."""
 _SIZES = {
+    ("qwen2_vl", 1536): "2B",
+    ("qwen2_vl", 3584): "7B",
+    ("qwen2_vl", 8192): "72B",
     ("qwen2_5_vl", 2048): "3B",
     ("qwen2_5_vl", 3584): "7B",
     ("qwen2_5_vl", 5120): "32B",

@@ -77,6 +77,16 @@ def test_the_family_tells_coordinates_and_with_them_the_profile(tmp_path: Path) 
     assert report.profiles == ("qwen3-vl-8b",)
 
 
+def test_a_base_whose_profile_is_for_training_fits_none_before(tmp_path: Path) -> None:
+    folder = checkpoint(
+        tmp_path / "Qwen2-VL-2B-Instruct", {"model_type": "qwen2_vl", "hidden_size": 1536}
+    )
+    report = check_checkpoint(folder)
+    assert report.model == "Qwen2-VL 2B"
+    assert report.settings["coordinates"].value == "relative_1000"  # its profile trains pixels
+    assert report.profiles == ()
+
+
 @pytest.mark.parametrize("card", ["", "# a model", "Trained like Seg-Zero and VisionReasoner."])
 def test_what_no_file_tells_is_unknown(tmp_path: Path, card: str) -> None:
     report = check_checkpoint(checkpoint(tmp_path / "x", README_md=card))
