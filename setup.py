@@ -113,7 +113,7 @@ setup(
         "accelerate>=1.15,<2",  # transformers loads straight to a GPU with it
         "httpx2>=2.16,<3",
         "huggingface-hub>=1.31,<3",
-        "numpy>=2.4,<3",
+        "numpy>=2.3,<3",  # vLLM 0.33 asks for less than 2.4
         "opencv-python-headless>=5,<6",
         "pillow>=13,<14",
         "pyyaml>=6,<7",
