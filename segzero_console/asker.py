@@ -12,11 +12,12 @@ from segzero.pipeline import SegZero
 from segzero.reasoning.thinking import ThinkingStream
 from segzero.segmentation.matching import match_masks
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
+from segzero.tracks import Track, TrackIds
 from segzero_console.backend import Ending, Question, Sink, error_code, error_text
 from segzero_console.follower import Followed, Follower
 from segzero_console.frames import CATCH_UP, FrameStore, History, Picture
 from segzero_console.messages import Ended, Result, State
-from segzero_console.tracks import Track, TrackIds, draw_ids, shown
+from segzero_console.tracks import draw_ids, shown
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
@@ -264,7 +265,7 @@ class Asker:
         matches = match_masks([item.mask for item in new], [item.mask for item in known])
         kept = [None if match is None else known[match].id for match in matches]
         labels = [item.label or job.question.text for item in new]
-        job.tracks += self._ids.assign(job.question.goal, labels, kept)
+        job.tracks += filter(None, self._ids.assign(job.question.goal, labels, kept))
         return tuple(
             replace(item, id=track.id) for item, track in zip(objects, job.tracks, strict=False)
         )

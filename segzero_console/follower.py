@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from segzero.tracks import Track, TrackIds
 from segzero.types import TrackedObject
 from segzero_console.backend import Ending, FollowedGoal, Sink, error_code, error_text
 from segzero_console.frames import FrameStore, Picture
 from segzero_console.messages import Result
-from segzero_console.tracks import Track, TrackIds, draw_ids, shown
+from segzero_console.tracks import draw_ids, shown
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker

@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 from segzero.errors import Cancelled, SegZeroError
 from segzero.pipeline import SegZero
+from segzero.rates import Rate
 from segzero.reasoning.prompts import clean_question
+from segzero.tracks import TrackIds
 from segzero.types import ObjectPrompt, SegmentedObject
 from segzero_console.asker import Asker
 from segzero_console.backend import (
@@ -24,9 +26,8 @@ from segzero_console.frames import FrameStore, Picture
 from segzero_console.lights import report_lights
 from segzero_console.messages import Light, Result, SourceInfo
 from segzero_console.player import LivePlayer, RecordedPlayer
-from segzero_console.rates import Rate
 from segzero_console.sources.source import LiveSource, RecordedSource
-from segzero_console.tracks import TrackIds, draw_ids, shown
+from segzero_console.tracks import draw_ids, shown
 
 _LOADING = 5.0
 """Seconds for the models' loading to end when the server ends."""
@@ -146,7 +147,7 @@ class LocalBackend:
         with self._drawing, self._share_cores():
             objects = segzero.segment(picture.rgb, prompts)
             labels = [item.label or goal or "shown" for item in objects]
-            tracks = self._ids.assign(goal, labels, [None] * len(objects))
+            tracks = [*filter(None, self._ids.assign(goal, labels, [None] * len(objects)))]
             found = tuple(
                 SegmentedObject(t.id, o.box, o.points, o.mask, o.score, t.label)
                 for t, o in zip(tracks, objects, strict=True)

@@ -4,9 +4,9 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+from segzero.rates import Rate
 from segzero_console.frames import FrameStore
 from segzero_console.messages import Level, Light
-from segzero_console.rates import Rate
 
 _STALE = 3.0
 _LEVELS: dict[bytes, Level] = {

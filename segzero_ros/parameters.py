@@ -185,6 +185,11 @@ class Parameters:
         read_only=True,
     )
 
+    @property
+    def max_id(self) -> int:
+        """The highest id of an object that the mask's encoding holds."""
+        return {"mono8": 255, "mono16": 65535}[self.mask_encoding]
+
 
 def declare(node: Node, kind: type) -> None:
     """Declare every field of a dataclass as a parameter with its descriptor.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from std_msgs.msg import Header
 
 from segzero.errors import SegZeroError
+from segzero.tracks import Track
 from segzero.types import ObjectPrompt, SegmentedObject, TrackedObject
 from segzero_ros.images.frames import Frame, History
 from segzero_ros.msg import Segmentation
@@ -38,23 +39,6 @@ class Replaced(Stopped):
 
 class GoalCancelled(Stopped):
     """The action goal of the query was cancelled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What an object keeps as long as it is followed.
-
-    Attributes:
-        id: Its value in the mask.
-        track_id: Counts the objects of the node's life, from 1.
-        goal: Name of the goal that it was found for.
-        label: A short name.
-    """
-
-    id: int
-    track_id: int
-    goal: str
-    label: str
 
 
 @dataclass(slots=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segzero.pipeline import SegZero
+from segzero.tracks import Track, TrackIds
 from segzero.types import TrackedObject
 from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame, LatestFrame
@@ -19,10 +20,8 @@ from segzero_ros.query import (
     FollowingEnded,
     ShownObjects,
     Stopped,
-    Track,
 )
 from segzero_ros.questions.shown_objects import draw_shown
-from segzero_ros.questions.track_ids import MAX_ID, TrackIds
 from segzero_ros.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -212,7 +211,7 @@ class ObjectFollower:
             try:
                 if self._closed:
                     raise Stopped("the node was deactivated")
-                limit = MAX_ID[self.params().mask_encoding]
+                limit = self.params().max_id
                 with self._threads():
                     objects, tracks, tracker = draw_shown(self._segzero, self._ids, shown, limit)
                 assert query.frame  # they were drawn in it

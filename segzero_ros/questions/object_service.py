@@ -7,9 +7,10 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from segzero.errors import BadPrompt
+from segzero.tracks import Track
 from segzero.types import Box, ObjectPrompt, Point, SegmentedObject
 from segzero_ros.msg import ObjectPrompt as ObjectPromptMessage
-from segzero_ros.query import ShownObjects, Track
+from segzero_ros.query import ShownObjects
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.results.reporter import Reporter
 from segzero_ros.srv import AddObjects, RemoveObjects

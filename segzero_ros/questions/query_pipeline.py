@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from segzero.pipeline import SegZero
 from segzero.segmentation.matching import match_masks
+from segzero.tracks import Track, TrackIds
 from segzero.types import Segmentation, SegmentedObject
 from segzero_ros.images.conversions import ConversionError
 from segzero_ros.images.frames import Frame, LatestFrame, sample_evenly
 from segzero_ros.parameters import Parameters
-from segzero_ros.query import FollowedAnswer, NoFrame, Query, StaleFrame, Track
+from segzero_ros.query import FollowedAnswer, NoFrame, Query, StaleFrame
 from segzero_ros.questions.object_follower import ObjectFollower
-from segzero_ros.questions.track_ids import MAX_ID, TrackIds
 from segzero_ros.questions.turns import Turns
 from segzero_ros.results.reporter import Reporter
 
@@ -128,7 +128,7 @@ class QueryPipeline:
         matches = match_masks([item.mask for item in new], [item.mask for item in known])
         kept = [None if match is None else known[match].id for match in matches]
         labels = [item.label or query.text.strip() for item in new]
-        limit = MAX_ID[self.params().mask_encoding]
+        limit = self.params().max_id
         query.tracks += self._ids.assign(query.goal, labels, kept, limit)
         tracks = query.tracks[: len(objects)]
         found = tuple(

@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image
 from segzero.errors import SegZeroError
 from segzero.pipeline import SegZero
 from segzero.reasoning.prompts import clean_question
+from segzero.tracks import TrackIds
 from segzero.types import Segmentation, TrackedObject
 from segzero_ros.images.frames import Frame, LatestFrame
 from segzero_ros.parameters import Parameters
@@ -26,7 +27,6 @@ from segzero_ros.query import (
 )
 from segzero_ros.questions.object_follower import ObjectFollower
 from segzero_ros.questions.query_pipeline import QueryPipeline, age, share_cores
-from segzero_ros.questions.track_ids import TrackIds
 from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
 from segzero_ros.results.reporter import Reporter

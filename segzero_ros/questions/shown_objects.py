@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segzero.pipeline import SegZero
+from segzero.tracks import Track, TrackIds
 from segzero.types import SegmentedObject
-from segzero_ros.query import ShownObjects, TooManyGoals, Track
-from segzero_ros.questions.track_ids import TrackIds
+from segzero_ros.query import ShownObjects, TooManyGoals
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker

@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-import time
 from collections import Counter, deque
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from segzero.errors import DeviceOutOfMemory
+from segzero.rates import Rate
 
 ANSWER_WINDOW = 50
 """Answers over which percentiles are computed."""
@@ -178,21 +178,6 @@ class DiagnosticsCollector:
         if self._followed_query:
             text = f"{seen} of {seen + lost} objects seen"
         return status(name, DiagnosticStatus.OK, text, values)
-
-
-class Rate:
-    """The rate of a counter between two calls."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._time = time.monotonic()
-
-    def update(self, count: int) -> float:
-        """Return the increase per second since the last call."""
-        now = time.monotonic()
-        rate = (count - self._count) / max(now - self._time, 1e-3)
-        self._count, self._time = count, now
-        return max(rate, 0.0)
 
 
 def status(name: str, level: bytes, text: str, values: dict[str, str]) -> DiagnosticStatus:

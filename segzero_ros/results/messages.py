@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from segzero.tracks import Track
 from segzero.types import Segmentation, SegmentedObject
 from segzero_ros.depth.locator import LocatedObjects
 from segzero_ros.msg import FollowedGoal
 from segzero_ros.msg import Segmentation as SegmentationMessage
 from segzero_ros.msg import SegmentedObject as SegmentedObjectMessage
-from segzero_ros.query import FollowedAnswer, Query, Track
+from segzero_ros.query import FollowedAnswer, Query
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("id", "<u4")])
 """One point of the cloud: 16 bytes, every field aligned."""

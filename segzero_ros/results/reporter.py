@@ -14,6 +14,7 @@ from std_msgs.msg import Header, String
 
 from segzero.errors import DeviceOutOfMemory, SegZeroError
 from segzero.reasoning.thinking import ThinkingStream
+from segzero.tracks import Track
 from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero_ros.depth.locator import LocatedObjects, Locator
 from segzero_ros.images import camera
@@ -22,7 +23,7 @@ from segzero_ros.images.frames import Frame
 from segzero_ros.msg import ReasoningText
 from segzero_ros.msg import Segmentation as SegmentationMessage
 from segzero_ros.qos import LATCHED_QOS, TEXT_QOS, create_output
-from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped, Track
+from segzero_ros.query import FollowedAnswer, NoFrame, Query, Replaced, Stopped
 from segzero_ros.results import messages
 from segzero_ros.results.diagnostics import DiagnosticsCollector, QueryEnd
 from segzero_ros.results.error_codes import error_code

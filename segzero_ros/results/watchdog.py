@@ -10,8 +10,9 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+from segzero.rates import Rate
 from segzero_ros.images.frames import LatestFrame
-from segzero_ros.results.diagnostics import Rate, status
+from segzero_ros.results.diagnostics import status
 
 LOSS_WINDOW = 10
 """Checks over which lost frames are counted: ten seconds."""

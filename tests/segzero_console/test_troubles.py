@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segzero.errors import BadImage
+from segzero.tracks import Track, TrackIds
 from segzero_console import lights as console_lights
 from segzero_console.backend import Sink
 from segzero_console.follower import Followed, Follower
@@ -18,7 +19,6 @@ from segzero_console.local import LocalBackend
 from segzero_console.messages import Ended, Light, Result, ShownObject, SourceInfo
 from segzero_console.player import RecordedPlayer
 from segzero_console.sources.folder import FolderSource
-from segzero_console.tracks import Track, TrackIds
 from tests.segzero_console.browsing import Browser, serve
 from tests.segzero_console.conftest import no_models
 

@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
+from segzero.tracks import Track
 from segzero.types import Box, Segmentation, SegmentedObject
 from segzero_ros.depth.calibration import Intrinsics
 from segzero_ros.depth.cloud import DepthView, lift_mask
 from segzero_ros.depth.locator import LocatedObjects
 from segzero_ros.images.conversions import from_array
 from segzero_ros.msg import Segmentation as SegmentationMessage
-from segzero_ros.query import Query, Track
+from segzero_ros.query import Query
 from segzero_ros.results import messages
 
 WIDTH, HEIGHT = 64, 48

@@ -7,12 +7,13 @@ import pytest
 from sensor_msgs.msg import Image, PointField
 from std_msgs.msg import Header
 
+from segzero.tracks import Track
 from segzero.types import Box, Point, Segmentation, SegmentedObject
 from segzero_ros.depth.cloud import EMPTY, Cloud, ObjectGeometry
 from segzero_ros.depth.locator import LocatedObjects
 from segzero_ros.images.conversions import from_array, to_rgb
 from segzero_ros.msg import Segmentation as SegmentationMessage
-from segzero_ros.query import FollowedAnswer, Query, Track
+from segzero_ros.query import FollowedAnswer, Query
 from segzero_ros.results import messages
 from segzero_ros.results.messages import POINT
 

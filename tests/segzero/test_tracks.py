@@ -2,7 +2,7 @@
 
 import pytest
 
-from segzero_ros.questions.track_ids import TrackIds
+from segzero.tracks import TrackIds
 
 
 def test_objects_get_the_lowest_free_ids_and_new_track_ids() -> None:

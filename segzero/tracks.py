@@ -2,18 +2,34 @@
 
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from segzero_ros.query import Track
+MAX_ID = 65535
+"""Highest id that a mask of 16 bits holds."""
 
-MAX_ID = {"mono8": 255, "mono16": 65535}
-"""Highest id of an object, by the mask's encoding."""
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What an object keeps as long as it is followed.
+
+    Attributes:
+        id: Its value in the mask.
+        track_id: Counts the objects of the program's life, from 1.
+        goal: Name of the goal that it was found for.
+        label: A short name.
+    """
+
+    id: int
+    track_id: int
+    goal: str
+    label: str
 
 
 class TrackIds:
     """Gives ids to objects; for any thread.
 
     An object's `id` is the lowest number that no other object has, so that it fits the mask. Its
-    `track_id` is given once in the node's life.
+    `track_id` is given once in the program's life.
     """
 
     def __init__(self) -> None:
@@ -22,7 +38,7 @@ class TrackIds:
         self._count = 0
 
     def assign(
-        self, goal: str, labels: Sequence[str], kept: Sequence[int | None], limit: int
+        self, goal: str, labels: Sequence[str], kept: Sequence[int | None], limit: int = MAX_ID
     ) -> list[Track | None]:
         """Give ids to the objects of an answer.
 
