@@ -58,6 +58,19 @@ def test_the_training_servers_pins_are_those_that_it_installs():
     assert wanted <= found.keys()
 
 
+def test_the_pins_beside_vllm_lie_within_the_bounds() -> None:
+    lines = (ROOT / "constraints-vllm.txt").read_text().splitlines()
+    found = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    wanted = [
+        item
+        for item in requirements()
+        if item.marker is None or item.marker.evaluate({"extra": "train"})
+    ]
+    assert {canonicalize_name(item.name) for item in wanted} | {"vllm", "requests"} <= found.keys()
+    outside = [str(i) for i in wanted if not i.specifier.contains(found[canonicalize_name(i.name)])]
+    assert outside == []
+
+
 def test_every_requirement_has_a_lower_and_an_upper_bound():
     # The names of ROS's wheels hold the distribution.
     loose = {
