@@ -10,9 +10,7 @@ import argparse
 import json
 import re
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 
 from segzero.metrics import bootstrap
 from segzero.pipeline import SegZero
-from segzero.reasoning.reasoner import Completion
+from segzero.reasoning.reasoner import Completion, OnText, Stop
 from segzero.types import Answer
 from segzero_sim.questions import Question, look
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
@@ -49,12 +47,7 @@ class Writer:
         self._token = token
 
     def complete(
-        self,
-        image: NDArray[np.uint8],
-        question: str,
-        *,
-        on_text: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        self, image: NDArray[np.uint8], question: str, *, on_text: OnText = None, stop: Stop = None
     ) -> Completion:
         pieces = re.findall(r"\d|\D{1,4}", self.text)
         for piece in pieces:

@@ -2,7 +2,6 @@
 
 import gc
 import math
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from segzero.checks import check_image, check_prompt
 from segzero.early_masks import EarlyMasks
-from segzero.errors import BadImage, BadPrompt, Cancelled, CheckpointError, MalformedAnswer
+from segzero.errors import BadImage, Cancelled, CheckpointError, MalformedAnswer
 from segzero.format_check import FormatCheck
 from segzero.imports import import_libraries
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.prompts import clean_question
-from segzero.reasoning.reasoner import Completion, Reasoner, Sampling
+from segzero.reasoning.reasoner import Completion, OnText, Reasoner, Sampling, Stop
+from segzero.segmentation.object_masks import draw_objects
 from segzero.segmentation.segmenter import Segmenter
 from segzero.types import (
     Answer,
@@ -115,9 +115,9 @@ class SegZero:
         image: NDArray[np.uint8],
         question: str,
         *,
-        on_text: Callable[[str], None] | None = None,
+        on_text: OnText = None,
         on_objects: Callable[[tuple[SegmentedObject, ...]], None] | None = None,
-        stop: threading.Event | None = None,
+        stop: Stop = None,
     ) -> Segmentation:
         """Answer a question about an image with reasoning and masks.
 
@@ -237,12 +237,7 @@ class SegZero:
         return results
 
     def reason(
-        self,
-        image: NDArray[np.uint8],
-        question: str,
-        *,
-        on_text: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        self, image: NDArray[np.uint8], question: str, *, on_text: OnText = None, stop: Stop = None
     ) -> Answer:
         """Answer a question with reasoning, boxes and points, but no masks.
 
@@ -356,18 +351,7 @@ class SegZero:
         encoded: Any,
     ) -> tuple[SegmentedObject, ...]:
         _, segmenter = self._models()
-        found = segmenter.segment(image, objects, encoded)
-        return tuple(
-            SegmentedObject(
-                number,
-                item.box or _box_of(number, item, mask),
-                item.points,
-                mask,
-                score,
-                item.label,
-            )
-            for number, (item, (mask, score)) in enumerate(zip(objects, found, strict=True), 1)
-        )
+        return draw_objects(segmenter, image, objects, encoded)
 
     def _draw(
         self,
@@ -391,14 +375,3 @@ class SegZero:
         if self._reasoner is None or self._segmenter is None:
             raise RuntimeError("this SegZero is closed; load another one")
         return self._reasoner, self._segmenter
-
-
-def _box_of(place: int, item: GroundedObject | ObjectPrompt, mask: NDArray[np.bool_]) -> Box:
-    from segzero.segmentation.tracker import bounding_box
-
-    box = bounding_box(mask)
-    if box is None and isinstance(item, GroundedObject):  # an answer with an empty mask is one
-        return Box.around(item.points)
-    if box is None:
-        raise BadPrompt(f"the points of object {place} show nothing: move them, or add a box")
-    return box

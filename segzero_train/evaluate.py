@@ -87,14 +87,7 @@ class Job:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Of the command line; None takes those of this process.
-
-    Returns:
-        The exit status: 0, 1 after an error, 130 after an interruption.
-    """
+    """The command; returns its exit status: 0, 1 after an error, 130 after an interruption."""
     escape_unprintable()
     options = Options(**vars(parser(__doc__).parse_args(arguments)))
     try:

@@ -64,14 +64,7 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Of the command line; None takes those of this process.
-
-    Returns:
-        The exit status: 0, 1 after an error, 130 after an interruption.
-    """
+    """The command; returns its exit status: 0, 1 after an error, 130 after an interruption."""
     escape_unprintable()
     options = Options(**vars(_parser().parse_args(arguments)))
     try:

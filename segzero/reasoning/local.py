@@ -2,8 +2,7 @@
 
 import copy
 import itertools
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +22,7 @@ from segzero.reasoning.decoder_check import checked_decoder
 from segzero.reasoning.drafts import Drafts
 from segzero.reasoning.generation import PushTokens, greedy_config, sampling_config, seeded
 from segzero.reasoning.prompts import MAX_QUESTION, PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion, Sampling
+from segzero.reasoning.reasoner import Completion, OnText, Sampling, Stop
 from segzero.reasoning.squash import squash
 
 _CHECK_SIDE = 64
@@ -122,12 +121,7 @@ class LocalReasoner:
         )
 
     def complete(
-        self,
-        image: NDArray[np.uint8],
-        question: str,
-        *,
-        on_text: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        self, image: NDArray[np.uint8], question: str, *, on_text: OnText = None, stop: Stop = None
     ) -> Completion:
         """See `Reasoner.complete`. Decoding is greedy and ends with the answer's closing tag."""
         chat = self._checked_chat(question)
@@ -200,8 +194,8 @@ class LocalReasoner:
         self,
         images: Sequence[NDArray[np.uint8]],
         chats: list[str],
-        on_text: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        on_text: OnText = None,
+        stop: Stop = None,
         sampling: Sampling | None = None,
     ) -> list[Completion]:
         """Through transformers, which knows every model and batches of prompts."""

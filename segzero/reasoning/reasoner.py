@@ -8,6 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+OnText = Callable[[str], None] | None
+"""Called with each piece of a completion when it is generated."""
+Stop = threading.Event | None
+"""Set from any thread, it ends the work within a token."""
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -46,12 +51,7 @@ class Reasoner(Protocol):
         ...
 
     def complete(
-        self,
-        image: NDArray[np.uint8],
-        question: str,
-        *,
-        on_text: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        self, image: NDArray[np.uint8], question: str, *, on_text: OnText = None, stop: Stop = None
     ) -> Completion:
         """Generate the thinking and the answer.
 

@@ -18,7 +18,7 @@ from segzero.errors import Cancelled, ServerError
 from segzero.reasoning.chat_client import KEY_VARIABLE, ChatClient, Timeouts
 from segzero.reasoning.coordinates import Coordinates
 from segzero.reasoning.prompts import PROMPTS, PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion, Sampling
+from segzero.reasoning.reasoner import Completion, OnText, Sampling, Stop
 from segzero.reasoning.squash import squash
 
 CONCURRENT = 8
@@ -88,12 +88,7 @@ class RemoteReasoner:
         weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
 
     def complete(
-        self,
-        image: NDArray[np.uint8],
-        question: str,
-        *,
-        on_text: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        self, image: NDArray[np.uint8], question: str, *, on_text: OnText = None, stop: Stop = None
     ) -> Completion:
         """See `Reasoner.complete`.
 
@@ -214,7 +209,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _next(pieces: "queue.SimpleQueue[str | None]", stop: threading.Event | None) -> str | None:
+def _next(pieces: "queue.SimpleQueue[str | None]", stop: Stop) -> str | None:
     """The next piece, None after the last; raises Cancelled as soon as `stop` is set."""
     while stop is None or not stop.is_set():
         try:

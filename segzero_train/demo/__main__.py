@@ -80,14 +80,7 @@ class Options:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Of the command line; None takes those of this process.
-
-    Returns:
-        The exit status: 0, or 1 where nothing can be rendered or trained.
-    """
+    """The command; returns its exit status: 0, or 1 where nothing can be rendered or trained."""
     escape_unprintable()
     options = Options(**vars(_parser().parse_args(arguments)))
     try:
