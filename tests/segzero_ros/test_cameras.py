@@ -137,7 +137,7 @@ def test_cameras_with_many_questions_have_turns_as_those_with_one(rig: Rig) -> N
 
 
 def test_a_question_that_waited_for_its_turn_is_answered_on_a_fresh_image(rig: Rig) -> None:
-    rig.start(follow=False, max_frame_age=0.3)
+    rig.start(follow=False, max_frame_age=0.3, first_frame_timeout=60.0)
     rig.front.ask("the red ball")
     wait_until(lambda: rig.reasoners[0].begun, "the first question")
     rig.rear.ask("the red ball")

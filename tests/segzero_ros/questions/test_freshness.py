@@ -37,7 +37,7 @@ def test_without_any_image_the_code_is_another(strict: Robot) -> None:
 
 
 def test_an_old_image_is_waited_past(make_follower: MakeFollower) -> None:
-    robot, _ = make_follower(max_frame_age=0.3, first_frame_timeout=10.0)
+    robot, _ = make_follower(max_frame_age=0.3, first_frame_timeout=60.0)
     robot.see(picture(1))
     time.sleep(0.4)
     robot.operator.ask("the red ball")
@@ -49,7 +49,7 @@ def test_an_old_image_is_waited_past(make_follower: MakeFollower) -> None:
 def test_a_question_that_waited_for_its_turn_is_answered_on_a_fresh_image(
     make_follower: MakeFollower,
 ) -> None:
-    robot, models = make_follower(max_frame_age=0.5, follow=False)
+    robot, models = make_follower(max_frame_age=0.5, follow=False, first_frame_timeout=60.0)
     with filming(robot.operator):
         wait_until(lambda: robot.node.frames.received, "frames")
         slow_until = time.monotonic() + 1.0

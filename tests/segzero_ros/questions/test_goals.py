@@ -15,7 +15,7 @@ from tests.segzero_ros.filming import filming
 from tests.segzero_ros.models import Models
 from tests.segzero_ros.moving_scene import FOLLOWED, MakeFollower
 from tests.segzero_ros.robot import Robot, picture
-from tests.segzero_ros.waiting import wait_until
+from tests.segzero_ros.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.ros
 
@@ -211,5 +211,5 @@ def test_the_last_answer_is_kept_for_who_comes_late(asker: Asker) -> None:
     asker.answer("a", "the red ball")
     late: queue.Queue[Segmentation] = queue.Queue()
     asker.robot.operator.listen(Segmentation, "segzero/answer", late, LATCHED_QOS)
-    answer = late.get(timeout=10)
+    answer = late.get(timeout=DEADLINE)
     assert (answer.state, answer.query) == (Segmentation.ANSWERED, "the red ball")

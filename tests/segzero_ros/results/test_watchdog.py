@@ -88,7 +88,7 @@ def test_frames_are_counted_and_their_rate_is_told(camera: Camera) -> None:
 
 
 def test_a_silent_camera_is_told_once_and_so_is_its_return(camera: Camera) -> None:
-    assert camera.check().level == DiagnosticStatus.WARN
+    assert camera.check(timeout=60).level == DiagnosticStatus.WARN
     time.sleep(0.1)
     for _ in range(3):
         status = camera.check()
@@ -110,7 +110,7 @@ def test_a_node_that_is_not_active_misses_no_camera(camera: Camera) -> None:
     time.sleep(0.1)
     assert camera.check().level == DiagnosticStatus.OK
     camera.subscribe()
-    assert camera.check().level == DiagnosticStatus.WARN
+    assert camera.check(timeout=60).level == DiagnosticStatus.WARN
     assert camera.said == []
 
 
@@ -120,7 +120,7 @@ def test_a_node_activated_again_between_two_checks_misses_no_camera(camera: Came
     time.sleep(0.1)
     camera.unsubscribe()
     camera.subscribe()
-    assert camera.check().level == DiagnosticStatus.WARN
+    assert camera.check(timeout=60).level == DiagnosticStatus.WARN
     assert camera.said == []
 
 
