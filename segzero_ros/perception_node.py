@@ -27,6 +27,7 @@ from segzero_ros.images.frames import LatestFrame
 from segzero_ros.parameters import Parameters
 from segzero_ros.qos import RELIABLE_QOS
 from segzero_ros.questions.object_service import ObjectService
+from segzero_ros.questions.query_context import QueryContext
 from segzero_ros.questions.query_inputs import QueryInputs
 from segzero_ros.questions.query_processor import QueryProcessor
 from segzero_ros.questions.segment_action import SegmentAction
@@ -141,7 +142,7 @@ class PerceptionNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         outcome = super().on_activate(state)
         self._processor = QueryProcessor(
-            self._segzero, self.frames, self.params, self._reporter, self._turns
+            QueryContext(self._segzero, self.frames, self.params, self._reporter, self._turns)
         )
         self._inputs = [
             camera.subscribe(self, self.frames),

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.pipeline import SegZero
-from segzero.tracks import Track, TrackIds
+from segzero.tracks import Track
 from segzero.types import TrackedObject
 from segzero_ros.images.conversions import ConversionError
-from segzero_ros.images.frames import Frame, LatestFrame
-from segzero_ros.parameters import Parameters
-from segzero_ros.query import (
-    FollowedAnswer,
-    FollowingEnded,
-    ShownObjects,
-    Stopped,
-)
+from segzero_ros.images.frames import Frame
+from segzero_ros.query import FollowedAnswer, FollowingEnded, ShownObjects, Stopped
+from segzero_ros.questions.query_context import QueryContext
 from segzero_ros.questions.shown_objects import draw_shown
-from segzero_ros.results.reporter import Reporter
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
@@ -37,11 +30,7 @@ class ObjectFollower:
     Each frame that comes meanwhile is followed or counted as skipped.
 
     Args:
-        segzero: The loaded models.
-        frames: The camera's newest frame.
-        params: Returns the current parameters.
-        reporter: Gets every followed frame, from the thread.
-        ids: Gets back the ids of objects that are followed no longer.
+        context: What it shares with the others.
         threads: Returns a context in which to compute.
         reask: Called from the thread with an answer whose question is due again, the frame and the
             answer's objects as seen in it; says whether it is asked.
@@ -49,20 +38,12 @@ class ObjectFollower:
 
     def __init__(
         self,
-        segzero: SegZero,
-        frames: LatestFrame,
-        params: Callable[[], Parameters],
-        reporter: Reporter,
-        ids: TrackIds,
+        context: QueryContext,
         *,
         threads: Callable[[], AbstractContextManager[object]] = nullcontext,
         reask: Callable[[FollowedAnswer, Frame, tuple[TrackedObject, ...]], bool],
     ) -> None:
-        self.params = params
-        self._segzero = segzero
-        self._frames = frames
-        self._reporter = reporter
-        self._ids = ids
+        self._context = context
         self._threads = threads
         self._reask = reask
         self._lock = threading.Lock()
@@ -119,7 +100,7 @@ class ObjectFollower:
                     self._frame = frame
         if stopped:
             tracker.close()
-            self._ids.release(answer.tracks)
+            self._context.ids.release(answer.tracks)
         self._wake()
 
     def show(self, shown: ShownObjects) -> None:
@@ -140,7 +121,7 @@ class ObjectFollower:
                 else:
                     kept.append(joining)
             self._joining = kept
-        self._ids.release(track for answer in forgotten for track in answer.tracks)
+        self._context.ids.release(track for answer in forgotten for track in answer.tracks)
         self._report_followed()
         self._wake()
         return forgotten
@@ -159,7 +140,7 @@ class ObjectFollower:
                 self._answers[goal] = left
                 if not left:
                     del self._answers[goal]
-        self._ids.release(removed)
+        self._context.ids.release(removed)
         self._report_followed()
         self._wake()
         return {track.track_id for track in removed}
@@ -175,12 +156,12 @@ class ObjectFollower:
 
     def _wake(self) -> None:
         self._changed.set()
-        self._frames.wake()
+        self._context.frames.wake()
 
     def _report_followed(self) -> None:
         with self._lock:
             answers = [answer for group in self._answers.values() for answer in group]
-        self._reporter.set_followed(answers)
+        self._context.reporter.set_followed(answers)
 
     def _run(self) -> None:
         while not self._closed:
@@ -190,13 +171,13 @@ class ObjectFollower:
                 self._join()
                 if not self._answers:
                     self._changed.wait()
-                elif frame := self._frames.wait(self._changed, after=self._last_number):
+                elif frame := self._context.frames.wait(self._changed, after=self._last_number):
                     self._frame = frame
-                    if self.params().follow:
+                    if self._context.params().follow:
                         self._track(frame)
                     elif forgotten := self.forget():
                         queries = [answer.query for answer in forgotten]
-                        self._reporter.log_stopped(queries, "follow was set to false")
+                        self._context.reporter.log_stopped(queries, "follow was set to false")
             except Exception as error:
                 self._fail(error)
         self._close_tracker()
@@ -211,21 +192,23 @@ class ObjectFollower:
             try:
                 if self._closed:
                     raise Stopped("the node was deactivated")
-                limit = self.params().max_id
+                limit = self._context.params().max_id
                 with self._threads():
-                    objects, tracks, tracker = draw_shown(self._segzero, self._ids, shown, limit)
+                    objects, tracks, tracker = draw_shown(
+                        self._context.segzero, self._context.ids, shown, limit
+                    )
                 assert query.frame  # they were drawn in it
                 self.follow(FollowedAnswer(query, tracks), tracker, query.frame, beside=True)
                 shown.on_end(objects, tracks)
             except Exception as error:
-                self._ids.release(tracks)
+                self._context.ids.release(tracks)
                 shown.on_end(error, ())
 
     def _fail(self, error: Exception, *, all_but: Collection[str] = ()) -> None:
         """Forget the goals and publish why."""
         for goal in self.goals() - set(all_but):
             for answer in self.forget(goal):
-                self._reporter.fail_following(answer.query, self._frame, error)
+                self._context.reporter.fail_following(answer.query, self._frame, error)
 
     def _join(self) -> None:
         """Let the tracker follow exactly what is to be followed."""
@@ -243,7 +226,7 @@ class ObjectFollower:
                 self._answered_at[goal] = now
                 self._last_seen.update((track.id, now) for track in answer.tracks)
             ids = {t.id for group in self._answers.values() for a in group for t in a.tracks}
-        self._ids.release(dropped)
+        self._context.ids.release(dropped)
         for answer, tracker, _ in joining:
             if self._tracker and self._tracker.shape == tracker.shape:
                 self._tracker.remove(tracker.ids)
@@ -267,12 +250,12 @@ class ObjectFollower:
 
     def _track(self, frame: Frame) -> None:
         """Track the objects into a frame and publish them; ask again if it is time."""
-        self._reporter.count_skipped(frame.number - self._last_number - 1)
+        self._context.reporter.count_skipped(frame.number - self._last_number - 1)
         self._last_number = frame.number
         try:
             image = frame.pixels()
         except ConversionError as error:
-            self._reporter.report_bad_image(error)
+            self._context.reporter.report_bad_image(error)
             return
         found = self._step(image)
         with self._lock:
@@ -283,7 +266,7 @@ class ObjectFollower:
         seen = [item for item in found if item.box]
         self._last_seen.update(dict.fromkeys((item.id for item in seen), frame.received))
         height, width = image.shape[:2]
-        self._reporter.publish_tracked(answers, frame, (width, height), seen)
+        self._context.reporter.publish_tracked(answers, frame, (width, height), seen)
         for answer in answers:
             if self._is_due(answer):
                 ids = {track.id for track in answer.tracks}
@@ -306,15 +289,15 @@ class ObjectFollower:
         reason = f"the images changed from {width}x{height} to {columns}x{rows} pixels"
         others = self.goals() - {newest}
         self._close_tracker()
-        if self.params().reask == "never":
+        if self._context.params().reask == "never":
             error = FollowingEnded(f"{reason}, objects can't be followed so: ask again")
             self._fail(error, all_but=[newest] if newest is not None else [])
         elif others:
-            self._reporter.log(f"{reason}; it is asked again")
+            self._context.reporter.log(f"{reason}; it is asked again")
             self._last_seen = dict.fromkeys(self._last_seen, 0.0)
 
     def _is_due(self, answer: FollowedAnswer) -> bool:
-        params, now = self.params(), time.monotonic()
+        params, now = self._context.params(), time.monotonic()
         goal, earliest = answer.query.goal, now - params.reask_period
         if not answer.query.text or self._reasked_at.get(goal, 0.0) > earliest:
             return False

@@ -1,23 +1,20 @@
 """The work on a query: its answer, the ids of its objects, and their way to the present."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from segzero.pipeline import SegZero
 from segzero.segmentation.matching import match_masks
-from segzero.tracks import Track, TrackIds
+from segzero.tracks import Track
 from segzero.types import Segmentation, SegmentedObject
 from segzero_ros.images.conversions import ConversionError
-from segzero_ros.images.frames import Frame, LatestFrame, sample_evenly
-from segzero_ros.parameters import Parameters
+from segzero_ros.images.frames import Frame, sample_evenly
 from segzero_ros.query import FollowedAnswer, NoFrame, Query, StaleFrame
 from segzero_ros.questions.object_follower import ObjectFollower
-from segzero_ros.questions.turns import Turns
-from segzero_ros.results.reporter import Reporter
+from segzero_ros.questions.query_context import QueryContext
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
@@ -27,48 +24,29 @@ class QueryPipeline:
     """What the worker does with a query; for its thread, except for `release`.
 
     Args:
-        segzero: The loaded models.
-        frames: The camera's newest frame.
-        params: Returns the current parameters.
-        reporter: Gets the result.
-        turns: Of all nodes that share the models.
-        ids: Gives ids to the objects.
+        context: What it shares with the others.
         follower: Gets the objects.
     """
 
-    def __init__(
-        self,
-        segzero: SegZero,
-        frames: LatestFrame,
-        params: Callable[[], Parameters],
-        reporter: Reporter,
-        turns: Turns,
-        ids: TrackIds,
-        follower: ObjectFollower,
-    ) -> None:
-        self.params = params
-        self._segzero = segzero
-        self._frames = frames
-        self._reporter = reporter
-        self._turns = turns
-        self._ids = ids
+    def __init__(self, context: QueryContext, follower: ObjectFollower) -> None:
+        self._context = context
         self._follower = follower
         self._identified: Segmentation | None = None  # the answer that was just delivered
 
     def answer(self, query: Query) -> Segmentation:
         """Compute the answer; the result of the worker's job."""
         query.frame = self._fresh_frame(query)  # a silent camera must not hold the turn
-        with self._turns.take(query.stop):
+        with self._context.turns.take(query.stop):
             return self._answer_in_turn(query)
 
     def _answer_in_turn(self, query: Query) -> Segmentation:
         query.frame = frame = self._fresh_frame(query)
-        self._reporter.begin_inference(frame)
+        self._context.reporter.begin_inference(frame)
         try:
-            return self._segzero.ask(
+            return self._context.segzero.ask(
                 frame.pixels(),
                 query.text,
-                on_text=partial(self._reporter.publish_reasoning, query),
+                on_text=partial(self._context.reporter.publish_reasoning, query),
                 on_objects=None if query.repeated else partial(self._publish_partial, query),
                 stop=query.stop,
             )
@@ -80,17 +58,17 @@ class QueryPipeline:
         """Publish the first objects of an answer; in the segmenter's thread."""
         if not query.stop.is_set():
             found, tracks = self._identify(query, objects)
-            self._reporter.publish_partial(query, found, tracks)
+            self._context.reporter.publish_partial(query, found, tracks)
 
     def _fresh_frame(self, query: Query) -> Frame:
         """The query's frame, or the newest one if that has become too old."""
-        params, frame = self.params(), query.frame
+        params, frame = self._context.params(), query.frame
         if frame and (not query.follow or age(frame) <= params.max_frame_age):
             return frame
-        newest = self._frames.newest()
+        newest = self._context.frames.newest()
         if newest and age(newest) <= params.max_frame_age:
             return newest
-        newer = self._frames.wait(
+        newer = self._context.frames.wait(
             query.stop, params.first_frame_timeout, after=newest.number if newest else 0
         )
         if newer:
@@ -109,14 +87,14 @@ class QueryPipeline:
             objects, tracks = self._identify(query, result.objects)
             dropped = result.dropped
             if left_out := len(result.objects) - len(objects):
-                encoding = self.params().mask_encoding
+                encoding = self._context.params().mask_encoding
                 dropped += (f"{left_out} objects: a {encoding} mask has no more ids",)
             result = replace(result, objects=objects, dropped=dropped)
             self._identified = result
         if query.repeated:
-            self._reporter.publish_reask(query, result, tracks)
+            self._context.reporter.publish_reask(query, result, tracks)
         else:
-            self._reporter.finish_query(query, result, tracks)
+            self._context.reporter.finish_query(query, result, tracks)
 
     def _identify(
         self, query: Query, objects: Sequence[SegmentedObject]
@@ -128,8 +106,8 @@ class QueryPipeline:
         matches = match_masks([item.mask for item in new], [item.mask for item in known])
         kept = [None if match is None else known[match].id for match in matches]
         labels = [item.label or query.text.strip() for item in new]
-        limit = self.params().max_id
-        query.tracks += self._ids.assign(query.goal, labels, kept, limit)
+        limit = self._context.params().max_id
+        query.tracks += self._context.ids.assign(query.goal, labels, kept, limit)
         tracks = query.tracks[: len(objects)]
         found = tuple(
             replace(item, id=track.id) for item, track in zip(objects, tracks, strict=True) if track
@@ -140,7 +118,7 @@ class QueryPipeline:
         """Hand the objects over to the follower, once they are tracked to the present."""
         found, self._identified = self._identified, None
         try:
-            if not (found and found.objects and query.follow and self.params().follow):
+            if not (found and found.objects and query.follow and self._context.params().follow):
                 self.release(query)
                 return
             assert query.frame  # it was answered
@@ -149,14 +127,14 @@ class QueryPipeline:
                 self._start(query, FollowedAnswer(query, tracks, found.reasoning), found.objects)
             except Exception as error:
                 self.release(query)
-                self._reporter.fail_following(query, query.frame, error)
+                self._context.reporter.fail_following(query, query.frame, error)
         finally:
-            self._frames.release(query.history)
+            self._context.frames.release(query.history)
 
     def release(self, query: Query) -> None:
         """Take back the ids of objects that will not be followed; those before them still are."""
         kept = {item.id for item in query.known}
-        self._ids.release(track for track in query.tracks if track and track.id not in kept)
+        self._context.ids.release(track for track in query.tracks if track and track.id not in kept)
 
     def _start(
         self, query: Query, answer: FollowedAnswer, objects: Sequence[SegmentedObject]
@@ -166,7 +144,7 @@ class QueryPipeline:
         assert frame
         idle = not self._follower.active
         with share_cores(beside=not idle):
-            tracker = self._segzero.track(frame.pixels(), objects)
+            tracker = self._context.segzero.track(frame.pixels(), objects)
             for later in self._behind(query):
                 if query.stop.is_set():
                     break
@@ -175,22 +153,22 @@ class QueryPipeline:
 
     def _behind(self, query: Query) -> list[Frame]:
         """Some of the frames between the answered one and the present."""
-        newest = self._frames.newest()
+        newest = self._context.frames.newest()
         if query.history is None or newest is None or query.frame is None:
             return []
-        recorded = self._frames.recorded(query.history)
-        self._frames.release(query.history)
+        recorded = self._context.frames.recorded(query.history)
+        self._context.frames.release(query.history)
         behind = [f for f in recorded if query.frame.number < f.number < newest.number]
-        return sample_evenly(behind, self.params().catch_up)
+        return sample_evenly(behind, self._context.params().catch_up)
 
     def _step(self, tracker: "Tracker", frame: Frame, later: Frame, *, count: bool) -> Frame:
         """Track into a later frame; return the frame at which the tracker stands."""
         if count:
-            self._reporter.count_skipped(later.number - frame.number - 1)
+            self._context.reporter.count_skipped(later.number - frame.number - 1)
         try:
             image = later.pixels()
         except ConversionError as error:
-            self._reporter.report_bad_image(error)
+            self._context.reporter.report_bad_image(error)
             return later
         if image.shape == tracker.shape:
             tracker.step(image)

@@ -2,18 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from sensor_msgs.msg import Image
 
 from segzero.errors import SegZeroError
-from segzero.pipeline import SegZero
 from segzero.reasoning.prompts import clean_question
-from segzero.tracks import TrackIds
 from segzero.types import Segmentation, TrackedObject
-from segzero_ros.images.frames import Frame, LatestFrame
-from segzero_ros.parameters import Parameters
+from segzero_ros.images.frames import Frame
 from segzero_ros.query import (
     FollowedAnswer,
     GoalCancelled,
@@ -26,10 +23,9 @@ from segzero_ros.query import (
     TooManyGoals,
 )
 from segzero_ros.questions.object_follower import ObjectFollower
+from segzero_ros.questions.query_context import QueryContext
 from segzero_ros.questions.query_pipeline import QueryPipeline, age, share_cores
-from segzero_ros.questions.turns import Turns
 from segzero_ros.questions.worker import Worker
-from segzero_ros.results.reporter import Reporter
 
 
 class QueryProcessor:
@@ -39,45 +35,23 @@ class QueryProcessor:
     goals are followed in another, so that a question never takes the masks away.
 
     Args:
-        segzero: The loaded models.
-        frames: The camera's newest frame.
-        params: Returns the current parameters.
-        reporter: Gets the end of every query and every followed frame, from any thread.
-        turns: Shared with the other cameras that use the models.
+        context: What its threads share.
     """
 
-    def __init__(
-        self,
-        segzero: SegZero,
-        frames: LatestFrame,
-        params: Callable[[], Parameters],
-        reporter: Reporter,
-        turns: Turns,
-    ) -> None:
-        self.params = params
-        self._segzero = segzero
-        self._frames = frames
-        self._reporter = reporter
-        self._turns = turns
-        ids = TrackIds()
+    def __init__(self, context: QueryContext) -> None:
+        self._context = context
         self._follower = ObjectFollower(
-            segzero,
-            frames,
-            params,
-            reporter,
-            ids,
-            threads=lambda: share_cores(beside=self._worker.busy or turns.taken),
+            context,
+            threads=lambda: share_cores(beside=self._worker.busy or context.turns.taken),
             reask=self._reask,
         )
-        self._pipeline = QueryPipeline(
-            segzero, frames, params, reporter, turns, ids, self._follower
-        )
+        self._pipeline = QueryPipeline(context, self._follower)
         self._worker: Worker[Query, Segmentation] = Worker(
             self._pipeline.answer,
             self._pipeline.deliver,
             self._pipeline.follow,
             on_stop=self._wake,
-            on_error=reporter.report_error,
+            on_error=context.reporter.report_error,
         )
 
     def make_query(
@@ -99,7 +73,7 @@ class QueryProcessor:
             request_id: The sender's own name for it.
         """
         now = time.monotonic()
-        frame = Frame(image, now) if image else self._frames.newest()
+        frame = Frame(image, now) if image else self._context.frames.newest()
         return Query(
             query_id, text, frame, now, goal=goal, request_id=request_id, follow=image is None
         )
@@ -110,13 +84,13 @@ class QueryProcessor:
             clean_question(query.text)
             self._check_goals(query.goal)
         except SegZeroError as error:
-            self._reporter.finish_query(query, error)
+            self._context.reporter.finish_query(query, error)
             return
-        params = self.params()
+        params = self._context.params()
         if query.follow and params.follow:
-            query.history = self._frames.record(params.history)
+            query.history = self._context.frames.record(params.history)
             query.known = self._follower.last_found(query.goal)
-        self._reporter.begin_query(query)
+        self._context.reporter.begin_query(query)
         displaced = self._worker.submit(query.goal, query)
         self._finish(displaced, Replaced(f"replaced by question {query.id}"))
 
@@ -133,7 +107,7 @@ class QueryProcessor:
         unanswered = self._worker.cancel(goal)
         followed = [answer.query for answer in self._follower.forget(goal)]
         if followed:
-            self._reporter.log_stopped(followed, reason)
+            self._context.reporter.log_stopped(followed, reason)
         return self._finish(unanswered, Stopped(reason)), followed
 
     def stop_all(self, reason: str) -> tuple[list[Query], list[Query]]:
@@ -161,7 +135,7 @@ class QueryProcessor:
             TooManyGoals: The goal is one more than there may be.
         """
         self._check_goals(shown.query.goal)
-        frame, most = shown.query.frame, self.params().max_frame_age
+        frame, most = shown.query.frame, self._context.params().max_frame_age
         if frame is None:
             raise NoFrame("no image came yet")
         if shown.query.follow and age(frame) > most:
@@ -182,10 +156,11 @@ class QueryProcessor:
         """
         self._finish(self._worker.close(), Stopped(reason))
         followed = [answer.query for answer in self._follower.close()]
-        self._reporter.log_stopped(followed, reason)
+        self._context.reporter.log_stopped(followed, reason)
 
     def _check_goals(self, goal: str) -> None:
-        goals, most = self._follower.goals() | self._worker.open_keys(), self.params().max_goals
+        goals = self._follower.goals() | self._worker.open_keys()
+        most = self._context.params().max_goals
         if goal not in goals and len(goals) >= most:
             raise TooManyGoals(
                 f"{most} goals are in use, as many as max_goals allows: clear one with "
@@ -196,17 +171,17 @@ class QueryProcessor:
         """End queries without an answer; a repeated one had its answer before."""
         ended = []
         for query in queries:
-            self._frames.release(query.history)
+            self._context.frames.release(query.history)
             self._pipeline.release(query)
             if not query.repeated:
-                self._reporter.finish_query(query, error)
+                self._context.reporter.finish_query(query, error)
                 ended.append(query)
         return ended
 
     def _wake(self) -> None:
         """Let the worker look at its query's `stop`."""
-        self._frames.wake()
-        self._turns.wake()
+        self._context.frames.wake()
+        self._context.turns.wake()
 
     # In the follower's thread
 
@@ -224,8 +199,8 @@ class QueryProcessor:
             on_text=None,
             on_end=None,
         )
-        query.history = self._frames.record(self.params().history)
+        query.history = self._context.frames.record(self._context.params().history)
         asked = self._worker.submit_if_free(query.goal, query)
         if not asked:
-            self._frames.release(query.history)
+            self._context.frames.release(query.history)
         return asked
