@@ -1,13 +1,15 @@
-"""A real server, pictures to ask it about, and the reasoner that it has to equal."""
+"""Tiny models; a real server, pictures to ask it about, and the reasoner that it has to equal."""
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForImageTextToText
 
 from segzero.loading import load_reasoner
 from segzero.profiles import load_profile
@@ -16,9 +18,23 @@ from segzero.reasoning.reasoner import Reasoner
 from segzero.reasoning.remote import RemoteReasoner
 from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import TabletopRenderer
+from tests.segzero import tiny_checkpoints
 from tests.segzero.openai_server import ServerProcess
+from tests.segzero.reasoning.decoding import MODELS
 
 DEMO = load_profile("demo")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with random weights, two of its heads on the same keys, and no script."""
+    save = getattr(tiny_checkpoints, f"save_{request.param}")
+    return save(tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def model(folder: Path) -> Any:
+    return AutoModelForImageTextToText.from_pretrained(folder).eval()
 
 
 @pytest.fixture

@@ -1,58 +1,16 @@
 """Decoding of one's own writes what transformers' `generate` writes, token for token."""
 
-import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from segzero.reasoning.decoder import Decoder, supports
 from segzero.reasoning.step_graphs import StepGraphs
-from tests.segzero import tiny_checkpoints
-
-MODELS = ["qwen2_5_vl", "qwen3_vl"]
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with random weights, two of its heads on the same keys, and no script."""
-    save = getattr(tiny_checkpoints, f"save_{request.param}")
-    return save(tmp_path_factory.mktemp(request.param))
-
-
-@pytest.fixture
-def model(folder: Path) -> Any:
-    return AutoModelForImageTextToText.from_pretrained(folder).eval()
-
-
-def prompt(folder: Path, words: int, side: int = 112) -> dict[str, torch.Tensor]:
-    processor = AutoProcessor.from_pretrained(folder)
-    content = [{"type": "image"}, {"type": "text", "text": "ball " * words}]
-    chat = processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
-    pixels = np.random.default_rng(words).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    return processor(text=[chat], images=[pixels], return_tensors="pt")
-
-
-def settings(model: Any, new_tokens: int, **options: object) -> Any:
-    config = copy.deepcopy(model.generation_config)
-    config.update(do_sample=False, eos_token_id=None, max_new_tokens=new_tokens, **options)
-    return config
-
-
-@torch.inference_mode()
-def generated(model: Any, inputs: dict[str, torch.Tensor], config: Any) -> list[int]:
-    ids = model.generate(**inputs, generation_config=config)
-    return ids[0, inputs["input_ids"].shape[1] :].tolist()
-
-
-@torch.inference_mode()
-def decoded(decoder: Decoder, inputs: dict[str, torch.Tensor], config: Any) -> list[int]:
-    return list(decoder.decode(inputs, config))
+from tests.segzero.reasoning.decoding import decoded, generated, prompt, settings
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,7 @@ from torch.nn import functional
 from segzero.reasoning.decoder import Decoder
 from segzero.reasoning.decoder_check import relative_difference
 from segzero.reasoning.local import LocalReasoner
-from tests.segzero import tiny_checkpoints
-
-MODELS = ["qwen2_5_vl", "qwen3_vl"]
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with random weights and no script."""
-    save = getattr(tiny_checkpoints, f"save_{request.param}")
-    return save(tmp_path_factory.mktemp(request.param))
+from tests.segzero.moved_parts import move
 
 
 def load(folder: Path, dtype: str = "float32", decoding_weights: str = "full") -> Any:
@@ -43,26 +34,6 @@ def load(folder: Path, dtype: str = "float32", decoding_weights: str = "full") -
         if weight.dim() == 2:
             weight.data.normal_(std=weight.shape[1] ** -0.5)
     return reasoner
-
-
-class Wrapped(nn.Module):
-    """A module whose parts have moved one level down, as in a refactored library."""
-
-    def __init__(self, inner: Any) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, *arguments: Any, **options: Any) -> Any:
-        return self.inner(*arguments, **options)
-
-    def get_input_embeddings(self) -> Any:  # which transformers asks a language model for
-        return self.inner.get_input_embeddings()
-
-
-def wrap(text: Any, path: str) -> None:
-    parent, _, name = path.rpartition(".")
-    owner = text.get_submodule(parent)
-    setattr(owner, name, Wrapped(getattr(owner, name)))
 
 
 class SwappedMLP(nn.Module):
@@ -142,7 +113,7 @@ def test_a_part_that_has_moved_is_told_once_and_generate_answers(
     folder: Path, image: np.ndarray, path: str, warm: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     reasoner = load(folder)
-    wrap(reasoner._model.model.language_model, path)
+    move(reasoner._model.model.language_model, path)
     if warm:
         reasoner.warm_up()
     for _ in range(2):
@@ -156,7 +127,7 @@ def test_a_language_model_of_another_name_is_told(
     folder: Path, image: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     reasoner = load(folder)
-    wrap(reasoner._model.model, "language_model")
+    move(reasoner._model.model, "language_model")
     assert reasoner.complete(image, "the red ball").text == by_generate(reasoner, image)
     (warning,) = warnings(caplog)
     assert "AttributeError" in warning

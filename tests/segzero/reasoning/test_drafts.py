@@ -19,13 +19,7 @@ from segzero.types import Box, GroundedObject, Point
 from segzero_sim.questions import look, sample_question
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 from tests.segzero import qwen_tokenizer
-from tests.segzero.reasoning.test_decoder import (  # noqa: F401
-    decoded,
-    folder,
-    model,
-    prompt,
-    settings,
-)
+from tests.segzero.reasoning.decoding import decoded, prompt, settings
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +114,8 @@ class _Oracle:
 @pytest.mark.parametrize("wrong_every", [0, 1, 2, 5])
 @pytest.mark.parametrize("length", [1, 4, 20])
 def test_right_and_wrong_drafts_change_no_token(
-    folder: Path,  # noqa: F811
-    model: Any,  # noqa: F811
+    folder: Path,
+    model: Any,
     wrong_every: int,
     length: int,
 ) -> None:
@@ -134,9 +128,7 @@ def test_right_and_wrong_drafts_change_no_token(
 
 
 def test_right_drafts_are_taken_in_one_step(
-    folder: Path,  # noqa: F811
-    model: Any,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    folder: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs, config = prompt(folder, words=3), settings(model, 40)
     decoder: Any = Decoder(model)
@@ -156,8 +148,8 @@ def test_right_drafts_are_taken_in_one_step(
 
 
 def test_settings_that_change_the_scores_make_drafts_idle(
-    folder: Path,  # noqa: F811
-    model: Any,  # noqa: F811
+    folder: Path,
+    model: Any,
 ) -> None:
     inputs = prompt(folder, words=3)
     config = settings(model, 20, repetition_penalty=1.3)

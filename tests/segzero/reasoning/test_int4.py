@@ -18,7 +18,7 @@ from segzero.reasoning.int4 import Int4Linear, supports_int4
 from segzero.reasoning.reasoner import Sampling
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 from tests.segzero import tiny_checkpoints
-from tests.segzero.reasoning.test_decoder import MODELS, decoded, generated, prompt, settings
+from tests.segzero.reasoning.decoding import MODELS, decoded, generated, prompt, settings
 
 GROUP = 64
 

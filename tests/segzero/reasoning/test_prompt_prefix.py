@@ -7,17 +7,10 @@ import pytest
 import torch
 
 from segzero.reasoning.decoder import Decoder
-from tests.segzero.reasoning.test_decoder import (  # noqa: F401
-    decoded,
-    folder,
-    generated,
-    model,
-    prompt,
-    settings,
-)
+from tests.segzero.reasoning.decoding import decoded, generated, prompt, settings
 
 
-def about(folder: Path, text: str, seed: int = 3) -> dict[str, torch.Tensor]:  # noqa: F811
+def about(folder: Path, text: str, seed: int = 3) -> dict[str, torch.Tensor]:
     """A question about the picture of that seed."""
     inputs = dict(prompt(folder, words=seed))
     tokens = torch.tensor([[ord(letter) % 200 for letter in text]])
@@ -33,9 +26,7 @@ QUESTIONS = ["the red ball", "the red box", "the red ball", "x", "a much longer 
 
 
 def test_questions_about_one_picture_write_what_generate_writes(
-    folder: Path,  # noqa: F811
-    model: Any,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    folder: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = Decoder(model)
     config = settings(model, 12)
@@ -54,7 +45,7 @@ def test_questions_about_one_picture_write_what_generate_writes(
     assert len(read) == 1  # the picture was read once
 
 
-def test_another_picture_is_read(folder: Path, model: Any) -> None:  # noqa: F811
+def test_another_picture_is_read(folder: Path, model: Any) -> None:
     decoder = Decoder(model)
     config = settings(model, 12)
     for seed in (3, 4, 3):
@@ -68,9 +59,7 @@ def test_another_picture_is_read(folder: Path, model: Any) -> None:  # noqa: F81
 
 
 def test_after_a_prompt_that_failed_everything_is_read(
-    folder: Path,  # noqa: F811
-    model: Any,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    folder: Path, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = Decoder(model)
     config = settings(model, 12)

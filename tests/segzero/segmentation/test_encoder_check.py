@@ -8,35 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from segzero.errors import CheckpointError
 from segzero.segmentation.image_encoder import ImageEncoder
 from segzero.segmentation.sam2_transformers import TransformersSegmenter
 from segzero.types import Box, GroundedObject, Point, SegmentedObject
+from tests.segzero.moved_parts import move
 
 MUG = GroundedObject(box=Box(20, 20, 90, 80), points=(Point(50, 50),))
 
 
 def load(folder: Path, dtype: str = "float32") -> Any:
     return TransformersSegmenter.load(folder, dtype=dtype, device=torch.device("cpu"))
-
-
-class Wrapped(nn.Module):
-    """A module whose parts have moved one level down, as in a refactored library."""
-
-    def __init__(self, inner: Any) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, *arguments: Any, **options: Any) -> Any:
-        return self.inner(*arguments, **options)
-
-
-def move(model: Any, path: str) -> None:
-    parent, _, name = path.rpartition(".")
-    owner = model.get_submodule(parent)
-    setattr(owner, name, Wrapped(getattr(owner, name)))
 
 
 def scale_attention(model: Any) -> None:
