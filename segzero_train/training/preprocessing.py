@@ -40,6 +40,7 @@ from segzero_train.datasets.columns import (
 from segzero_train.datasets.loading import undecoded
 from segzero_train.datasets.masks import mask_image
 from segzero_train.errors import BadData, BadRecipe
+from segzero_train.training.checked_rows import checked_once
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -114,7 +115,8 @@ def training_rows(
 ) -> "Dataset":
     """The dataset with every row rewritten when it is read; see `training_row`.
 
-    Every row is tried first. Rows with longer prompts are left out; their number goes to stderr.
+    Every row is tried first, unless the same rows were tried before. Rows with longer prompts are
+    left out; their number goes to stderr.
 
     Args:
         dataset: In the columns of `segzero_train.datasets.columns`.
@@ -129,7 +131,8 @@ def training_rows(
     Raises:
         BadData: Some rows can't be used, which the message names; or no prompt is short enough.
     """
-    lengths = once(partial(_check_all, dataset, space, processor))
+    check = partial(_check_all, dataset, space, processor)
+    lengths = once(partial(checked_once, check, undecoded(dataset), processor, space))
     fitting = [number for number, length in enumerate(lengths) if length <= max_prompt_length]
     if not fitting:
         raise BadData(
