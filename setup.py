@@ -167,6 +167,7 @@ setup(
             "uvicorn>=0.54,<0.55",
             "websockets>=17.4,<18",
         ],
+        "rerun": ["rerun-sdk>=0.41,<0.42"],  # before 1.0 a minor version may change the API
         # Tests compare with these. The set-up leaves out their dependencies, which no test needs.
         "oracles": [
             "dashscope>=1.20.14,<1.20.15",  # carries the vocabulary of Qwen's tokenizers

@@ -39,6 +39,9 @@ ARGUMENTS = [
         "out", default_value="console_rows", description="Folder for saved training rows."
     ),
     DeclareLaunchArgument(
+        "rerun", default_value="", description="Recording to make for Rerun's viewer; empty: none."
+    ),
+    DeclareLaunchArgument(
         "simulation",
         default_value="false",
         choices=["true", "false"],
@@ -59,8 +62,7 @@ def console(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS
     }
     options = [f"--{name}={given[name]}" for name in ("node", "image", "host", "port", "out")]
-    if given["token"]:
-        options.append(f"--token={given['token']}")
+    options += [f"--{name}={given[name]}" for name in ("token", "rerun") if given[name]]
     return [
         Node(
             package="segzero_ros",

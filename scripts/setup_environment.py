@@ -116,7 +116,7 @@ def make_environment(with_ros: bool) -> None:
     pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt")
     run(*pip, "setuptools")
     # The environment itself builds what comes as source: Meta's sam2 must find torch meanwhile.
-    extras = "sim,train,bags,console,dev,docs"
+    extras = "sim,train,bags,console,rerun,dev,docs"
     extras = extras if with_ros else f"ros-wheels,{extras}"
     run(*pip, "--no-build-isolation", "--editable", f".[{extras}]")
     run(*pip, "--no-build-isolation", "sam2", SAM2_BUILD_CUDA="0")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from segzero.pipeline import SegZero
 from segzero.reasoning.thinking import ThinkingStream
 from segzero.segmentation.matching import match_masks
-from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero.tracks import Track, TrackIds
+from segzero.types import Segmentation, SegmentedObject, TrackedObject
 from segzero_console.backend import Ending, Question, Sink, error_code, error_text
 from segzero_console.follower import Followed, Follower
 from segzero_console.frames import CATCH_UP, FrameStore, History, Picture
@@ -218,6 +218,7 @@ class Asker:
                 result.reasoning,
                 seconds=seconds,
                 objects=len(objects),
+                question=question.text,
             )
         )
         if not (objects and question.follow):
@@ -337,7 +338,14 @@ class Asker:
         self._say(job, job.stream.end())
         self._release(job)
         question, code = job.question, error_code(error)
-        text = error_text(error)
         self._sink.ended(
-            Ended(question.request, question.goal, "failed", job.text.strip(), code, text)
+            Ended(
+                question.request,
+                question.goal,
+                "failed",
+                job.text.strip(),
+                code,
+                error_text(error),
+                question=question.text,
+            )
         )

@@ -72,6 +72,12 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         help="word that opens the page; for an address that others reach, one is made if none is "
         "given",
     )
+    parser.add_argument(
+        "--rerun",
+        type=Path,
+        metavar="FILE.rrd",
+        help="write everything into a recording for Rerun's viewer (needs rerun-sdk)",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -127,13 +133,15 @@ def _serve_source(arguments: argparse.Namespace, playing: bool) -> None:
 
 def start_server(backend: object, rows: object, arguments: argparse.Namespace) -> None:
     """Serve until ctrl-C; prints the address."""
+    from segzero_console.rerun_log import RerunLog
     from segzero_console.server import Server, make_app
 
     token = arguments.token
     if token is not None and not is_loopback(arguments.host) and len(token) < 8:
         raise SegZeroError("--token must have 8 characters at least where others reach the page")
     access = Access.choose(arguments.host, arguments.port, token)
-    app = make_app(backend, rows, access)  # type: ignore[arg-type]
+    log = RerunLog(arguments.rerun) if arguments.rerun else None
+    app = make_app(backend, rows, access, log)  # type: ignore[arg-type]
     server = Server(app, arguments.host, arguments.port)
     print(f"The console is at {server.url}{'?token=' + access.token if access.token else ''}")
     if not is_loopback(arguments.host):

@@ -12,6 +12,7 @@ from segzero_console.encoding import Encoder
 from segzero_console.frames import Picture
 from segzero_console.messages import Ended, Light, Result, pack
 from segzero_console.recording import Recording
+from segzero_console.rerun_log import RerunLog
 from segzero_console.results import (
     MAX_LIVE_RESULTS,
     MAX_RESULTS,
@@ -37,6 +38,7 @@ class Hub:
         version: Of this program.
         on_result: Called in the encoder's thread with each result of the source's own frames.
         is_saving: Whether `on_result` needs the results even if nobody looks.
+        log: Gets everything, too; started and closed by the caller.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Hub:
         version: str,
         on_result: Callable[[StoredResult, Picture], None],
         is_saving: Callable[[], bool],
+        log: RerunLog | None = None,
     ) -> None:
         self.results = ResultStore(MAX_LIVE_RESULTS if backend.info.live else MAX_RESULTS)
         self.recording = Recording()
@@ -53,6 +56,7 @@ class Hub:
         self._version = version
         self._on_result = on_result
         self._is_saving = is_saving
+        self._log = log
         self._loop = asyncio.get_running_loop()
         self._encoder = Encoder(self._record)
         # One after the other, so that pages that wait for the models hold up nothing else.
@@ -71,6 +75,8 @@ class Hub:
 
     def frame(self, picture: Picture) -> None:
         """A picture came."""
+        if self._log:
+            self._log.frame(picture)
         self._newest = picture
         if not self._frame_due:
             self._frame_due = True
@@ -78,6 +84,8 @@ class Hub:
 
     def result(self, result: Result, picture: Picture | None) -> None:
         """Objects in a picture."""
+        if self._log:
+            self._log.result(result, picture)
         looked_at = self.viewers or not self._backend.info.live or self._is_saving()
         if result.state in ("tracked", "lost") and not looked_at:
             return
@@ -85,10 +93,14 @@ class Hub:
 
     def thinking(self, request: str, goal: str, text: str) -> None:
         """The next piece of the thinking."""
+        if self._log:
+            self._log.thinking(request, goal, text)
         self.call(self._think, request, goal, text)
 
     def ended(self, ended: Ended) -> None:
         """A question ended; after its results."""
+        if self._log:
+            self._log.ended(ended)
         message = {"type": "ended", **asdict(ended)}
         message["seconds"] = {key: round(value, 4) for key, value in ended.seconds.items()}
         self._encoder.do(self.call, self._end, ended.request, message)

@@ -49,6 +49,7 @@ class ShownObject:
         lost: Whether it is followed, but not seen.
         distance: In metres; None without depth.
         size: (width, height, depth) in metres; None without depth.
+        centroid: Mean of its points in metres, in the result's frame of points; None without depth.
     """
 
     id: int
@@ -60,6 +61,7 @@ class ShownObject:
     lost: bool = False
     distance: float | None = None
     size: tuple[float, ...] | None = None
+    centroid: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,7 @@ class Result:
         error_code: A short word, empty without an error.
         error: What happened, for people.
         seconds: By stage, for an answer.
+        points_frame: Name of the frame of the objects' centroids; empty without depth.
     """
 
     stamp: int
@@ -89,6 +92,7 @@ class Result:
     error_code: str = ""
     error: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    points_frame: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Ended:
     error: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     objects: int = 0
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,13 @@ class NodeQuestions:
                 _LOG.error("a question failed", exc_info=error)
             self._finish(question.request)
             ended = Ended(
-                question.request, question.goal, "failed", handle.text, code, error_text(error)
+                question.request,
+                question.goal,
+                "failed",
+                handle.text,
+                code,
+                error_text(error),
+                question=question.text,
             )
         self._sink.ended(ended)
 
@@ -121,9 +127,17 @@ class NodeQuestions:
         code = error_word(message.error_code)
         if reply.outcome is Outcome.CANCELED:
             code = "cancelled"
-        text = str(message.reasoning) or handle.text
-        count = len(message.objects)
-        return Ended(request, goal, result.state, text, code, str(message.error), seconds, count)
+        return Ended(
+            request,
+            goal,
+            result.state,
+            str(message.reasoning) or handle.text,
+            code,
+            str(message.error),
+            seconds,
+            len(message.objects),
+            question.text,
+        )
 
     def _finish(self, request: str) -> None:
         with self._lock:

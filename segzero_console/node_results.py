@@ -99,6 +99,7 @@ class ResultReader:
             latency=float(message.latency),
             error_code=error_word(message.error_code),
             error=str(message.error),
+            points_frame=str(message.points_frame_id),
         )
 
 
@@ -132,12 +133,12 @@ def segmented(
 
 
 def _shown(item: SegmentedObjectMessage, own_frame: bool) -> ShownObject:
-    distance, size = None, None
+    distance, size, centroid = None, None, None
     if item.located:
         size = float(item.extent.x), float(item.extent.y), float(item.extent.z)
+        centroid = float(item.centroid.x), float(item.centroid.y), float(item.centroid.z)
         if own_frame:
-            centre = item.centroid
-            distance = math.hypot(centre.x, centre.y, centre.z)
+            distance = math.hypot(*centroid)
     return ShownObject(
         id=int(item.id),
         track_id=int(item.track_id),
@@ -147,4 +148,5 @@ def _shown(item: SegmentedObjectMessage, own_frame: bool) -> ShownObject:
         score=float(item.score),
         distance=distance,
         size=size,
+        centroid=centroid,
     )

@@ -26,6 +26,7 @@ from segzero_console.carrying import Carrying
 from segzero_console.downloads import Downloads
 from segzero_console.hub import Hub
 from segzero_console.requests import MAX_MESSAGE
+from segzero_console.rerun_log import RerunLog
 from segzero_console.rows import RowWriter
 from segzero_console.session import Session
 from segzero_console.viewers import Viewer
@@ -38,27 +39,34 @@ TOO_MANY, TOO_SLOW, FORBIDDEN = 4001, 4002, 4003
 """Why a WebSocket was closed; the page shows it."""
 
 
-def make_app(backend: Backend, rows: RowWriter, access: Access) -> ASGIApp:
+def make_app(
+    backend: Backend, rows: RowWriter, access: Access, log: RerunLog | None = None
+) -> ASGIApp:
     """Make the application; the backend starts with it and is closed with it.
 
     Args:
         backend: What the page looks at.
         rows: Where corrections are saved.
         access: Who may look.
+        log: Gets everything that happens; closed with the application.
     """
     carrying, downloads = Carrying(rows), Downloads()
     hubs: list[Hub] = []
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        hub = Hub(backend, __version__, carrying.add, lambda: carrying.active)
+        hub = Hub(backend, __version__, carrying.add, lambda: carrying.active, log)
         hubs.append(hub)
+        if log:
+            log.start(backend.info.live, hub.trouble)
         backend.start(hub)
         try:
             yield
         finally:
             hub.close()
             await asyncio.to_thread(backend.close)
+            if log:
+                await asyncio.to_thread(log.close)
 
     async def page(request: Request) -> Response:
         token = request.query_params.get("token")

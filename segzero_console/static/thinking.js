@@ -22,11 +22,12 @@ export function think({ request, goal, text }) {
 }
 
 /** A question ended; it is the message `ended`. */
-export function end({ request, goal, state, text, error, error_code, seconds: stages, objects }) {
-  const card = cards.get(request) ?? addCard(request, "", goal);
+export function end(message) {
+  const { request, question, goal, state, text, error, error_code, objects } = message;
+  const card = cards.get(request) ?? addCard(request, question, goal);
   if (text) card.text.textContent = text;
   const answer = describe(state, objects, error, error_code);
-  finish(card, state, answer, stages);
+  finish(card, state, answer, message.seconds);
   say(`${card.question || nameOf(goal)}: ${answer}`);
 }
 

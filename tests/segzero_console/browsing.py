@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from segzero_console.access import Access
 from segzero_console.backend import Backend
 from segzero_console.messages import unpack
+from segzero_console.rerun_log import RerunLog
 from segzero_console.rows import RowWriter
 from segzero_console.server import Server, make_app
 from tests.segzero_console.page.console import Console
@@ -22,9 +23,11 @@ DEADLINE = 60.0
 
 
 @contextlib.contextmanager
-def serve(backend: Backend, rows: Path, token: str = "") -> Iterator[Server]:
+def serve(
+    backend: Backend, rows: Path, token: str = "", log: RerunLog | None = None
+) -> Iterator[Server]:
     """Run the server until the block ends."""
-    server = Server(make_app(backend, RowWriter(rows), Access(token, 0)), "127.0.0.1", 0)
+    server = Server(make_app(backend, RowWriter(rows), Access(token, 0), log), "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
