@@ -136,7 +136,7 @@ class PerceptionNode(LifecycleNode):
         self._update_parameters()
         try:
             if self.params().use_depth:
-                self._reporter.locator = Locator(self, self._depth_settings())
+                self._reporter.outputs.locator = Locator(self, self._depth_settings())
         except SegZeroError as error:
             self.get_logger().error(f"Can't activate: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -150,8 +150,8 @@ class PerceptionNode(LifecycleNode):
         ]
         self._subscribed_since = time.monotonic()
         topics = [item.topic_name for item in self._inputs]
-        if self._reporter.locator:
-            topics += self._reporter.locator.topics()
+        if locator := self._reporter.outputs.locator:
+            topics += locator.topics()
         self.get_logger().info(f"Listening to {', '.join(topics)}.")
         for line in parameters.unused_qos_overrides(self):
             self.get_logger().warning(line)
@@ -194,9 +194,9 @@ class PerceptionNode(LifecycleNode):
         if self._processor:
             self._processor.close(reason)
             self._processor = None
-        if self._reporter.locator:
-            self._reporter.locator.close()
-            self._reporter.locator = None
+        if self._reporter.outputs.locator:
+            self._reporter.outputs.locator.close()
+            self._reporter.outputs.locator = None
         self.frames.clear()
 
     def _unload(self) -> None:
@@ -214,8 +214,8 @@ class PerceptionNode(LifecycleNode):
     def _update_parameters(self) -> None:
         self._values = parameters.read(self, Parameters)
         self.frames.max_pixels = self.params().max_pixels
-        if self._reporter.locator:
-            self._reporter.locator.update_parameters(self._depth_settings())
+        if locator := self._reporter.outputs.locator:
+            locator.update_parameters(self._depth_settings())
 
     def _depth_settings(self) -> DepthSettings:
         params = self.params()
@@ -241,8 +241,8 @@ class PerceptionNode(LifecycleNode):
                 camera.topic(self), params.camera_timeout, self._subscribed_since
             ),
         ]
-        if self._reporter.locator:
-            report.status.append(status(f"{name}: depth", *self._reporter.locator.status(), {}))
+        if locator := self._reporter.outputs.locator:
+            report.status.append(status(f"{name}: depth", *locator.status(), {}))
         self._diagnostics_publisher.publish(report)
 
 

@@ -70,7 +70,7 @@ class ObjectService:
         if isinstance(result, Exception):
             response.error_code, response.message = self._reporter.describe(result)
             return response
-        message = self._reporter.shown_message(query, result, tracks)
+        message = self._reporter.outputs.shown_message(query, result, tracks)
         response.success, response.added, response.mask = True, message.objects, message.mask
         return response
 

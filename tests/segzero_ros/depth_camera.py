@@ -45,7 +45,7 @@ class DepthCamera:
 
     def answer(self, second: int, image: Image) -> Segmentation:
         """Show colour of a second with the depth `image` until the node has both; ask."""
-        locator = self._robot.node._reporter.locator
+        locator = self._robot.node._reporter.outputs.locator
         assert locator is not None
         received = locator._depth
         self._robot.see(picture(second))
