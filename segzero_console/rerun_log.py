@@ -1,5 +1,6 @@
 """Everything that a console sees, as a Rerun recording."""
 
+import importlib
 import logging
 import queue
 import threading
@@ -38,16 +39,15 @@ class RerunLog:
 
     def __init__(self, path: Path) -> None:
         try:
-            import rerun
+            self._rerun: Any = importlib.import_module("rerun")
         except ImportError as error:
             raise SegZeroError("--rerun needs rerun-sdk: pip install 'segzero[rerun]'") from error
         if path.suffix != ".rrd":
             raise SegZeroError(f"--rerun {path}: name a file that ends in .rrd")
         if path.exists():
             raise SegZeroError(f"{path} exists already: name another file for the recording")
-        self._rerun: Any = rerun
         # Not by rerun's own writing of files: after an error, nothing ends its thread.
-        self._stream: Any = rerun.RecordingStream("segzero_console")
+        self._stream = self._rerun.RecordingStream("segzero_console")
         self._bytes = self._stream.binary_stream()
         try:
             self._file = path.open("xb")
