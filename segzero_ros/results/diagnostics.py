@@ -6,6 +6,7 @@ import threading
 from collections import Counter, deque
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -144,10 +145,11 @@ class DiagnosticsCollector:
         if self._model_error:
             level, text = DiagnosticStatus.ERROR, f"{text}, but failed: {self._model_error}"
         values = {"process memory [MiB]": f"{resident_bytes() / 2**20:.0f}"}
-        torch = sys.modules.get("torch")  # imported with the models, which takes seconds
-        if torch and torch.cuda.is_initialized():
-            values["device memory [MiB]"] = f"{torch.cuda.memory_allocated() / 2**20:.0f}"
-            values["device memory reserved [MiB]"] = f"{torch.cuda.memory_reserved() / 2**20:.0f}"
+        # torch is imported with the models, which takes seconds; another thread may be at it.
+        cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
+        if hasattr(cuda, "memory_reserved") and cuda.is_initialized():
+            values["device memory [MiB]"] = f"{cuda.memory_allocated() / 2**20:.0f}"
+            values["device memory reserved [MiB]"] = f"{cuda.memory_reserved() / 2**20:.0f}"
         return status(name, level, text, values)
 
     def _query_status(self, name: str) -> DiagnosticStatus:

@@ -1,6 +1,8 @@
 """What /diagnostics says."""
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,6 +41,14 @@ def test_models_that_failed_to_load_are_an_error() -> None:
 
 def test_the_memory_of_the_process_is_told() -> None:
     assert 1 < float(values(report(DiagnosticsCollector())["models"])["process memory [MiB]"]) < 1e6
+
+
+@pytest.mark.parametrize("torch", [object(), SimpleNamespace(cuda=object()), None])
+def test_a_torch_that_another_thread_still_imports_is_no_error(
+    torch: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert "process memory [MiB]" in values(report(DiagnosticsCollector())["models"])
 
 
 def test_questions_are_counted_by_their_end() -> None:
