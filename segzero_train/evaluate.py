@@ -18,13 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segzero.errors import SegZeroError
 from segzero.metrics import CONVENTIONS
 from segzero.pipeline import SegZero
 from segzero.profiles import Profile, load_profile
 from segzero.reasoning.prompts import SHORT_ANSWER
 from segzero.reasoning.reasoner import Reasoner
-from segzero.terminal import escape_unprintable
+from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.loading import load_rows, load_split
@@ -90,16 +89,12 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 after an error, 130 after an interruption."""
     escape_unprintable()
     options = Options(**vars(parser(__doc__).parse_args(arguments)))
-    try:
+    kept = f": the same command goes on, {options.out} keeps the answers" if options.out else ""
+    with one_line_errors(
+        NoOpenGL, ValueError, OSError, interrupted=f"interrupted{kept}"
+    ) as outcome:
         _evaluate(options)
-    except (SegZeroError, NoOpenGL, ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        kept = f": the same command goes on, {options.out} keeps the answers" if options.out else ""
-        print(f"interrupted{kept}", file=sys.stderr)
-        return 130
-    return 0
+    return outcome.status
 
 
 def _evaluate(options: Options) -> None:

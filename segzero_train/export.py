@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
-from segzero.errors import CheckpointError, SegZeroError
+from segzero.errors import CheckpointError
 from segzero.files import read_mapping, written_whole
 from segzero.profiles import Profile, resource_root
-from segzero.terminal import escape_unprintable
+from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_train.recipe import TaskOptions
 from segzero_train.runs import BadRun, checkpoints
 
@@ -136,18 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--profile", help="what the training started from (default: as the run recorded)"
     )
     options = parser.parse_args(arguments)
-    try:
+    with one_line_errors(
+        SafetensorError, OSError, interrupted="interrupted; nothing was written"
+    ) as outcome:
         checkpoint = find_checkpoint(options.run, options.checkpoint)
         base = starting_point(options.run, options.profile)
         profile = export(checkpoint, base, options.out)
-    except (SegZeroError, SafetensorError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    print(f"{checkpoint} → {profile}")
-    return 0
+        print(f"{checkpoint} → {profile}")
+    return outcome.status
 
 
 def _load(folder: Path, base: Profile) -> Any:

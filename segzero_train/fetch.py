@@ -12,10 +12,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from segzero.errors import SegZeroError
 from segzero.files import read_mapping
 from segzero.hub import fetch
-from segzero.terminal import escape_unprintable
+from segzero.hub_names import is_hub_name
+from segzero.licences import licence_line
+from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_train.datasets.loading import load_rows
 from segzero_train.datasets.mixing import read_weights
 from segzero_train.errors import BadRecipe
@@ -39,21 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for key in _REPLACED:
         parser.add_argument(f"--{key}", help="in place of the recipe's")
     words = vars(parser.parse_args(arguments))
-    try:
+    with one_line_errors(interrupted="interrupted: the same command goes on") as outcome:
         _fetch(_read(words.pop("recipe"), words))
-    except SegZeroError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return outcome.status
 
 
 def _fetch(options: GrpoOptions) -> None:
     profile = base_profile(options)
     for weights in (profile.reasoner, profile.segmenter):
         print(f"{weights}: {fetch(weights)}", flush=True)
+        _tell_licence(weights)
     names = list(read_weights(options.datasets)) or [options.dataset]
     wanted = [(name, options.dataset_split) for name in names]
     if options.held_out_size and options.held_out:
@@ -63,6 +59,12 @@ def _fetch(options: GrpoOptions) -> None:
             continue
         rows = load_rows(name, split)  # downloads a name on the Hub
         print(f"{name}: {len(rows)} rows of {split}", flush=True)
+        _tell_licence(name)
+
+
+def _tell_licence(name: str) -> None:
+    if is_hub_name(name.partition("@")[0]) and not Path(name).exists():
+        print(licence_line(name), flush=True)
 
 
 def _read(name: str, replaced: dict[str, Any]) -> GrpoOptions:

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segzero.errors import SegZeroError
 from segzero.files import write_text_whole
 from segzero.metrics import bootstrap
-from segzero.terminal import escape_unprintable
+from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_train.errors import BadRecipe
 from segzero_train.recipe import GrpoOptions, read_recipe
 
@@ -42,19 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     escape_unprintable()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
+    with one_line_errors(OSError, interrupted="interrupted; nothing was written") as outcome:
         out = _take_json(words)
         figures = measure(words)
         print(describe(figures))
         if out is not None:
             write_text_whole(out, json.dumps(figures, indent=2) + "\n")
-    except (SegZeroError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    return outcome.status
 
 
 def measure(words: Sequence[str]) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segzero.errors import SegZeroError
 from segzero.files import written_whole
-from segzero.terminal import escape_unprintable
+from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_train.runs import BadRun, log_history
 
 if TYPE_CHECKING:
@@ -79,16 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     out = options.out or options.run / "curves.png"
-    try:
+    with one_line_errors(OSError) as outcome:
         _write(draw(log_history(options.run)), out)
-    except (SegZeroError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    print(out)
-    return 0
+        print(out)
+    return outcome.status
 
 
 def _curves(history: Iterable[Mapping[str, Any]]) -> dict[str, Curve]:
