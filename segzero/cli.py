@@ -119,9 +119,12 @@ def _ask(arguments: argparse.Namespace) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> None:
     from segzero.hub import fetch
+    from segzero.licences import licence_line
 
     for weights in _weights(arguments.what):
         print(f"{weights}: {fetch(weights)}", flush=True)
+        if not Path(weights).is_absolute():
+            print(licence_line(weights), flush=True)
 
 
 def _weights(what: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segzero_train.licences import LICENCES, UNKNOWN
+from segzero.licences import LICENCES, UNKNOWN
 
 ON_HUB: Mapping[tuple[str, str], str] = {
     ("reasonseg-r", "test"): "sj9909/ReasonSeg_refine",

@@ -9,9 +9,9 @@ import yaml
 
 from segzero import __version__
 from segzero.hub_names import is_hub_name
+from segzero.licences import LICENCES, UNKNOWN
 from segzero.profiles import Profile
 from segzero.reasoning.prompts import PROMPTS
-from segzero_train.licences import LICENCES, UNKNOWN
 from segzero_train.training.run_record import DataRecord, RunRecord, describe_run
 
 _KEPT = ("prompt", "answer_format", "coordinates", "rounding", "image_size", "max_new_tokens")

@@ -87,5 +87,7 @@ def test_a_recipe_is_fetched_by_one_command(the_hub, recipe, tmp_path, monkeypat
     made = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert made.stdout.count("owner/set: 1 rows of train") == 2
+    for name in ("started-from", "segmenter", "set"):
+        assert f"licence of owner/{name}: not known here" in made.stdout
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache / "hub"))
     assert check_weights(base_profile(options(recipe)))
