@@ -7,10 +7,12 @@ sam2.1-large` builds models of full size with random weights and has them write 
 """
 
 import argparse
+import copy
 import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ WIDTH, HEIGHT = 640, 480
 FIXED = '<think></think><answer>[{"bbox_2d": [300,300,500,600], "point_2d": [400,450]}]</answer>'
 """What random weights are taken to have written."""
 
+Asked = tuple[NDArray[np.uint8], str]
+"""A picture and a question about it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
@@ -52,9 +57,9 @@ class Run:
 
 
 class Baseline:
-    """The published flow over the models of a SegZero."""
+    """The published flow over the models of a SegZero, with a cache of transformers."""
 
-    def __init__(self, segzero: SegZero, fixed: str | None) -> None:
+    def __init__(self, segzero: SegZero, fixed: str | None, cache: str | None = None) -> None:
         self._reasoner: Any = segzero._reasoner
         segmenter: Any = segzero._segmenter
         self._sam2, self._sam2_processor = (
@@ -63,6 +68,8 @@ class Baseline:
         )
         self._read = segzero._read
         self._fixed = fixed
+        self._generation = copy.deepcopy(self._reasoner._generation)
+        self._generation.cache_implementation = cache  # transformers compiles for a static one
 
     @torch.inference_mode()
     def __call__(self, image: NDArray[np.uint8], question: str) -> Run:
@@ -74,7 +81,7 @@ class Baseline:
             return_tensors="pt",
         ).to(reasoner._model.device)
         clock.lap("prepare")
-        ids = reasoner._model.generate(**inputs, generation_config=reasoner._generation)
+        ids = reasoner._model.generate(**inputs, generation_config=self._generation)
         ids = ids[0, inputs["input_ids"].shape[1] :]
         text = tokenizer.decode(ids, skip_special_tokens=True)
         clock.lap("write")
@@ -197,13 +204,25 @@ def main() -> int:
     return 0
 
 
-def compare(segzero: SegZero, count: int, fixed: str | None = None) -> list[tuple[Run, Run]]:
-    """Baseline and fast path on `count` questions, in turn, each first every other time."""
-    baseline, fast = Baseline(segzero, fixed), Fast(segzero, fixed)
+def compare(
+    segzero: SegZero,
+    count: int,
+    fixed: str | None = None,
+    asked: Iterator[Asked] | None = None,
+    cache: str | None = None,
+) -> list[tuple[Run, Run]]:
+    """Baseline and fast path on `count` questions, in turn, each first every other time.
+
+    `asked` are pictures and questions in place of the tabletop's; `cache` is the baseline's, by
+    transformers' name.
+    """
+    baseline, fast = Baseline(segzero, fixed, cache), Fast(segzero, fixed)
     ways: list[Callable[[NDArray[np.uint8], str], Run]] = [baseline, fast]
     pairs = []
-    with TabletopRenderer(WIDTH, HEIGHT) as renderer:
-        for image, question in itertools.islice(_questions(renderer), count + 2):
+    with ExitStack() as renderers:
+        if asked is None:
+            asked = _questions(renderers.enter_context(TabletopRenderer(WIDTH, HEIGHT)))
+        for image, question in itertools.islice(asked, count + 2):
             try:
                 runs = {way: way(image, question) for way in ways}
             except MalformedAnswer:
@@ -252,7 +271,7 @@ def tables(figures: dict[str, Any]) -> str:
     )
 
 
-def _questions(renderer: TabletopRenderer) -> Iterator[tuple[NDArray[np.uint8], str]]:
+def _questions(renderer: TabletopRenderer) -> Iterator[Asked]:
     for number in itertools.count():
         scene, frame = draw_usable(renderer, FIRST_SEED + number, depth=False)
         rng = np.random.default_rng(number)

@@ -57,20 +57,27 @@ def main() -> int:
         segzero = models.random(options.random, "sam2.1-tiny", options.tokens, device)
     else:
         segzero = SegZero.load(options.profile, str(device))
-    rows = compare(segzero, options.tokens, options.repeats)
+    per_second = round(bandwidth(device) / 1e9, 1)
+    rows = measure(segzero, per_second, options.tokens, options.repeats)
     figures = {
         "models": options.random or options.profile,
-        "memory bandwidth [GB/s]": round(bandwidth(device) / 1e9, 1),
+        "memory bandwidth [GB/s]": per_second,
         "rows": rows,
     }
-    for row in rows:
-        least = row["weights read [MB]"] / figures["memory bandwidth [GB/s]"]  # milliseconds
-        row["share of the bound"] = round(least / row["ms per token"]["median"], 3)
     records.record(figures, ("torch", "transformers"), options.out)
     names = list(rows[0])
     cells = [[records.cell(row[name]) for name in names] for row in rows]
     print(records.table([tuple(names), *cells]))
     return 0
+
+
+def measure(segzero: SegZero, per_second: float, tokens: int, repeats: int) -> list[dict[str, Any]]:
+    """The rows of `compare`, with the share of the bound at a bandwidth in GB/s."""
+    rows = compare(segzero, tokens, repeats)
+    for row in rows:
+        least = row["weights read [MB]"] / per_second  # milliseconds
+        row["share of the bound"] = round(least / row["ms per token"]["median"], 3)
+    return rows
 
 
 @torch.inference_mode()

@@ -31,7 +31,7 @@ from transformers import (
 from segzero.reasoning.decoder import Decoder
 from segzero.reasoning.decoder_check import relative_difference
 
-PICTURES = ((840, 840), (1280, 720))
+PICTURES: tuple[tuple[int, int], ...] = ((840, 840), (1280, 720))
 """Width and height in pixels."""
 TEXT = 180
 """Tokens of the prompt besides the picture's."""
@@ -62,9 +62,11 @@ def main() -> int:
 
 
 @torch.inference_mode()
-def compare(name: str, dtype: torch.dtype, tokens: int) -> list[dict[str, Any]]:
+def compare(
+    name: str, dtype: torch.dtype, tokens: int, device: torch.device | str = "cpu"
+) -> list[dict[str, Any]]:
     """A row for each picture."""
-    model = language_model(name, dtype)
+    model = language_model(name, dtype, device)
     # Before the decoder, which rearranges the weights.
     exact = model if dtype == torch.float32 else copy.deepcopy(model).float()
     decoder = Decoder(model)
@@ -99,7 +101,7 @@ def compare(name: str, dtype: torch.dtype, tokens: int) -> list[dict[str, Any]]:
     return rows
 
 
-def language_model(name: str, dtype: torch.dtype) -> Any:
+def language_model(name: str, dtype: torch.dtype, device: torch.device | str = "cpu") -> Any:
     """A model of the published widths with random weights, none of which is zero."""
     sizes = copy.deepcopy(models.LANGUAGE[name])
     sizes["text_config"] |= {"num_hidden_layers": LAYERS, "vocab_size": VOCABULARY}
@@ -108,14 +110,15 @@ def language_model(name: str, dtype: torch.dtype) -> Any:
     torch.set_default_dtype(dtype)
     torch.manual_seed(0)
     try:
-        if name.startswith("qwen3"):
-            sizes["vision_config"]["deepstack_visual_indexes"] = [0, 1, 2]
-            config: Any = Qwen3VLConfig(**sizes, **_IMAGE)
-            model: Any = Qwen3VLForConditionalGeneration(config)
-        else:
-            sizes["vision_config"]["fullatt_block_indexes"] = [1]
-            config = Qwen2_5_VLConfig(**sizes, **_IMAGE)
-            model = Qwen2_5_VLForConditionalGeneration(config)
+        with torch.device(device):
+            if name.startswith("qwen3"):
+                sizes["vision_config"]["deepstack_visual_indexes"] = [0, 1, 2]
+                config: Any = Qwen3VLConfig(**sizes, **_IMAGE)
+                model: Any = Qwen3VLForConditionalGeneration(config)
+            else:
+                sizes["vision_config"]["fullatt_block_indexes"] = [1]
+                config = Qwen2_5_VLConfig(**sizes, **_IMAGE)
+                model = Qwen2_5_VLForConditionalGeneration(config)
     finally:
         torch.set_default_dtype(before)
     for weight in model.parameters():
@@ -136,13 +139,14 @@ def prompt(model: Any, size: tuple[int, int]) -> dict[str, torch.Tensor]:
     text = torch.randint(5, VOCABULARY, (TEXT,), generator=torch.manual_seed(1)).tolist()
     start, image, end = _IMAGE.values()
     ids = torch.tensor([[*text[:20], start, *[image] * count, end, *text[20:]]])  # (1, T)
-    return {
+    inputs = {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
         "mm_token_type_ids": (ids == image).long(),
         "pixel_values": pixels["pixel_values"].to(model.dtype),
         "image_grid_thw": pixels["image_grid_thw"],
     }
+    return {name: value.to(model.device) for name, value in inputs.items()}
 
 
 def generation(model: Any, tokens: int) -> GenerationConfig:

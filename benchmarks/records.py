@@ -25,7 +25,7 @@ def record(figures: dict[str, Any], libraries: Sequence[str], out: Path) -> None
         "hardware": hardware(),
         "load after": round(os.getloadavg()[0], 1),
         "versions": {name: version(name) for name in libraries},
-        "commit": _commit(),
+        "commit": commit(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(made, indent=2) + "\n")
@@ -68,6 +68,10 @@ def table(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the sources, `-dirty` behind it if they were changed."""
+    packed = ROOT / "COMMIT"  # of a pack for a machine without the repository
+    if packed.exists():
+        return packed.read_text().strip()
     head = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(head, cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -41,17 +41,18 @@ def main() -> int:
 
 
 @torch.inference_mode()
-def compare(name: str, frames: int) -> dict[str, Any]:
+def compare(name: str, frames: int, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Largest differences of one model, relative to the spread."""
     start = time.perf_counter()
     torch.manual_seed(0)
-    model = models.sam2(name)
+    with torch.device(device):
+        model = models.sam2(name)
     for weight in model.parameters():  # as drawn, objects drown in zeros
         if weight.dim() > 1:
             weight.normal_(std=weight[0].numel() ** -0.5)
     model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(20)  # the objects are there
-    pixels = torch.randn(frames + 1, 1, 3, _SIDE, _SIDE)
-    masks = torch.zeros(2, 1, _SIDE, _SIDE)
+    pixels = torch.randn(frames + 1, 1, 3, _SIDE, _SIDE, device=device)
+    masks = torch.zeros(2, 1, _SIDE, _SIDE, device=device)
     masks[0, 0, 100:400, 150:450] = masks[1, 0, 500:800, 300:900] = 1
     encoder = ImageEncoder(model)
     return {
@@ -95,7 +96,9 @@ def _memory_difference(
 
 def _by_transformers(model: Any, pixels: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
     """(h, w) mask logits of each later frame."""
-    session = Sam2VideoInferenceSession(dtype=torch.float32)
+    session = Sam2VideoInferenceSession(
+        inference_device=pixels.device, inference_state_device=pixels.device, dtype=torch.float32
+    )
     session.obj_id_to_idx(1)
     session.add_mask_inputs(0, 0, mask[None])
     session.obj_with_new_inputs = [1]
