@@ -60,7 +60,8 @@ class Baseline:
     """The published flow over the models of a SegZero, with a cache of transformers."""
 
     def __init__(self, segzero: SegZero, fixed: str | None, cache: str | None = None) -> None:
-        self._reasoner: Any = segzero._reasoner
+        reasoner: Any = segzero._reasoner
+        self._reasoner = reasoner
         segmenter: Any = segzero._segmenter
         self._sam2, self._sam2_processor = (
             models.in_one_dtype(segmenter._model),
@@ -68,7 +69,7 @@ class Baseline:
         )
         self._read = segzero._read
         self._fixed = fixed
-        self._generation = copy.deepcopy(self._reasoner._generation)
+        self._generation = copy.deepcopy(reasoner._generation)
         self._generation.cache_implementation = cache  # transformers compiles for a static one
 
     @torch.inference_mode()

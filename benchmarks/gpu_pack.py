@@ -21,8 +21,10 @@ PYTHON = "3.12"
 _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17, 12, 5)]
 _PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
 LIMIT_MB = 60
-_NEEDED = ("accelerate", "httpx2", "mujoco", "numpy", "opencv-python-headless", "pillow", "psutil")
-_NEEDED += ("pyyaml", "safetensors", "scipy", "threadpoolctl", "torchvision", "tqdm")
+_NEEDED = (
+    *("accelerate", "httpx2", "mujoco", "numpy", "opencv-python-headless", "pillow", "psutil"),
+    *("pyyaml", "safetensors", "scipy", "threadpoolctl", "torchvision", "tqdm"),
+)
 # Training's fast path needs a newer transformers than the machine may have.
 _NEEDED_TO_TRAIN = ("transformers", "trl", "datasets", "peft", "tensorboard")
 _NEVER = re.compile(r"torch$|triton$|cuda-|nvidia-")
