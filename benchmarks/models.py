@@ -35,6 +35,7 @@ from segzero.segmentation.sam2_transformers import (
 # Sizes from the published config.json of each model.
 _QWEN2_5_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
 _QWEN2_5_ROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+_QWEN3_ROPE = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20]}
 LANGUAGE: dict[str, dict[str, Any]] = {
     "qwen2.5-vl-3b": {
         "text_config": {
@@ -71,11 +72,7 @@ LANGUAGE: dict[str, dict[str, Any]] = {
             "num_key_value_heads": 8,
             "head_dim": 128,
             "vocab_size": 151936,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 5e6,
-                "mrope_section": [24, 20, 20],
-            },
+            "rope_parameters": _QWEN3_ROPE,
         },
         "vision_config": {
             "depth": 24,
@@ -98,11 +95,7 @@ LANGUAGE: dict[str, dict[str, Any]] = {
             "num_key_value_heads": 8,
             "head_dim": 128,
             "vocab_size": 151936,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 5e6,
-                "mrope_section": [24, 20, 20],
-            },
+            "rope_parameters": _QWEN3_ROPE,
         },
         "vision_config": {
             "depth": 27,

@@ -10,6 +10,7 @@ import numpy as np
 
 from segzero.errors import SegZeroError
 from segzero.metrics import CONVENTIONS, Convention, bootstrap, difference
+from segzero_train.evaluation.paper_tables import with_interval
 from segzero_train.evaluation.runner import finished
 from segzero_train.evaluation.scores import plain
 from segzero_train.evaluation.scoring import Result
@@ -187,7 +188,4 @@ def _told(row: dict[str, Any], metrics: Sequence[str]) -> str:
 
 
 def _signed(row: dict[str, Any], metric: str) -> str:
-    if row[metric] is None:
-        return "-"
-    low, high = row[f"{metric}_95"]
-    return f"{row[metric]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return with_interval(row, metric, "{:+.3f} [{:+.3f}, {:+.3f}]", missing="-")

@@ -192,16 +192,21 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def with_interval(row: dict[str, Any], metric: str) -> str:
-    """A table's cell: the metric of a report's row and its 95 % interval; empty without a value."""
+def with_interval(
+    row: dict[str, Any], metric: str, layout: str = "{:.3f} ({:.3f} to {:.3f})", missing: str = ""
+) -> str:
+    """A table's cell: the metric of a report's row and its 95 % interval.
+
+    Args:
+        row: Of the report.
+        metric: A key of it.
+        layout: Takes the value and both ends.
+        missing: The cell without a value.
+    """
     if row[metric] is None:
-        return ""
-    low, high = row[f"{metric}_95"]
-    return f"{row[metric]:.3f} ({low:.3f} to {high:.3f})"
+        return missing
+    return layout.format(row[metric], *row[f"{metric}_95"])
 
 
 def _percent(row: dict[str, Any], metric: str) -> str:
-    if row[metric] is None:
-        return ""
-    low, high = row[f"{metric}_95"]
-    return f"{100 * row[metric]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return with_interval(row, metric, "{:.1%} ({:.1%} to {:.1%})").replace("%", "")

@@ -57,6 +57,14 @@ ANSWER_SCRIPT = (
 )
 """One object, as the vision_reasoner format has it."""
 
+_VISION = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "out_hidden_size": 64,
+}
+
 
 def save_qwen3_vl(
     folder: Path,
@@ -80,12 +88,8 @@ def save_qwen3_vl(
     config = Qwen3VLConfig(
         text_config={**_text_config(tokenizer), "head_dim": 16, **text},
         vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
+            **_VISION,
             "patch_size": 16,
-            "out_hidden_size": 64,
             "num_position_embeddings": 64,
             "deepstack_visual_indexes": [0],
         },
@@ -110,13 +114,9 @@ def save_qwen2_5_vl(
     config = Qwen2_5_VLConfig(
         text_config=_text_config(tokenizer),
         vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
+            **_VISION,
             "patch_size": 14,
             "window_size": 56,
-            "out_hidden_size": 64,
             "fullatt_block_indexes": [1],
         },
         **_token_ids(tokenizer),
