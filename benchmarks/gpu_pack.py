@@ -29,6 +29,8 @@ _NEEDED = (
 _NEEDED_TO_TRAIN = ("transformers", "trl", "datasets", "peft", "tensorboard")
 _NEVER = re.compile(r"torch$|triton$|cuda-|nvidia-")
 """Packages that a pack never carries: they are large, and made for the machine."""
+_UNUSED = frozenset({"mujoco-studio"})
+"""MuJoCo's editor, which its renderer does without."""
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ def collect(wanted: Iterable[Requirement], carried: Carried, folder: Path) -> No
     while queue:
         requirement = queue.pop(0)
         name = canonicalize_name(requirement.name)
-        if name in seen or satisfied(requirement, carried.has):
+        if name in seen or name in _UNUSED or satisfied(requirement, carried.has):
             continue
         seen.add(name)
         if _NEVER.match(name):
