@@ -6,6 +6,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from processes import wait_until
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
@@ -99,8 +100,4 @@ class Asker:
         self._wait(lambda: time.monotonic() > end, "time")
 
     def _wait(self, condition: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + TIMEOUT
-        while not condition():
-            rclpy.spin_once(self._node, timeout_sec=0.01)
-            if time.monotonic() > end:
-                raise TimeoutError(f"waited {TIMEOUT:.0f} s for {what}")
+        wait_until(self._node, condition, what, TIMEOUT)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import records
-from processes import end_all, keep_apart
+from processes import cpu_seconds, end_all, keep_apart
 
 WIDTH, HEIGHT, RATE = 640, 480, 30
 SEED = 300_000
@@ -162,12 +162,6 @@ def follow_all(
     node.destroy_node()
     rclpy.shutdown()
     return counts, cpu
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def memory_of(pid: int) -> dict[str, int]:

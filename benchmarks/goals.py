@@ -27,7 +27,7 @@ import numpy as np
 import records
 from follow_tabletop import FIRST_SEED, FRAMES, HEIGHT, RATE, WIDTH, Followed
 from live import camera
-from processes import end_all, keep_apart
+from processes import end_all, keep_apart, run_perception_node
 
 THINKING = 5.0
 """Seconds that an answer takes."""
@@ -180,11 +180,7 @@ class Watcher:
 
 def node(end: Event, thinking: Any) -> None:
     """Run the perception node until the end; answers are computed for `thinking` seconds."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-
     from segzero.pipeline import SegZero
-    from segzero_ros.perception_node import PerceptionNode
 
     class Slow(SegZero):
         def ask(self, *args: Any, stop: threading.Event | None = None, **options: Any) -> Any:
@@ -193,17 +189,7 @@ def node(end: Event, thinking: Any) -> None:
                 super().ask(*args, stop=stop)
             return super().ask(*args, stop=stop, **options)
 
-    rclpy.init()
-    perception = PerceptionNode(load=Slow.load)
-    executor = SingleThreadedExecutor()
-    executor.add_node(perception)
-    perception.start()
-    while not end.is_set():
-        executor.spin_once(timeout_sec=0.5)
-    executor.shutdown()
-    perception.close()
-    perception.destroy_node()
-    rclpy.shutdown()
+    run_perception_node(Slow.load, end)
 
 
 # Clips

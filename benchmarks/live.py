@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import records
-from processes import end_all, keep_apart
+from processes import end_all, keep_apart, run_perception_node
 
 WIDTH, HEIGHT, RATE = 320, 240, 30
 SEED = 300_000
@@ -192,14 +192,11 @@ def camera(end: Event, pipe: Connection) -> None:
 
 def node(end: Event, pipe: Connection, seconds: Any) -> None:
     """Run the perception node until the end; answers wait for `seconds`. Send the diary."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.publisher import Publisher
 
     from segzero.errors import Cancelled
     from segzero.pipeline import SegZero
     from segzero_ros.images.frames import LatestFrame
-    from segzero_ros.perception_node import PerceptionNode
 
     diary = Diary()
     put, publish = LatestFrame.put, Publisher.publish
@@ -242,19 +239,12 @@ def node(end: Event, pipe: Connection, seconds: Any) -> None:
 
     LatestFrame.put = noted_put  # type: ignore[method-assign, assignment]
     Publisher.publish = noted_publish  # type: ignore[method-assign, assignment]
-    rclpy.init()
-    node = PerceptionNode(load=Slow.load)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    node.start()
-    while not end.is_set():
-        executor.spin_once(timeout_sec=0.5)
-    diary.lost = node.frames.lost
-    pipe.send(diary)
-    executor.shutdown()
-    node.close()
-    node.destroy_node()
-    rclpy.shutdown()
+
+    def report(node: Any) -> None:
+        diary.lost = node.frames.lost
+        pipe.send(diary)
+
+    run_perception_node(Slow.load, end, report)
 
 
 def _ages(followings: list[FollowingTimes], start: float, end: float) -> list[int]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import records
 from numpy.typing import NDArray
-from processes import keep_apart
+from processes import keep_apart, wait_until
 
 WIDTH, HEIGHT = 320, 240
 SEED, OBJECTS = 300_000, 3
@@ -219,13 +219,7 @@ class Operator:
             self.failures += 1
 
     def _wait(self, condition: Callable[[], object], what: str) -> None:
-        import rclpy
-
-        end = time.monotonic() + TIMEOUT
-        while not condition():
-            rclpy.spin_once(self._node, timeout_sec=0.02)
-            if time.monotonic() > end:
-                raise TimeoutError(f"waited {TIMEOUT:.0f} s for {what}")
+        wait_until(self._node, condition, what, TIMEOUT)
 
 
 def growth(used: dict[int, float], start: int, step: int) -> dict[str, Any]:

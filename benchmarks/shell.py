@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import records
 from numpy.typing import NDArray
-from processes import end_all, keep_apart
+from processes import end_all, keep_apart, run_perception_node
 
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 BOX = (400, 200, 800, 500)
@@ -129,12 +129,9 @@ def camera(end: Event, pipe: Connection) -> None:
 
 def node(end: Event, pipe: Connection) -> None:
     """Run the perception node without models until the end; send back what happened when."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.publisher import Publisher
 
     from segzero_ros.images.frames import LatestFrame
-    from segzero_ros.perception_node import PerceptionNode
 
     arrived: Times = {}
     used: Times = {}
@@ -154,18 +151,9 @@ def node(end: Event, pipe: Connection) -> None:
 
     LatestFrame.put = timed_put  # type: ignore[method-assign, assignment]
     Publisher.publish = timed_publish  # type: ignore[method-assign, assignment]
-    rclpy.init()
-    node = PerceptionNode(load=lambda profile, device: models)  # type: ignore[arg-type, return-value]
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    node.start()
-    while not end.is_set():
-        executor.spin_once(timeout_sec=0.5)
-    pipe.send((arrived, used, masked))
-    executor.shutdown()
-    node.close()
-    node.destroy_node()
-    rclpy.shutdown()
+    run_perception_node(
+        lambda profile, device: models, end, lambda _: pipe.send((arrived, used, masked))
+    )
 
 
 class IdleModels:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import records
-from processes import keep_apart
+from processes import keep_apart, wait_until
 
 GOALS = ("", "fetch", "avoid", "watch")
 THINGS = ("the red ball", "the blue box", "the green mug", "something to drink from", "the robot")
@@ -273,11 +273,7 @@ class Soak:
         self._wait(lambda: time.monotonic() > end, "time")
 
     def _wait(self, condition: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + TIMEOUT
-        while not condition():
-            self._rclpy.spin_once(self._ros, timeout_sec=0.01)
-            if time.monotonic() > end:
-                raise TimeoutError(f"waited {TIMEOUT:.0f} s for {what}")
+        wait_until(self._ros, condition, what, TIMEOUT)
 
 
 def start(module: str, *options: str) -> "subprocess.Popen[bytes]":

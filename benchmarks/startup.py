@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import records
-from processes import keep_apart
+from processes import cpu_seconds, keep_apart
 
 STAGES = {"set up": "Loading ", "models ready": " is ready after ", "listening": "Listening to "}
 """The line of the node's log that ends a stage."""
@@ -82,7 +82,7 @@ def start(profile: str) -> dict[str, Any]:
         raise SystemExit(f"the node did not start:\n{''.join(lines)}")
     found = {
         "seconds": seconds,
-        "cpu": _cpu_seconds(process.pid),
+        "cpu": cpu_seconds(process.pid),
         "memory": _memory(process.pid),
         "mappings": _mappings(process.pid),
     }
@@ -105,11 +105,6 @@ def import_seconds() -> dict[str, float]:
     for microseconds, package in found:
         total[package] += int(microseconds)
     return {package: round(value / 1e6, 2) for package, value in total.most_common(PACKAGES)}
-
-
-def _cpu_seconds(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def _memory(pid: int) -> dict[str, float]:

@@ -1,15 +1,10 @@
 """The benchmark of memory: its arithmetic, and its figures over a short time."""
 
-import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import memory
 import pytest
-
-FILE = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
 
 def test_growth_counts_from_the_end_of_the_warm_up() -> None:
@@ -37,16 +32,8 @@ def test_memory_that_a_process_takes_is_seen() -> None:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_memory_stays_flat_with_the_demos_models(tmp_path: Path) -> None:
-    out = tmp_path / "memory.json"
-    sizes = ["--frames", "200", "--warm-up", "100", "--cycles", "4"]
-    subprocess.run(
-        [sys.executable, FILE, *sizes, "--out", out],
-        env={name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"},
-        check=True,
-        timeout=900,
-    )
-    figures = json.loads(out.read_text())
+def test_memory_stays_flat_with_the_demos_models(run_benchmark) -> None:
+    figures = run_benchmark("memory", "--frames", "200", "--warm-up", "100", "--cycles", "4")
     following, lifecycles = figures["following"], figures["lifecycles"]
     assert following["objects seen per frame"] > 1
     assert lifecycles["frames followed"] >= 10 * lifecycles["answered with an object"] > 0

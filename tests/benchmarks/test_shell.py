@@ -1,15 +1,8 @@
 """The benchmark of the ROS shell: its arithmetic, and that it runs."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import shell
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "shell.py"
 MS = 10**6
 
 
@@ -31,14 +24,7 @@ def test_only_the_frames_that_were_sent_count() -> None:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_it_measures_over_real_dds(tmp_path: Path) -> None:
-    out = tmp_path / "shell.json"
-    subprocess.run(
-        [sys.executable, FILE, "--seconds", "2", "--out", out],
-        env={name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"},
-        check=True,
-        timeout=300,
-    )
-    figures = json.loads(out.read_text())
+def test_it_measures_over_real_dds(run_benchmark) -> None:
+    figures = run_benchmark("shell", "--seconds", "2")
     assert 0 < figures["frames followed"] <= figures["frames delivered"] <= figures["frames sent"]
     assert 0 < figures["arrival to use [ms]"]["p50"] < figures["arrival to mask [ms]"]["p50"]
