@@ -27,6 +27,7 @@ def chromium() -> Iterator["Browser"]:
     program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if program is None:
         pytest.skip("Chromium isn't installed: apt-get install chromium")
+    playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as driver:
         # Chromium's sandbox doesn't work for root, as whom containers run.
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])

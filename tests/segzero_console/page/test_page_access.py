@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.segzero_console.page.conftest import open_page
-from tests.segzero_console.page.truth import ask
+from tests.segzero_console.page.truth import ask, expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -42,9 +42,10 @@ def test_the_theme_can_be_switched_and_stays(page: "Page"):
         return page.evaluate("() => getComputedStyle(document.body).backgroundColor")
 
     page.click("#theme")
+    expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: light")
     light = background()
     page.click("#theme")
-    assert page.locator("#theme").get_attribute("aria-label") == "Theme: dark"
+    expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: dark")
     dark = background()
     assert dark != light
     page.reload()
@@ -63,26 +64,24 @@ def test_all_controls_are_reached_with_the_tabulator(page: "Page"):
 
 def test_a_slash_goes_to_the_question_and_space_pauses(page: "Page"):
     page.keyboard.press("/")
-    assert page.evaluate("() => document.activeElement.id") == "question"
+    expect(page.locator("#question")).to_be_focused()
     page.focus("#stage")
     page.keyboard.press(" ")
-    assert page.locator("#kept").is_visible()
+    expect(page.locator("#kept")).to_be_visible()
 
 
 def test_a_screen_reader_hears_sentences_and_the_answer(page: "Page"):
     ask(page, "the blue cone")
-    page.wait_for_selector(".card[data-state=answered]")
-    heard = page.locator("#spoken p").all_text_contents()
-    assert heard[-1] == "the blue cone: 1 object"
-    assert page.locator("#spoken").get_attribute("aria-live") == "polite"
+    expect(page.locator("#spoken p").last).to_have_text("the blue cone: 1 object")
+    expect(page.locator("#spoken")).to_have_attribute("aria-live", "polite")
 
 
 def test_the_diagnostics_have_their_text_behind_them(page: "Page"):
     light = page.locator("[data-light=models]")
     light.click()
-    assert "demo" in (page.locator("#light-text").text_content() or "")
+    expect(page.locator("#light-text")).to_contain_text("demo")
     light.click()
-    assert not page.locator("#light-text").is_visible()
+    expect(page.locator("#light-text")).to_be_hidden()
 
 
 def _serious(page: "Page") -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from tests.segzero_console.page.console import free_port, start_console
+from tests.segzero_console.page.truth import expect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,13 +20,13 @@ def test_a_killed_server_is_named_and_its_return_noticed(chromium: "Browser", tm
     Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(folder / "one.png")
     arguments = ("--source", str(folder), "--out", str(tmp_path / "rows"))
     page = chromium.new_page()
+    page.set_default_timeout(60_000)
     with start_console(*arguments, port=port) as first:
         page.goto(first.url)
         page.wait_for_selector("#stage[data-index='0']")
-    page.wait_for_selector("#connection:not([hidden])")
-    assert "server is gone" in (page.locator("#connection").text_content() or "")
+    expect(page.locator("#connection")).to_contain_text("server is gone")
     with start_console(*arguments, port=port):
         page.wait_for_selector("body[data-connection=open]")
         page.wait_for_selector("#stage[data-index='0']")
-        assert not page.locator("#connection").is_visible()
+        expect(page.locator("#connection")).to_be_hidden()
     page.close()

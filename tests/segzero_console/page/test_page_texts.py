@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.segzero_console.page.truth import ask
+from tests.segzero_console.page.truth import ask, expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,8 +35,10 @@ def test_a_question_is_shown_as_it_was_typed(shared_page: "Page", text: str):
     "text", ["\x1b[31mred\x1b[0m ball", "ball \u202egnp.exe", "ball " * 2500], ids=str.__len__
 )
 def test_what_can_be_no_question_is_answered_by_words(shared_page: "Page", text: str):
+    cards = shared_page.locator(".card").count()
     shared_page.evaluate("(text) => { question.value = text }", text)
     shared_page.press("#question", "Enter")
+    expect(shared_page.locator(".card")).to_have_count(cards + 1)
     _stop(shared_page)
     answer = shared_page.locator(".card .answer").first.text_content() or ""
     assert answer and "\x1b" not in answer and "\u202e" not in answer
@@ -46,11 +48,11 @@ def test_what_can_be_no_question_is_answered_by_words(shared_page: "Page", text:
 def test_a_picture_that_is_none_is_refused(shared_page: "Page"):
     file = {"name": "<b>no.png", "mimeType": "image/png", "buffer": b"not a picture"}
     shared_page.set_input_files("#file", files=[file])  # type: ignore[arg-type]
-    assert shared_page.locator("#picture-name").text_content() == "<b>no.png"
+    expect(shared_page.locator("#picture-name")).to_have_text("<b>no.png")
     ask(shared_page, "the red ball")
-    shared_page.wait_for_selector(".card:first-child[data-state=failed]")
-    answer = shared_page.locator(".card .answer").first.text_content() or ""
-    assert "picture" in answer and not shared_page.locator("#about-picture").is_visible()
+    answer = shared_page.locator(".card:first-child[data-state=failed] .answer")
+    expect(answer).to_contain_text("picture")
+    expect(shared_page.locator("#about-picture")).to_be_hidden()
 
 
 def _stop(page: "Page") -> None:

@@ -15,7 +15,7 @@ from segzero_sim.scene import sample_scene
 from segzero_sim.tabletop import Frame, TabletopRenderer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, LocatorAssertions, Page
 
 RATE = 10
 WIDTH, HEIGHT = 640, 480
@@ -37,19 +37,38 @@ _READ = """() => {
 }"""
 
 
-def read_stage(page: "Page") -> dict[str, Any]:
-    """What is drawn: {index, state, stamp, maskStamp, mask, png} of one instant."""
-    seen = page.evaluate(_READ)
+TRACKED = "stage.dataset.state === 'tracked'"
+"""Condition of `read_stage`: objects are followed in what is shown."""
+
+
+def read_stage(page: "Page", when: str = "true") -> dict[str, Any]:
+    """What is drawn: {index, state, stamp, maskStamp, mask, png} of one instant.
+
+    Args:
+        page: The page.
+        when: Condition in JavaScript; the first instant at which it holds is read.
+    """
+    seen = page.wait_for_function(f"() => ({when}) && ({_READ})()").json_value()
     runs = seen.pop("runs")
     mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return seen | {"mask": mask.reshape(seen["height"], seen["width"])}
 
 
+def expect(locator: "Locator") -> "LocatorAssertions":
+    """Playwright's `expect`, which waits; how long, the fixture `chromium` says."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
 def ask(page: "Page", question: str, goal: str = "") -> None:
-    """Type a question and send it."""
+    """Type a question and send it; its card is there."""
+    newest = page.locator(".card").first
+    before = newest.get_attribute("data-request") if newest.count() else ""
     page.fill("#goal", goal)
     page.fill("#question", question)
     page.press("#question", "Enter")
+    expect(page.locator(f".card:first-child:not([data-request='{before}'])")).to_have_count(1)
 
 
 def decode(png: str) -> NDArray[np.uint8]:
