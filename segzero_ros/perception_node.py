@@ -24,7 +24,7 @@ from segzero_ros.depth import transforms
 from segzero_ros.depth.locator import DepthSettings, Locator
 from segzero_ros.images import camera
 from segzero_ros.images.frames import LatestFrame
-from segzero_ros.parameters import Parameters
+from segzero_ros.perception_parameters import Parameters
 from segzero_ros.qos import RELIABLE_QOS
 from segzero_ros.questions.object_service import ObjectService
 from segzero_ros.questions.query_context import QueryContext

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from segzero.pipeline import SegZero
 from segzero.tracks import TrackIds
 from segzero_ros.images.frames import LatestFrame
-from segzero_ros.parameters import Parameters
+from segzero_ros.perception_parameters import Parameters
 from segzero_ros.questions.turns import Turns
 from segzero_ros.results.reporter import Reporter
 

@@ -1,17 +1,10 @@
 """The benchmark of the live node: its arithmetic, and its figures over a short time."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import live
 import pytest
 
-from segzero_ros.parameters import Parameters
+from segzero_ros.perception_parameters import Parameters
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "live.py"
 MS = 10**6
 
 
@@ -44,15 +37,8 @@ def test_a_cancels_times_are_summed_up() -> None:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_every_frame_is_accounted_for_and_every_cancel_stops_the_model(tmp_path: Path) -> None:
-    out = tmp_path / "live.json"
-    subprocess.run(
-        [sys.executable, FILE, "--questions", "2", "--cancels", "5", "--out", out],
-        env={name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"},
-        check=True,
-        timeout=900,
-    )
-    figures = json.loads(out.read_text(), parse_constant=pytest.fail)  # NaN or infinity
+def test_every_frame_is_accounted_for_and_every_cancel_stops_the_model(run_benchmark) -> None:
+    figures = run_benchmark("live", "--questions", "2", "--cancels", "5")
     following, cancelling = figures["following"], figures["cancelling"]
     assert following["answers after which these make up all frames"] == following["answers"] == 2
     assert 2 <= following["frames caught up with"] <= 2 * Parameters().catch_up

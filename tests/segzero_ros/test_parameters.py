@@ -12,7 +12,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from segzero_ros import parameters
-from segzero_ros.parameters import BadParameter, Parameters
+from segzero_ros.parameters import BadParameter
+from segzero_ros.perception_parameters import Parameters
 
 CONFIGURATION = Path(__file__).parents[2] / "config" / "segzero.yaml"
 

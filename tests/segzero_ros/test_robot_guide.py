@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from segzero_ros.parameters import Fixed, Parameters
+from segzero_ros.parameters import Fixed
+from segzero_ros.perception_parameters import Parameters
 from tests.segzero_ros.robot import Robot
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "robot.md").read_text()

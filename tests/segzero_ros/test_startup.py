@@ -15,7 +15,7 @@ from tests.segzero_ros.waiting import wait_until
 PROGRAM = """
 import rclpy
 from segzero_ros import parameters
-from segzero_ros.parameters import Parameters
+from segzero_ros.perception_parameters import Parameters
 from segzero_ros.startup import init_ros, refuse_bad_configuration
 
 init_ros()
