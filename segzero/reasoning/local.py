@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import StoppingCriteriaList
 
-from segzero.devices import translate_oom
+from segzero.devices import computes_bfloat16, translate_oom
 from segzero.errors import BadQuestion, Cancelled, CheckpointError
 from segzero.reasoning.answers import AnswerFormat
 from segzero.reasoning.checkpoint import load_checkpoint
@@ -22,9 +23,10 @@ from segzero.reasoning.decoder_check import checked_decoder
 from segzero.reasoning.drafts import Drafts
 from segzero.reasoning.generation import PushTokens, greedy_config, sampling_config, seeded
 from segzero.reasoning.prompts import MAX_QUESTION, PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion, OnText, Sampling, Stop
+from segzero.reasoning.reasoner import Completion, Images, OnText, Sampling, Stop
 from segzero.reasoning.squash import squash
 
+_LOG = logging.getLogger(__name__)
 _CHECK_SIDE = 64
 """Sides of the picture that the decoder is checked with, in pixels."""
 
@@ -108,6 +110,11 @@ class LocalReasoner:
                 f"the model in {folder} can't be read in four bits: set decoding_weights to full, "
                 f"or on a GPU reasoner_dtype to bfloat16"
             )
+        if decoding_weights == "int4" and not computes_bfloat16(device):
+            _LOG.warning(
+                "decoding_weights int4 can take ten times as long as full here: this processor "
+                "computes no bfloat16; set it to full"
+            )
         # `generate` takes whatever its settings leave open from the model's own.
         model.generation_config = greedy_config(model, processor.tokenizer, max_new_tokens)
         return cls(
@@ -174,10 +181,7 @@ class LocalReasoner:
             )
 
     def complete_batch(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        questions: Sequence[str],
-        sampling: Sampling | None = None,
+        self, images: Images, questions: Sequence[str], sampling: Sampling | None = None
     ) -> list[Completion]:
         """See `Reasoner.complete_batch`. Each completion ends as that of `complete`."""
         if self._four_bits and sampling is not None:
@@ -192,7 +196,7 @@ class LocalReasoner:
 
     def _generate(
         self,
-        images: Sequence[NDArray[np.uint8]],
+        images: Images,
         chats: list[str],
         on_text: OnText = None,
         stop: Stop = None,
@@ -232,7 +236,7 @@ class LocalReasoner:
             self._decodes = self._decoder is not None
         return self._decoder
 
-    def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
+    def _prepare(self, images: Images, chats: list[str]) -> Any:
         """The model's inputs for squashed pictures, on its device."""
         inputs = self._processor(
             text=chats,

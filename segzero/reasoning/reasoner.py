@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Images = Sequence[NDArray[np.uint8]]
+"""(H, W, 3) RGB each; their sizes may differ."""
 OnText = Callable[[str], None] | None
 """Called with each piece of a completion when it is generated."""
 Stop = threading.Event | None
@@ -77,10 +79,7 @@ class Reasoner(Protocol):
         ...
 
     def complete_batch(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        questions: Sequence[str],
-        sampling: Sampling | None = None,
+        self, images: Images, questions: Sequence[str], sampling: Sampling | None = None
     ) -> list[Completion]:
         """Complete several prompts at once.
 

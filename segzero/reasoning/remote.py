@@ -18,7 +18,7 @@ from segzero.errors import Cancelled, ServerError
 from segzero.reasoning.chat_client import KEY_VARIABLE, ChatClient, Timeouts
 from segzero.reasoning.coordinates import Coordinates
 from segzero.reasoning.prompts import PROMPTS, PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion, OnText, Sampling, Stop
+from segzero.reasoning.reasoner import Completion, Images, OnText, Sampling, Stop
 from segzero.reasoning.squash import squash
 
 CONCURRENT = 8
@@ -112,10 +112,7 @@ class RemoteReasoner:
         """See `Reasoner.warm_up`: the server's own business, and it may still be away."""
 
     def complete_batch(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        questions: Sequence[str],
-        sampling: Sampling | None = None,
+        self, images: Images, questions: Sequence[str], sampling: Sampling | None = None
     ) -> list[Completion]:
         """See `Reasoner.complete_batch`. At most CONCURRENT requests are under way at once."""
         requests = [
