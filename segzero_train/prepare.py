@@ -19,10 +19,10 @@ from typing import Any, Literal
 from segzero.errors import SegZeroError
 from segzero.terminal import escape_unprintable
 from segzero_train.datasets import folder, reasonseg, refer
-from segzero_train.datasets.columns import SOLUTION_STYLES, SolutionStyle
 from segzero_train.datasets.items import Format, Item, features, make_row
 from segzero_train.datasets.shards import write_split
 from segzero_train.datasets.skipped import Skipped, Unusable
+from segzero_train.datasets.solutions import SOLUTION_STYLES, SolutionStyle
 from segzero_train.datasets.splits import read_shares, split_by_picture
 from segzero_train.datasets.store import Report, shards
 from segzero_train.errors import BadData

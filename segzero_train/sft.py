@@ -142,7 +142,7 @@ def example(row: Mapping[str, Any], space: "ModelSpace", thinking: bool) -> dict
     Raises:
         BadData: The row can't be used; the message names it.
     """
-    from segzero_train.datasets.columns import parse_solution
+    from segzero_train.datasets.solutions import parse_solution
     from segzero_train.training.preprocessing import training_row
 
     made = training_row(row, space)

@@ -13,7 +13,7 @@ from segzero.overlay import draw
 from segzero.types import Box, Segmentation, SegmentedObject
 from segzero_ros.depth.calibration import intrinsics
 from segzero_ros.depth.cloud import Cloud, DepthView, lift_mask
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.datasets.targets import box_and_points
 from tests.real_pixels import NAMES, Photograph, photograph
 from tests.segzero_train.original_files import rows, run

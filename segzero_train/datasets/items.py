@@ -15,7 +15,6 @@ from segzero.pictures import upright
 from segzero.reasoning.answers import MAX_OBJECTS
 from segzero.reasoning.prompts import clean_question
 from segzero.types import Box, GroundedObject, Point
-from segzero_train.datasets.columns import SolutionStyle, format_solution
 from segzero_train.datasets.masks import mask_png
 from segzero_train.datasets.pictures import (
     is_turned,
@@ -25,6 +24,7 @@ from segzero_train.datasets.pictures import (
     rgb_pixels,
 )
 from segzero_train.datasets.skipped import Unusable
+from segzero_train.datasets.solutions import SolutionStyle, format_solution
 from segzero_train.datasets.targets import box_and_points
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from segzero_sim.questions import (
 )
 from segzero_sim.scene import COLOURS, SHAPES, sample_scene
 from segzero_sim.tabletop import Frame, TabletopRenderer, draw_usable
-from segzero_train.datasets.columns import format_solution
 from segzero_train.datasets.masks import mask_png
 from segzero_train.datasets.pictures import png_bytes
 from segzero_train.datasets.processes import each, stopped
 from segzero_train.datasets.sample import Sample
+from segzero_train.datasets.solutions import format_solution
 from segzero_train.datasets.tabletop_texts import grid_objects, thought
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.errors import BadRecipe
 from segzero_train.rewards.base import Completion, RewardFunction, per_completion, unit
 from segzero_train.rewards.context import RewardContext

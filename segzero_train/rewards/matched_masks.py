@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segzero.metrics import IGNORE
 from segzero.types import GroundedObject
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.rewards.base import Completion, RewardFunction, completion_text
 from segzero_train.rewards.context import RewardContext
 from segzero_train.rewards.drawing import Drawn, draw, require_segmenter

@@ -17,7 +17,7 @@ from segzero import overlay
 from segzero.reasoning.answers import format_answer
 from segzero.reasoning.prompts import TRAINING_PROMPTS
 from segzero.types import Box, GroundedObject, Segmentation, SegmentedObject
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.rewards import RewardContext, RewardFunction
 
 if TYPE_CHECKING:

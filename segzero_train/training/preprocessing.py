@@ -27,7 +27,6 @@ from segzero.reasoning.squash import squash
 from segzero.types import Answer, GroundedObject
 from segzero_train.datasets.columns import (
     check_mask,
-    format_solution,
     mask_objects,
     row_category,
     row_image,
@@ -39,6 +38,7 @@ from segzero_train.datasets.columns import (
 )
 from segzero_train.datasets.loading import undecoded
 from segzero_train.datasets.masks import mask_image
+from segzero_train.datasets.solutions import format_solution
 from segzero_train.errors import BadData, BadRecipe
 from segzero_train.training.checked_rows import checked_once
 

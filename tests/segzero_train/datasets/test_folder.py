@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from tests.segzero_train.datasets.folder_sources import IDS, labelme, prepare, questions, shape
 from tests.segzero_train.original_files import SIZE, filled, run, skipped
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from tests.segzero_train.datasets.folder_sources import labelme, prepare, shape
 from tests.segzero_train.original_files import filled, skipped
 

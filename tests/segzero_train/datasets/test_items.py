@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from segzero_train.datasets.columns import parse_solution, row_to_sample
+from segzero_train.datasets.columns import row_to_sample
 from segzero_train.datasets.items import Format, GroundTruth, Item, Unusable, make_row
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.datasets.targets import box_and_points
 from tests.segzero_train.original_files import SIZE, filled, noise, save
 

@@ -14,8 +14,9 @@ from datasets import Dataset, DatasetDict, Features, Image, Sequence, Value
 from PIL import Image as Picture
 
 from segzero_train.datasets import shards
-from segzero_train.datasets.columns import parse_solution, row_image, row_mask, row_to_sample
+from segzero_train.datasets.columns import row_image, row_mask, row_to_sample
 from segzero_train.datasets.loading import load_rows, load_split
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.errors import BadData
 from tests.segzero_train.original_files import filled, noise, run, save
 

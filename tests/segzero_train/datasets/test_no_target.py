@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from segzero_train.datasets.columns import parse_solution
 from segzero_train.datasets.items import Item
 from segzero_train.datasets.negatives import Asked, make_negatives, nothing
+from segzero_train.datasets.solutions import parse_solution
 from tests.segzero_train.original_files import rectangle, ref, rows, run, skipped, write_refcoco
 
 SEGMENTATIONS = {

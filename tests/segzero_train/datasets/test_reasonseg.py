@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from tests.segzero_train.original_files import filled, noise, rows, run, save, skipped
 
 Shape = tuple[str, int, int, int, int]

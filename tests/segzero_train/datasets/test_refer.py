@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from tests.segzero_train.original_files import (
     SIZE,
     filled,

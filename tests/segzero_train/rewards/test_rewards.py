@@ -4,9 +4,9 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
+from rewards import step
 
 from segzero_train.rewards import REWARD_SETS, build_rewards
 from tests.segzero_train.reward_texts import COMPLETIONS, CONTEXT, MULTI, SINGLE, answer, thing
@@ -218,14 +218,7 @@ def test_numbers_beyond_all_measure_earn_nothing(number: str) -> None:
 
 def calls(count: int, objects: int) -> int:
     """Function calls, of Python and of C, in which the set scores so many completions."""
-    rng = np.random.default_rng(0)
-    completions, solutions = [], []
-    for _ in range(count):
-        corners = rng.integers(0, 700, (objects, 2))
-        boxes = np.hstack([corners, corners + rng.integers(20, 140, (objects, 2))])
-        said = rng.permutation(boxes + rng.integers(-12, 12, boxes.shape))
-        solutions.append(json.dumps([thing(*box) for box in boxes.tolist()]))
-        completions.append(answer([thing(*box) for box in said.tolist()], "The cup. " * 2))
+    completions, solutions = step(count, objects)
     counted = 0
 
     def profile(frame: Any, event: str, argument: Any) -> None:

@@ -17,7 +17,7 @@ from segzero.reasoning.answers import parse
 from segzero.reasoning.completion_format import CompletionFormat
 from segzero.reasoning.squash import squash
 from segzero.types import Answer
-from segzero_train.datasets.columns import format_solution, parse_solution
+from segzero_train.datasets.solutions import format_solution, parse_solution
 from segzero_train.errors import BadData
 from segzero_train.grpo import build_trainer
 from segzero_train.training.preprocessing import (

@@ -21,7 +21,7 @@ from segzero.reasoning.coordinates import Coordinates
 from segzero.types import Box, Point
 from segzero_train import sft
 from segzero_train.datasets import tabletop
-from segzero_train.datasets.columns import parse_solution
+from segzero_train.datasets.solutions import parse_solution
 from segzero_train.datasets.tabletop_texts import GRID, MATCH
 from segzero_train.errors import BadData
 from segzero_train.recipe import SftOptions, read_recipe
