@@ -4,6 +4,7 @@ import gc
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,14 @@ from segzero.types import (
     Segmentation,
     SegmentedObject,
 )
+from segzero.voting import vote
 
 if TYPE_CHECKING:
     from segzero.segmentation.tracker import Tracker
+
+_VOTES_TEMPERATURE = 1.0
+_VOTES_SEED = 0
+"""A question about the same picture gets the same answer again."""
 
 
 class SegZero:
@@ -47,6 +53,7 @@ class SegZero:
         segmenter: Segmenter,
         completion_format: CompletionFormat,
         profile: str = "",
+        votes: int = 1,
     ) -> None:
         """Use models that are loaded already; `load` loads those of a profile.
 
@@ -55,10 +62,12 @@ class SegZero:
             segmenter: Draws the masks.
             completion_format: How the reasoner was trained to write.
             profile: A name for the warning that the answers have another format.
+            votes: As in a profile.
         """
         self._reasoner: Reasoner | None = reasoner
         self._segmenter: Segmenter | None = segmenter
         self._completion_format = completion_format
+        self._votes = votes
         self._format_check = FormatCheck(completion_format.answer_format, profile)
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="segzero-ahead")
 
@@ -88,7 +97,7 @@ class SegZero:
         where = resolve_device(device)
         segmenter = load_segmenter(profile, where)  # the small one first: it may be missing
         reasoner = load_reasoner(profile, where)
-        return cls(reasoner, segmenter, profile.completion_format, profile.name)
+        return cls(reasoner, segmenter, profile.completion_format, profile.name, profile.votes)
 
     def warm_up(self) -> None:
         """Use both models once, so that the first question is as fast as the next ones.
@@ -121,7 +130,9 @@ class SegZero:
     ) -> Segmentation:
         """Answer a question about an image with reasoning and masks.
 
-        After any of the errors, the next call works.
+        After any of the errors, the next call works. With `votes` the masks are those that most of
+        several answers agree on; see `segzero.voting`. The other answers are sampled in one batch,
+        after this one, and only before and after it `stop` is looked at.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -175,7 +186,8 @@ class SegZero:
             if early is not None:
                 early.abandon()
             raise
-        return self._draw(image, question, answer, encoded.result(), objects)
+        result = self._draw(image, question, answer, encoded.result(), objects)
+        return self._voted(image, result, encoded.result(), stop) if self._votes > 1 else result
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Any]:
         """Compute once what the masks of several calls need of images.
@@ -370,6 +382,24 @@ class SegZero:
             objects=self._segment(image, answer.objects, encoded) if objects is None else objects,
             dropped=answer.dropped,
         )
+
+    def _voted(
+        self, image: NDArray[np.uint8], result: Segmentation, encoded: Any, stop: Stop
+    ) -> Segmentation:
+        from segzero.devices import limit_omp_threads
+
+        others = self._votes - 1
+        with limit_omp_threads():
+            answers = self.ask_batch(
+                [image] * others,
+                [result.question] * others,
+                encoded=[encoded] * others,
+                sampling=Sampling(_VOTES_TEMPERATURE, _VOTES_SEED),
+            )
+        if stop is not None and stop.is_set():
+            raise Cancelled("stopped before the vote was counted")
+        usable = [item.objects for item in answers if isinstance(item, Segmentation)]
+        return replace(result, objects=vote(result.objects, usable))
 
     def _models(self) -> tuple[Reasoner, Segmenter]:
         if self._reasoner is None or self._segmenter is None:

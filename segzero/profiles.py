@@ -50,6 +50,8 @@ class Profile:
             less accurate. It needs a reasoner that runs here.
         drafts: `answer_format` guesses the answer's next tokens from its layout and verifies them
             together: the same text in fewer steps. On a CPU in float32 it gained nothing.
+        votes: Answers to a question, of which the greedy one names the objects and all vote on
+            their pixels; 1: no vote. The others are sampled, which takes their time.
         segmenter_adapter: The library that runs the segmenter.
         server: Address of an OpenAI chat API, such as `http://localhost:8000/v1`, that runs the
             reasoner; `reasoner` is then the model's name there. Empty: the reasoner runs here.
@@ -70,6 +72,7 @@ class Profile:
     attention: str = "sdpa"
     decoding_weights: DecodingWeights = "full"
     drafts: Drafts = "none"
+    votes: int = 1
     segmenter_adapter: Adapter = "transformers"
     server: str = ""
 
@@ -79,7 +82,7 @@ class Profile:
         return CompletionFormat(self.answer_format, self.coordinates, self.rounding)
 
 
-_LARGEST = {"image_size": 4096, "max_new_tokens": 32768}
+_LARGEST = {"image_size": 4096, "max_new_tokens": 32768, "votes": 64}
 _PATCHES = 28
 """Qwen2.5-VL's processor makes the sides of an image multiples of this, in pixels."""
 

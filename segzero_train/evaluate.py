@@ -27,6 +27,7 @@ from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_sim.tabletop import NoOpenGL
 from segzero_train.datasets import tabletop
 from segzero_train.datasets.loading import load_rows, load_split
+from segzero_train.errors import BadData
 from segzero_train.evaluation import comparison, suites, vqa
 from segzero_train.evaluation.encodings import Encodings
 from segzero_train.evaluation.options import TABLETOP_SIZE, Options, parser
@@ -105,6 +106,11 @@ def _evaluate(options: Options) -> None:
     from segzero.devices import resolve_device
 
     profile = load_profile(options.profile)
+    if profile.votes > 1:
+        raise BadData(
+            f"the profile {profile.name} votes, and an evaluation scores single answers: leave "
+            f"`votes` out of it, and take --samples {profile.votes} for a majority"
+        )
     on_cpu = resolve_device(options.device).type == "cpu"
     # From here on, "cuda" is each process's own. One that is done waits for the others.
     state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))
