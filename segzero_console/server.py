@@ -25,7 +25,7 @@ from segzero_console.backend import Backend
 from segzero_console.carrying import Carrying
 from segzero_console.downloads import Downloads
 from segzero_console.hub import Hub
-from segzero_console.requests import MAX_MESSAGE
+from segzero_console.reading import MAX_MESSAGE
 from segzero_console.rerun_log import RerunLog
 from segzero_console.rows import RowWriter
 from segzero_console.session import Session

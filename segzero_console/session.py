@@ -24,6 +24,7 @@ from segzero_console.carrying import Carrying
 from segzero_console.downloads import Download, Downloads
 from segzero_console.frames import Picture
 from segzero_console.hub import Hub
+from segzero_console.reading import read_binary, read_text
 from segzero_console.requests import BadRequest, Request
 from segzero_console.rows import RowWriter
 from segzero_console.viewers import Viewer
@@ -71,7 +72,7 @@ class Session:
 
     def receive(self, message: str | bytes) -> None:
         """Begin to do what a message asks for; errors go to the browser."""
-        read = requests.read_text if isinstance(message, str) else requests.read_binary
+        read = read_text if isinstance(message, str) else read_binary
         try:
             request = read(message)  # type: ignore[arg-type]
             if isinstance(request, requests.Seen):

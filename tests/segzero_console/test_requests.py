@@ -8,7 +8,8 @@ import pytest
 
 from segzero.types import Box, ObjectPrompt, Point
 from segzero_console import requests
-from segzero_console.requests import BadRequest, PromptedObject, read_binary, read_text
+from segzero_console.reading import MAX_JSON, read_binary, read_text
+from segzero_console.requests import BadRequest, PromptedObject
 
 SAVE = {"type": "save", "request": "s", "stamp": "5", "question": "cups", "objects": []}
 
@@ -66,7 +67,7 @@ def test_control_characters_leave_names_and_texts() -> None:
         "{}",
         '{"type": "shell", "request": "r"}',
         '{"type": ["ask"]}',
-        json.dumps({"type": "ask", "text": "a" * requests.MAX_JSON}),
+        json.dumps({"type": "ask", "text": "a" * MAX_JSON}),
     ],
 )
 def test_what_is_no_message_is_refused(text: str) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 
 from segzero_console.local import LocalBackend
-from segzero_console.requests import MAX_MESSAGE
+from segzero_console.reading import MAX_MESSAGE
 from segzero_console.server import FORBIDDEN, MAX_VIEWERS, TOO_MANY, Server
 from segzero_console.sources.folder import FolderSource
 from tests.segzero_console.browsing import Browser, serve
