@@ -74,7 +74,7 @@ def test_discs_are_apart_and_move(count: int) -> None:
     (first, masks), (second, _) = next(pairs), next(pairs)
     assert first.shape == (120, 160, 3) and (first != second).any()
     assert len(masks) == count and all(mask.any() for mask in masks)
-    assert sum(mask.astype(int) for mask in masks).max() == 1  # type: ignore[union-attr]
+    assert sum(mask.astype(int) for mask in masks).max() == 1
 
 
 @pytest.mark.parametrize(

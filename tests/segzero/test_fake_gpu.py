@@ -71,7 +71,7 @@ def test_objects_are_followed_on_the_gpu_without_a_wait(name: str) -> None:
         encoder = ImageEncoder(model)
         masks = torch.zeros(count, 1, 1024, 1024, device=CUDA)
         memory = None
-        for _ in range(9):  # until the bank is full
+        for _ in range(4):
             frame: Features = encoder(torch.zeros(1, 3, 1024, 1024, device=CUDA)).expand(count)
             if memory is None:
                 memory = ObjectMemory(model, init_memory(model, frame, masks))
