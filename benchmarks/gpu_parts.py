@@ -223,14 +223,18 @@ def grpo(device: torch.device, small: bool, writer: Writer) -> None:
     """A GRPO step by stage, against TRL's own trainer on the same weights, rows and seeds."""
     import train
 
+    from segzero.profiles import resource_root
+
     with tempfile.TemporaryDirectory() as folder:
         if small:
-            changes: dict[str, Any] = {"per_device_train_batch_size": 8}
+            base = resource_root() / "checkpoints" / "demo" / "base" / "profile.yaml"
+            changes: dict[str, Any] = {"profile": base, "per_device_train_batch_size": 8}
             changes |= {"max_completion_length": 16, "use_cpu": device.type == "cpu"}
         else:
             changes = {**_PAPER, "profile": _random_checkpoint(Path(folder), device)}
         completions, plain, fast = train.measure(1, 1, Path(folder), **changes)
-    writer.row(settings=changes, **train.summary(completions, plain, fast))
+    settings = {name: str(value) for name, value in changes.items() if name != "profile"}
+    writer.row(settings=settings, **train.summary(completions, plain, fast))
 
 
 def _random_checkpoint(folder: Path, device: torch.device) -> Path:
