@@ -23,7 +23,7 @@ from segzero.reasoning.decoder_check import checked_decoder
 from segzero.reasoning.drafts import Drafts
 from segzero.reasoning.generation import PushTokens, greedy_config, sampling_config, seeded
 from segzero.reasoning.prompts import MAX_QUESTION, PromptTemplate, build_messages
-from segzero.reasoning.reasoner import Completion, OnText, Sampling, Stop
+from segzero.reasoning.reasoner import Completion, Images, OnText, Sampling, Stop
 from segzero.reasoning.squash import squash
 
 _LOG = logging.getLogger(__name__)
@@ -181,10 +181,7 @@ class LocalReasoner:
             )
 
     def complete_batch(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        questions: Sequence[str],
-        sampling: Sampling | None = None,
+        self, images: Images, questions: Sequence[str], sampling: Sampling | None = None
     ) -> list[Completion]:
         """See `Reasoner.complete_batch`. Each completion ends as that of `complete`."""
         if self._four_bits and sampling is not None:
@@ -199,7 +196,7 @@ class LocalReasoner:
 
     def _generate(
         self,
-        images: Sequence[NDArray[np.uint8]],
+        images: Images,
         chats: list[str],
         on_text: OnText = None,
         stop: Stop = None,
@@ -239,7 +236,7 @@ class LocalReasoner:
             self._decodes = self._decoder is not None
         return self._decoder
 
-    def _prepare(self, images: Sequence[NDArray[np.uint8]], chats: list[str]) -> Any:
+    def _prepare(self, images: Images, chats: list[str]) -> Any:
         """The model's inputs for squashed pictures, on its device."""
         inputs = self._processor(
             text=chats,
