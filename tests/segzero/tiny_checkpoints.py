@@ -211,9 +211,20 @@ def save_sam2(folder: Path, *, video: bool = True) -> Path:
             "fpn_hidden_size": 128,
         },
         "prompt_encoder_config": {"hidden_size": 128, "image_size": 256},
+        # Whole, as a saved file has it: transformers 5.18 has no defaults for what is left out.
         "mask_decoder_config": {
             "hidden_size": 128,
+            "hidden_act": "gelu",
+            "mlp_dim": 2048,
+            "num_hidden_layers": 2,
             "num_attention_heads": 8,
+            "attention_downsample_rate": 2,
+            "num_multimask_outputs": 3,
+            "iou_head_depth": 3,
+            "iou_head_hidden_dim": 256,
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
         },
     }
     torch.manual_seed(0)
