@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from segzero.errors import SegZeroError
-from segzero_console.backend import error_text
 from segzero_console.frames import Picture
 from segzero_console.messages import Ended, Result, ShownObject, encode_jpeg
 
@@ -22,6 +21,8 @@ MAX_WAITING = 16
 """Pictures, and results, that wait to be written; more are left out: nothing is slowed."""
 _FLUSH = 1.0
 """Seconds after which what was logged lies in the file."""
+_TIMEOUT = 5.0
+"""Seconds for the file to take what was logged; one that failed may never answer."""
 _THINKING = 0.2
 """Seconds between two states of the thinking; each has the whole text so far."""
 _KNOWN = 100_000
@@ -46,14 +47,11 @@ class RerunLog:
             raise SegZeroError(f"--rerun {path}: name a file that ends in .rrd")
         if path.exists():
             raise SegZeroError(f"{path} exists already: name another file for the recording")
-        # Not by rerun's own writing of files: after an error, nothing ends its thread.
         self._stream = self._rerun.RecordingStream("segzero_console")
-        self._bytes = self._stream.binary_stream()
         try:
-            self._file = path.open("xb")
-        except OSError as error:
-            text = f"the recording can't be made: {error_text(error)}"
-            raise SegZeroError(text) from error
+            self._stream.save(path)
+        except RuntimeError as error:
+            raise SegZeroError(f"the recording can't be made: {error}") from error
         self._stream.set_log_time_enabled(False)
         self._stream.set_log_tick_enabled(False)
         self._path = path
@@ -111,7 +109,9 @@ class RerunLog:
     def close(self) -> None:
         """Write what waits, and end the file."""
         self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(3 * _TIMEOUT)
+        if self._thread.is_alive():  # it ends with the process
+            self._fail(TimeoutError("the file takes no more"))
         if self._left_out:
             text = "%s pictures or results were left out of %s: writing was too slow"
             _LOG.warning(text, self._left_out, self._path)
@@ -128,17 +128,16 @@ class RerunLog:
                     flushed = time.monotonic()
             except Exception as error:
                 self._fail(error)
+        if self._error:
+            return  # rerun would wait for ever for a file that failed
         try:
-            if not self._error:
-                self._flush()
-            self._file.close()
+            self._flush()
+            self._stream.disconnect()
         except Exception as error:
             self._fail(error)
 
     def _flush(self) -> None:
-        if written := self._bytes.read():
-            self._file.write(written)
-            self._file.flush()
+        self._stream.flush(timeout_sec=_TIMEOUT)
 
     def _next(self) -> Callable[[], None] | None:
         try:
