@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 JPEG_QUALITY = 80
 MAX_WAITING = 16
 """Pictures, and results, that wait to be written; more are left out: nothing is slowed."""
-_FLUSH = 1.0
+FLUSH = 1.0
 """Seconds after which what was logged lies in the file."""
 _TIMEOUT = 5.0
 """Seconds for the file to take what was logged; one that failed may never answer."""
@@ -123,7 +123,7 @@ class RerunLog:
                 continue
             try:
                 job()
-                if time.monotonic() - flushed > _FLUSH:
+                if time.monotonic() - flushed > FLUSH:
                     self._flush()
                     flushed = time.monotonic()
             except Exception as error:
@@ -141,7 +141,7 @@ class RerunLog:
 
     def _next(self) -> Callable[[], None] | None:
         try:
-            return self._jobs.get(timeout=_FLUSH)
+            return self._jobs.get(timeout=FLUSH)
         except queue.Empty:
             return lambda: None  # flush
 

@@ -1,6 +1,7 @@
 """A recording for Rerun's viewer, read back by Rerun's own reader."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from segzero.errors import SegZeroError
+from segzero_console import rerun_log
 from segzero_console.command import annotate
 from segzero_console.frames import Picture
 from segzero_console.local import LocalBackend
@@ -124,6 +126,20 @@ def test_masks_without_a_picture_of_the_source_are_not_written(
 ) -> None:
     rows = record(tmp_path / "a.rrd", lambda log: log.result(result, shown))
     assert not [path for path in rows if path.startswith("/camera")]
+
+
+def test_a_recording_that_was_written_in_parts_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rerun_log, "FLUSH", 0.001)
+
+    def happen(log: RerunLog) -> None:
+        for stamp in range(1, 6):
+            log.frame(picture(stamp))
+            time.sleep(0.01)
+
+    rows = record(tmp_path / "a.rrd", happen)
+    assert len(values(rows["/camera"], "EncodedImage:blob")) == 5
 
 
 def test_the_console_records_pictures_and_questions(pictures: Path, tmp_path: Path) -> None:
