@@ -73,7 +73,10 @@ class Writer:
     """
 
     def __init__(self, part: str, options: argparse.Namespace) -> None:
-        self._head = {"part": part, "device": options.device}
+        (number,) = (one.number for one in gpu.PARTS if one.name == part)
+        words = ["--run", "--parts", number, "--device", options.device]
+        typed = " ".join(["python benchmarks/gpu.py", *words, *["--small"][: options.small]])
+        self._head = {"command": typed, "part": part, "device": options.device}
         if options.device == "cpu":
             self._head["trial"] = "on a CPU: nothing here is a figure of a GPU"
         if options.small:

@@ -53,6 +53,7 @@ def test_what_was_measured_before_the_end_stays(rows: int, tmp_path: Path) -> No
     writer.nothing("MemoryError:\n the memory is full")
     found = json.loads((tmp_path / "gpu-part.json").read_text())
     assert found["trial"].startswith("on a CPU")
+    assert found["command"] == "python benchmarks/gpu.py --run --parts 7 --device cpu --small"
     if rows:
         assert [row["number"] for row in found["rows"]] == list(range(rows))
         assert found["missed"] == "MemoryError: the memory is full"
