@@ -16,8 +16,6 @@ from segzero.files import read_mapping
 from segzero.hub import fetch
 from segzero.hub_names import is_hub_name
 from segzero.licences import licence_line
-from segzero.hub_names import is_hub_name
-from segzero.licences import licence_line
 from segzero.terminal import escape_unprintable, one_line_errors
 from segzero_train.datasets.loading import load_rows
 from segzero_train.datasets.mixing import read_weights
@@ -52,7 +50,6 @@ def _fetch(options: GrpoOptions) -> None:
     for weights in (profile.reasoner, profile.segmenter):
         print(f"{weights}: {fetch(weights)}", flush=True)
         _tell_licence(weights)
-        _tell_licence(weights)
     names = list(read_weights(options.datasets)) or [options.dataset]
     wanted = [(name, options.dataset_split) for name in names]
     if options.held_out_size and options.held_out:
@@ -62,12 +59,6 @@ def _fetch(options: GrpoOptions) -> None:
             continue
         rows = load_rows(name, split)  # downloads a name on the Hub
         print(f"{name}: {len(rows)} rows of {split}", flush=True)
-        _tell_licence(name)
-
-
-def _tell_licence(name: str) -> None:
-    if is_hub_name(name.partition("@")[0]) and not Path(name).exists():
-        print(licence_line(name), flush=True)
         _tell_licence(name)
 
 

@@ -2,7 +2,8 @@
 
 Without an option it prints the commands, each once, in an order in which they can be run. An item
 is `table1` to `table7` or `figure5`; without one, all. `--run` runs them and leaves out what is
-done. `--collect` prints the tables with the published figures beside those measured so far.
+done. `--collect` prints the tables with the published figures beside those measured so far, and
+draws figure 5 into `figure5.png` beside the runs.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from pathlib import Path
 
 from segzero.errors import SegZeroError
 from segzero.terminal import escape_unprintable
+from segzero_train import plot
 from segzero_train.errors import BadData
+from segzero_train.evaluation import figure_5
 from segzero_train.evaluation.paper_rows import (
-    FIGURE_5,
     MODELS,
     SOURCES,
     TABLES,
@@ -53,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     items = options.items or list(ITEMS)
     try:
         if options.collect:
-            print("\n\n".join(table(item, options.runs) for item in items if item in TABLES))
+            print("\n\n".join(table(item, options.runs) for item in items))
+            if "figure5" in items and (found := figure_5.measured(options.runs)):
+                plot.write(figure_5.draw(found), options.runs / "figure5.png")
             return 0
         launch = ["python", "-m"] if options.launch == "none" else _launch(options.launch)
         for command in commands(items, options.runs, options.vqa):
@@ -61,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(shlex.join(words), flush=True)
             if options.run and not (command.done and command.done.exists()):
                 _run(words)
-    except SegZeroError as error:
+    except (SegZeroError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -100,12 +104,14 @@ def table(item: str, runs: Path) -> str:
     """A table of the paper in Markdown, with what was measured beside it.
 
     Args:
-        item: A key of TABLES.
+        item: Of ITEMS.
         runs: The folder of all runs and results.
 
     Returns:
         The table; empty cells were not measured yet.
     """
+    if item not in TABLES:
+        return figure_5.table(figure_5.measured(runs))
     lines = [f"## {item}, in percent", "", "| row | on | metric | published | measured | n |"]
     lines.append("| --- | --- | --- | ---: | ---: | ---: |")
     for figure in TABLES[item]:
@@ -135,7 +141,7 @@ def _measured(figure: Figure, runs: Path) -> tuple[str, str]:
 
 def _models(item: str) -> list[str]:
     figures = TABLES.get(item, ())
-    return list(dict.fromkeys([figure.model for figure in figures] or FIGURE_5))
+    return list(dict.fromkeys([figure.model for figure in figures] or figure_5.TITLES))
 
 
 def _preparation(place: Place) -> Command:
@@ -158,8 +164,8 @@ def _training(name: str, runs: Path) -> Iterator[Command]:
 
 def _evaluations(item: str, runs: Path, vqa: str) -> Iterator[Command]:
     if item not in TABLES:
-        for name in FIGURE_5:
-            out = runs / "results" / name / "vqa"
+        for name in figure_5.TITLES:
+            out = figure_5.results(name, runs)
             asked = ("--vqa", "--dataset", vqa, "--split", "val", "--out", str(out))
             yield _evaluate(name, runs, asked, out)
         return

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     out = options.out or options.run / "curves.png"
     with one_line_errors(OSError) as outcome:
-        _write(draw(log_history(options.run)), out)
+        write(draw(log_history(options.run)), out)
         print(out)
     return outcome.status
 
@@ -150,7 +150,16 @@ def _running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def _write(figure: "Figure", out: Path) -> None:
+def write(figure: "Figure", out: Path) -> None:
+    """Write a figure, whole or not at all.
+
+    Args:
+        figure: Of matplotlib.
+        out: The file, whose suffix is its kind.
+
+    Raises:
+        OSError: It can't be written, or is of an unknown kind.
+    """
     kinds = figure.canvas.get_supported_filetypes()
     if out.suffix.lstrip(".") not in kinds:
         raise OSError(f"can't draw a file of the kind {out.suffix!r}: try {out.stem}.png")

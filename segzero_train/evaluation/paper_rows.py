@@ -140,5 +140,3 @@ TABLES: Mapping[str, tuple[Figure, ...]] = {
         *_refcoco("Seg-Zero-7B", "rl_strict_7b", 80.3, 76.2, 72.6),
     ),
 }
-FIGURE_5 = ("baseline", "sft", "rl")
-"""The models whose answers to visual questions figure 5 compares; it states no figures."""

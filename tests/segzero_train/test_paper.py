@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from trl import GRPOConfig, SFTConfig
 
 from segzero.profiles import load_profile
@@ -92,6 +93,37 @@ def test_measured_figures_stand_beside_the_published_ones(
     printed = capsys.readouterr().out
     assert "| Qwen2.5-VL-7B | reasonseg test | giou | 57.5 | 57.1 (55.1 to 59.3) | 779 |" in printed
     assert "| Qwen2-VL-2B | reasonseg test | giou | 37.2 |  |  |" in printed
+
+
+def test_figure_5_is_drawn_of_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["figure5", "--collect", "--runs", str(tmp_path)]
+    assert main(words) == 0
+    assert "| after RL |  |  |" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    for model, accuracy in (("baseline", 0.8), ("rl", 0.79)):
+        out = tmp_path / "results" / model / "vqa"
+        out.mkdir(parents=True)
+        scores = {"n": 50, "accuracy": accuracy, "accuracy_95": [accuracy - 0.1, accuracy + 0.1]}
+        (out / "scores.json").write_text(json.dumps(scores))
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "| before training | 80.0 (70.0 to 90.0) | 50 |" in printed
+    assert "| after SFT |  |  |" in printed
+    with Image.open(tmp_path / "figure5.png") as picture:
+        assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"accuracy": 1}', '{"accuracy_95": [1, "x"]}'])
+def test_scores_of_another_kind_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    out = tmp_path / "results/sft/vqa"
+    out.mkdir(parents=True)
+    (out / "scores.json").write_text(text)
+    assert main(["figure5", "--collect", "--runs", str(tmp_path)]) == 1
+    assert "scores.json isn't an evaluation's scores" in capsys.readouterr().err
 
 
 def test_a_command_that_fails_ends_the_run(
