@@ -119,7 +119,6 @@ setup(
         "pyyaml>=6,<7",
         "safetensors>=0.8,<0.9",
         "scipy>=1.17,<2",
-        "scipy>=1.17,<2",
         "threadpoolctl>=3.8,<4",
         "torch>=2.11,<2.15",  # upper: int4.py calls private operators
         "torchvision>=0.26,<0.30",  # the partners of torch 2.11 to 2.14
