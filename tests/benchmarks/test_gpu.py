@@ -7,8 +7,10 @@ import zipfile
 from pathlib import Path
 
 import gpu
+import gpu_discs
 import gpu_pack
 import gpu_parts
+import gpu_writer
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -47,7 +49,7 @@ def test_a_part_ends_in_time_with_all_that_it_started(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_what_was_measured_before_the_end_stays(rows: int, tmp_path: Path) -> None:
-    writer = gpu_parts.Writer("live", options(tmp_path))
+    writer = gpu_writer.Writer("live", options(tmp_path))
     for number in range(rows):
         writer.row(number=number)
     writer.nothing("MemoryError:\n the memory is full")
@@ -71,7 +73,7 @@ def test_a_device_that_is_missing_is_no_failure(device: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("count", [1, 3, 16])
 def test_discs_are_apart_and_move(count: int) -> None:
-    pairs = gpu_parts._discs(count, 160, 120)
+    pairs = gpu_discs.discs(count, 160, 120)
     (first, masks), (second, _) = next(pairs), next(pairs)
     assert first.shape == (120, 160, 3) and (first != second).any()
     assert len(masks) == count and all(mask.any() for mask in masks)
