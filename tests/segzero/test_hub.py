@@ -58,7 +58,7 @@ def test_only_what_the_model_consists_of_is_downloaded(the_hub, repository):
     fetch, cache, requested, _ = the_hub
     code, out, err = fetch("owner/model")
     assert (code, err) == (0, "")
-    folder = Path(out.strip().partition(": ")[2])
+    folder = Path(out.splitlines()[0].partition(": ")[2])
     assert folder.is_relative_to(cache)
     needed = {path.name for path in repository.glob("model-*")} | {
         path.name for path in repository.glob("*.json")
