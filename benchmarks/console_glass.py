@@ -7,7 +7,6 @@ encoding, sending, decoding and drawing.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
@@ -31,6 +30,16 @@ NOTE = """() => {
     });
   }).observe(stage, { attributeFilter: ["data-mask-stamp"] });
 }"""
+
+SHOWN = """() => JSON.stringify({
+  stage: { ...stage.dataset },
+  hidden: document.hidden,
+  frames: document.getElementById("frame-rate").textContent,
+  masks: document.getElementById("mask-rate").textContent,
+  notices: notices.textContent,
+  connection: document.body.dataset.connection,
+})"""
+"""What the page shows, for people who look for the reason that it isn't what was expected."""
 
 
 def main() -> int:
@@ -57,28 +66,33 @@ def main() -> int:
 
 def watch(served: Served, program: str, seconds: float) -> dict[str, Any]:
     """Look at the page for a while."""
-    from playwright.sync_api import Page, TimeoutError, WebSocket, sync_playwright
+    from playwright.sync_api import Browser, Page, TimeoutError, WebSocket, sync_playwright
 
     latencies: dict[str, float] = {}
 
     def hear(socket: WebSocket) -> None:
         socket.on("framereceived", lambda data: note(data, latencies))
 
-    def follow_again(page: Page) -> bool:
-        """Ask; say whether the page shows what is followed. On a slow host it may get lost."""
+    def open_page(browser: Browser) -> Page | None:
+        """A page that shows what is followed; None if it gets lost, as it may on a slow host."""
+        page = browser.new_page()
+        page.on("websocket", hear)
+        page.goto(served.server.url)
         follow(served)
-        with contextlib.suppress(TimeoutError):
+        try:
             page.wait_for_selector("#stage[data-state=tracked]", timeout=10_000)
-            return True
-        return False
+        except TimeoutError:
+            print(f"nothing is followed: {page.evaluate(SHOWN)}", file=sys.stderr)
+            page.close()
+            return None
+        return page
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         version = browser.version
-        page = browser.new_page()
-        page.on("websocket", hear)
-        page.goto(served.server.url)
-        if not any(follow_again(page) for _ in range(10)):
+        pages = (open_page(browser) for _ in range(10))
+        page = next(filter(None, pages), None)
+        if page is None:
             raise TimeoutError("nothing is followed")
         time.sleep(2.0)
         page.evaluate(NOTE)
