@@ -107,7 +107,8 @@ def make_app(
             session.close()
             hub.disconnect(viewer)
 
-    static = StaticFiles(directory=STATIC, check_dir=False)
+    # `colcon build --symlink-install` makes each file a link to the source tree.
+    static = StaticFiles(directory=STATIC, check_dir=False, follow_symlink=True)
     app = Starlette(
         routes=[
             Route("/", page),

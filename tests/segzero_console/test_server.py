@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from segzero_console.local import LocalBackend
 from segzero_console.reading import MAX_MESSAGE
-from segzero_console.server import FORBIDDEN, MAX_VIEWERS, TOO_MANY, Server
+from segzero_console.server import FORBIDDEN, MAX_VIEWERS, STATIC, TOO_MANY, Server
 from segzero_console.sources.folder import FolderSource
 from tests.segzero_console.browsing import Browser, serve
 from tests.segzero_console.conftest import no_models
@@ -44,6 +44,18 @@ def closed(browser: Browser) -> int:
             browser.receive()
     assert caught.value.rcvd
     return caught.value.rcvd.code
+
+
+def test_the_page_is_there_where_its_files_are_links(
+    pictures: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in STATIC.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    monkeypatch.setattr("segzero_console.server.STATIC", tmp_path)
+    with serve(LocalBackend(no_models, FolderSource(pictures), "none"), rows) as server:
+        for file in STATIC.iterdir():
+            assert get(server, f"/static/{file.name}")[0] == 200, file.name
+        assert get(server, "/")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/download/none", "/nowhere", "/static/none"])
