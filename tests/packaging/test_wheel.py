@@ -16,6 +16,8 @@ import pytest
 
 from segzero_sim.tabletop import TabletopRenderer, draw_usable
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip")
 BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
@@ -141,7 +143,6 @@ def run(command: list[str | Path], folder: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.slow
 def test_an_installed_package_is_the_one_that_answers(environment: Path, tmp_path: Path) -> None:
     with TabletopRenderer(640, 480) as renderer:
         _, frame = draw_usable(renderer, 500_000)
@@ -153,7 +154,6 @@ def test_an_installed_package_is_the_one_that_answers(environment: Path, tmp_pat
     assert (tmp_path / "overlay.png").is_file()
 
 
-@pytest.mark.slow
 def test_an_installed_package_takes_a_step_of_grpo(environment: Path, tmp_path: Path) -> None:
     command: list[str | Path] = [environment / "python", "-m", "segzero_train.grpo"]
     command += ["--config", "demo"]
@@ -181,7 +181,6 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.slow
 def test_an_unknown_recipe_is_told_the_names_of_all(environment: Path, tmp_path: Path) -> None:
     printed = run([environment / "python", "-c", UNKNOWN], tmp_path)
     said = json.loads(printed.splitlines()[-1])

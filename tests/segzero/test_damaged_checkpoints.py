@@ -19,6 +19,8 @@ from segzero.cli import main
 from segzero.errors import CheckpointError, MalformedAnswer
 from segzero.pipeline import SegZero
 
+pytestmark = pytest.mark.slow
+
 LFS_POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
     "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
@@ -220,7 +222,6 @@ def test_the_command_says_the_same_without_a_warm_up(damage, pristine, tmp_path,
     assert "segzero: the models can't compute" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "name"), [pair for pair in FILES if pair[1].endswith(".json")])
 def test_any_value_of_any_key_is_harmless_or_an_error_of_the_checkpoint(
     damage, pristine, image, folder, name

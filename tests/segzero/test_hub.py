@@ -14,6 +14,8 @@ from tests.segzero import hub_server
 from tests.segzero.fetching import Fetch, fetching
 from tests.segzero.tiny_checkpoints import write_shards
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, sam2: Path) -> Path:

@@ -18,6 +18,8 @@ from segzero.errors import CheckpointError
 from segzero.pipeline import SegZero
 from tests.segzero.tiny_checkpoints import write_shards
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "the red ball"
 
 

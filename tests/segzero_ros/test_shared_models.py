@@ -11,6 +11,8 @@ from segzero.errors import CheckpointError
 from segzero.pipeline import SegZero
 from segzero_ros.shared_models import SharedModels
 
+pytestmark = pytest.mark.slow
+
 IMAGE = np.zeros((48, 64, 3), np.uint8)
 
 

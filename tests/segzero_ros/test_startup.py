@@ -10,6 +10,8 @@ import pytest
 
 from tests.segzero_ros.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # In processes of their own: rclpy can be initialised once. The node has no models, so that it
 # starts at once.
 PROGRAM = """
@@ -106,7 +108,6 @@ def test_where_no_log_can_be_written_the_node_starts_and_says_so(
     assert list(tmp_path.glob("ros_log_*/*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("module", "status"), [("perception_node", 0), ("tabletop_camera", 0), ("client.ask", 130)]
@@ -125,7 +126,6 @@ def test_a_signal_during_the_imports_is_no_traceback(
     assert (process.returncode, said) == (status, "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("profile", "mark"), [("nowhere", "Can't load"), ("demo", "Loading"), ("demo", "Listening")]

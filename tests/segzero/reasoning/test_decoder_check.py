@@ -16,6 +16,8 @@ from segzero.reasoning.decoder_check import relative_difference
 from segzero.reasoning.local import LocalReasoner
 from tests.segzero.moved_parts import move
 
+pytestmark = pytest.mark.slow
+
 
 def load(folder: Path, dtype: str = "float32", decoding_weights: str = "full") -> Any:
     """A reasoner whose layers do as much as those of a trained model."""

@@ -13,6 +13,8 @@ from segzero.reasoning.prompts import PROMPTS, build_messages
 from segzero.reasoning.reasoner import Completion
 from tests.segzero import qwen_tokenizer
 
+pytestmark = pytest.mark.slow
+
 IMPATIENT = {"silent": Timeouts(first_token=0.5), "hung": Timeouts(next_token=0.5)}
 """For the servers that have to be given up."""
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tests.segzero_console.page.console import Console
 
+pytestmark = pytest.mark.slow
+
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe-playwright-python isn't installed"
 )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import cv2
+import pytest
 
 from tests.segzero_console.page.truth import (
     TRACKED,
@@ -13,6 +14,8 @@ from tests.segzero_console.page.truth import (
     render,
     true_mask,
 )
+
+pytestmark = pytest.mark.slow
 
 ANSWERED = "stage.dataset.state === 'answered'"
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.segzero_console.page.console import free_port, start_console
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_server_is_named_and_its_return_noticed(chromium: "Browser", tmp_path: "Path"):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.segzero_console.page.console import Console
 
+pytestmark = pytest.mark.slow
+
 READY = "#stage[data-correcting=ready]"
 SELECTED = "#corrected button[aria-pressed=true]"
 

@@ -20,6 +20,8 @@ from tests.segzero_console.page.truth import (
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_thinking_grows_piece_by_piece(following_page: "Page"):
     noted = dict.fromkeys(following_page.evaluate("() => window.thoughts"))

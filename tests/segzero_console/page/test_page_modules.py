@@ -15,6 +15,8 @@ from segzero_console.viewers import SENT
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 
 def _by_opencv(ids: NDArray[Any]) -> bytes:
     return cv2.imencode(".png", ids)[1].tobytes()

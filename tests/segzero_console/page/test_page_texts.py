@@ -9,6 +9,8 @@ from tests.segzero_console.page.truth import ask, expect
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = {
     "image": "<img src=x onerror=\"document.body.dataset.broken='yes'\">",
     "script": "</h3><script>document.body.dataset.broken='yes'</script>",

@@ -16,6 +16,8 @@ from segzero_ros.images.frames import LatestFrame
 from segzero_ros.results.watchdog import LOSS_WINDOW, Watchdog, qos_mismatches
 from tests.segzero_ros.waiting import wait_until
 
+pytestmark = pytest.mark.ros
+
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
